@@ -1,0 +1,25 @@
+"""The one error that natsdb raises on purpose: what went wrong, where, and what to do about it."""
+
+from __future__ import annotations
+
+
+class NatsdbError(Exception):
+    """A problem that the user can act on. `str()` is one sentence: what, where (file and key) and the remedy.
+
+    Args:
+        what: what is wrong.
+        where: the file, and the key inside it, if any.
+        remedy: what the user can do.
+    """
+
+    def __init__(self, what: str, *, where: str = "", remedy: str = "") -> None:
+        self.what, self.where, self.remedy = what, where, remedy
+        super().__init__(f"{where + ': ' if where else ''}{what}{'; ' + remedy if remedy else ''}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.what, self.where, self.remedy)
+
+
+def _rebuild(kind: type[NatsdbError], what: str, where: str, remedy: str) -> NatsdbError:
+    # Errors cross process borders; keyword-only arguments need a helper to survive pickling.
+    return kind(what, where=where, remedy=remedy)

@@ -1,0 +1,190 @@
+"""The tables of a natsdb database, once: name, key, and for each column its type, unit and meaning.
+
+Readers, writers, `natsdb info` and the docs derive from here. No import of pyarrow at module level: `natsdb info` and
+`import natsdb` stay light; `arrow_schema` builds the Arrow schema when a writer asks for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FORMAT_VERSION = 1
+
+# An architecture's measurements lie in blocks of this many consecutive indexes: a unit of work, a file per table and hp.
+BLOCK = 1024
+# Rows of this many consecutive architectures share a Parquet row group: one curve reads one of them.
+GROUP = 32
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: `type` in DuckDB's words; `meaning` with its unit; `partition` when it is a folder name, not in the file."""
+
+    name: str
+    type: str
+    meaning: str
+    partition: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: what a row is, the columns that identify a row, and all columns."""
+
+    name: str
+    row: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+
+    @property
+    def partitioned(self) -> bool:
+        """Whether rows lie in folders `source=…/space=…/hp=…`, in one file a block of architectures."""
+        return any(column.partition for column in self.columns)
+
+
+_SOURCE = Column("source", "VARCHAR", "where the row came from: official, regenerated, synthetic, or a name the user gave", True)
+_SPACE_DIR = Column("space", "VARCHAR", "search space: tss (15,625 cell topologies) or sss (32,768 channel sizes)", True)
+_HP = Column("hp", "VARCHAR", "training schedule by its official name: 12, 200 (tss); 01, 12, 90 (sss)", True)
+_SPACE = Column("space", "VARCHAR", "search space: tss (15,625 cell topologies) or sss (32,768 channel sizes)")
+_ARCH = Column("arch", "INTEGER", "official index of the architecture in its space, from 0")
+_DATASET = Column("dataset", "VARCHAR", "data set as trained on: cifar10-valid, cifar10, cifar100 or ImageNet16-120")
+_SEED = Column("seed", "INTEGER", "random seed of the training run: 111, 777, 888 or 999 in the official files")
+_SPLIT = Column("split", "VARCHAR", "images measured on: train, x-valid, x-test or ori-test (see table dataset)")
+_EPOCH = Column("epoch", "SMALLINT", "epoch, counted from 0")
+_RUN = (_SOURCE, _SPACE_DIR, _HP, _ARCH, _DATASET, _SEED)
+_RUN_KEY = tuple(column.name for column in _RUN)
+_MEASURED = (
+    Column("accuracy", "DOUBLE", "top-1 accuracy in percent; split train: running mean over the epoch, with augmentation"),
+    Column("top5", "DOUBLE", "top-5 accuracy in percent; only split train has it, and tss at hp 200 has none"),
+    Column("loss", "DOUBLE", "mean cross entropy in nats"),
+)
+
+TABLES: dict[str, Table] = {
+    table.name: table
+    for table in (
+        Table(
+            "arch",
+            "an architecture of a search space (all 48,393, always)",
+            ("space", "arch"),
+            (
+                _SPACE,
+                _ARCH,
+                Column("arch_str", "VARCHAR", "the official string: |op~0|+|op~0|op~1|+… (tss), c0:c1:c2:c3:c4 (sss)"),
+                Column("ops", "VARCHAR[]", "tss: operations on edges 1<-0, 2<-0, 2<-1, 3<-0, 3<-1, 3<-2; sss: null"),
+                Column("channels", "SMALLINT[]", "sss: output channels of the five layers; tss: null"),
+                Column("canonical", "INTEGER", "lowest index of the architectures that compute the same function"),
+            ),
+        ),
+        Table(
+            "arch_cost",
+            "what the closed formulas say that an architecture costs on a data set",
+            ("space", "arch", "dataset"),
+            (
+                _SPACE,
+                _ARCH,
+                _DATASET,
+                Column("flops", "DOUBLE", "multiply-adds of one image's forward pass, in millions, by formula"),
+                Column("params", "DOUBLE", "trainable parameters, in millions (10^6), by formula"),
+            ),
+        ),
+        Table(
+            "dataset",
+            "a split of a data set as trained on",
+            ("dataset", "split"),
+            (
+                _DATASET,
+                _SPLIT,
+                Column("classes", "SMALLINT", "number of classes"),
+                Column("image_size", "SMALLINT", "height and width of an image in pixels"),
+                Column("images", "INTEGER", "number of images in the split"),
+                Column("meaning", "VARCHAR", "which images these are"),
+            ),
+        ),
+        Table(
+            "epoch",
+            "an epoch of a training schedule",
+            ("space", "hp", "epoch"),
+            (
+                _SPACE,
+                Column("hp", "VARCHAR", _HP.meaning),
+                _EPOCH,
+                Column("learning_rate", "DOUBLE", "learning rate during the epoch: 0.1·(1+cos(pi·epoch/epochs))/2"),
+            ),
+        ),
+        Table(
+            "seed",
+            "a training run",
+            _RUN_KEY,
+            (
+                *_RUN,
+                Column("epochs", "SMALLINT", "number of epochs trained"),
+                Column("position", "SMALLINT", "place of the run in its official record, from 0"),
+                Column("form", "VARCHAR", "JSON: key order and types of the official record, for a byte-faithful export"),
+                Column("file", "VARCHAR", "name of the file that the run was read from"),
+                Column("file_md5", "VARCHAR", "MD5 of that file, in hexadecimal; null for the single benchmark file"),
+                Column("code", "VARCHAR", "version of the code that trained the run, when known"),
+                Column("device", "VARCHAR", "device that trained the run, when known"),
+                Column("weights", "BOOLEAN", "whether natsdb holds the trained weights of the run"),
+            ),
+        ),
+        Table(
+            "metric",
+            "a measurement: one run, one epoch, one split",
+            (*_RUN_KEY, "split", "epoch"),
+            (*_RUN, _SPLIT, _EPOCH, *_MEASURED),
+        ),
+        Table(
+            "final",
+            "a measurement at the last epoch of a run: the rows of metric with epoch = epochs - 1, kept apart for speed",
+            (*_RUN_KEY, "split"),
+            (*_RUN, _SPLIT, _EPOCH, *_MEASURED),
+        ),
+        Table(
+            "cost",
+            "what a training run cost",
+            _RUN_KEY,
+            (
+                *_RUN,
+                Column("flops", "DOUBLE", "multiply-adds of one image's forward pass, in millions, as recorded"),
+                Column("params", "DOUBLE", "trainable parameters, in millions (10^6), as recorded"),
+                Column("latency", "DOUBLE", "seconds for a batch of 256 images, as recorded; null when not recorded"),
+                Column("train_seconds", "DOUBLE", "seconds of training an epoch (calibrated by the authors)"),
+                Column("x_valid_seconds", "DOUBLE", "seconds of one pass over x-valid; null when not evaluated"),
+                Column("x_test_seconds", "DOUBLE", "seconds of one pass over x-test; null when not evaluated"),
+                Column("ori_test_seconds", "DOUBLE", "seconds of one pass over ori-test; null when not evaluated"),
+                Column("seconds", "DOUBLE[]", "each epoch's seconds in the record's order where they vary; else null"),
+            ),
+        ),
+    )
+}
+
+# The tables that hold a file for each (source, space, hp, block), in the order in which they are written.
+BLOCK_TABLES = tuple(name for name, table in TABLES.items() if table.partitioned)
+
+
+@cache
+def arrow_schema(name: str) -> pa.Schema:
+    """Arrow schema of a table's Parquet file: the columns that are not folder names. Text of few values is dictionary-coded."""
+    import pyarrow as pa
+
+    types = {
+        "VARCHAR": pa.string(),
+        "INTEGER": pa.int32(),
+        "SMALLINT": pa.int16(),
+        "DOUBLE": pa.float64(),
+        "BOOLEAN": pa.bool_(),
+        "VARCHAR[]": pa.list_(pa.string()),
+        "SMALLINT[]": pa.list_(pa.int16()),
+        "DOUBLE[]": pa.list_(pa.float64()),
+    }
+    return pa.schema(
+        [
+            pa.field(column.name, types[column.type], metadata={"meaning": column.meaning})
+            for column in TABLES[name].columns
+            if not column.partition
+        ]
+    )
