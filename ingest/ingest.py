@@ -1,0 +1,206 @@
+"""Ingest: sources → blocks → staged files → a published database."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from natsdb.ingest import blocks
+from natsdb.ingest.blocks import Block, Job, stage_block
+from natsdb.ingest.publish import (
+    Receipt,
+    Staging,
+    only_writer,
+    open_manifest,
+    with_block,
+    with_catalogue,
+    with_ingested,
+)
+from natsdb.ingest.single import stage_single
+from natsdb.ingest.sources import Source, open_source
+from natsdb.schema.errors import NatsdbError
+from natsdb.schema.manifest import Ingested, Manifest, default_database
+from natsdb.schema.tables import BLOCK
+
+# A worker takes some 170 MB, the main process 130 MB: with six, all stay under 1.5 GB.
+MOST_JOBS = 6
+# Below this, starting processes costs more than it gains.
+_FEW = 64
+
+Progress = Callable[[str, int, int, int], None]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an ingest did: architectures and rows read, whether the database changed, files left out, seconds it took."""
+
+    database: Path
+    archs: int = 0
+    rows: int = 0
+    changed: bool = False
+    resumed: int = 0
+    failures: list[tuple[str, str]] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def ingest(
+    sources: Sequence[str | os.PathLike[str]],
+    database: str | os.PathLike[str] | None = None,
+    *,
+    source: str = "official",
+    jobs: int | None = None,
+    replace: bool = False,
+    keep_going: bool = False,
+    weights: bool = False,
+    progress: Progress | None = None,
+) -> Report:
+    """Turn official archives into tables of a database, all or nothing.
+
+    Args:
+        sources: archive folders, tars or their chunks, record files, or single benchmark files.
+        database: folder of the database; the default one when None (see `default_database`).
+        source: what the column `source` says of these rows.
+        jobs: processes; by default one a core, at most six.
+        replace: overwrite runs that the database holds with other numbers, instead of refusing.
+        keep_going: leave out damaged records and list them in the report, instead of stopping.
+        weights: keep trained weights, where the archive has them, as safetensors.
+        progress: called now and then with (source name, files done, files in all, rows done).
+
+    Raises:
+        NatsdbError: a source is damaged or contradicts the database; the database is unchanged.
+        KeyboardInterrupt: interrupted; the database is unchanged, the same call resumes.
+    """
+    started = time.monotonic()
+    _check_name(source)
+    if not sources:
+        raise NatsdbError("no source is named", remedy="name an archive folder, tar or file")
+    home = Path(database) if database is not None else default_database()
+    opened = [open_source(Path(path)) for path in sources]
+    with only_writer(home):
+        before = open_manifest(home)
+        asked = [(s.kind, s.space, s.name, s.fingerprint) for s in opened]
+        options = (source, replace, keep_going, weights, [s.path for s in opened if s.kind == "single"])
+        staging = Staging(home, hashlib.sha256(repr((asked, options)).encode()).hexdigest()[:16])
+        manifest = with_catalogue(before, staging)
+        archs = rows = resumed = 0
+        failures: list[tuple[str, str]] = []
+        for one in opened:
+            mark = Ingested(source, one.space, one.kind, one.name, one.fingerprint + ("+weights" if weights else ""), 0)
+            if not replace and any((i.source, i.fingerprint) == (mark.source, mark.fingerprint) for i in before.ingests):
+                continue
+            job = Job(str(staging.folder), source, one.space, replace, keep_going, weights)
+            receipts, again = _stage(one, job, staging, manifest, jobs, progress)
+            resumed += again
+            for receipt in receipts:
+                manifest = with_block(manifest, receipt.parts)
+                failures += receipt.failures
+            archs += (count := sum(receipt.archs for receipt in receipts))
+            rows += sum(receipt.rows for receipt in receipts)
+            if not any(receipt.failures for receipt in receipts):
+                kept = Ingested(source, one.space, one.kind, one.name, mark.fingerprint, count)
+                manifest = with_ingested(manifest, kept)
+        changed = manifest.parts != before.parts
+        if failures and not archs:
+            staging.clear()
+            raise NatsdbError(f"no record could be read; the first: {failures[0][1]}", where=failures[0][0])
+        if manifest != before:
+            try:
+                staging.publish(manifest)
+            except OSError as error:
+                raise NatsdbError(
+                    f"cannot write ({error.strerror or error})",
+                    where=str(home),
+                    remedy="free space there and run the same command again: it goes on where it was",
+                ) from error
+        else:
+            staging.clear()
+    return Report(home, archs, rows, changed, resumed, failures, time.monotonic() - started)
+
+
+def _check_name(source: str) -> None:
+    if not source or not all(c.isalnum() or c in "-_." for c in source) or source.startswith("."):
+        raise NatsdbError(
+            f"{source!r} cannot be a source's name", remedy="use letters, digits, '-', '_' and '.', as in --source mine"
+        )
+
+
+def _stage(
+    source: Source, job: Job, staging: Staging, manifest: Manifest, jobs: int | None, progress: Progress | None
+) -> tuple[list[Receipt], int]:
+    """Receipts of a source's blocks, and how many of them an earlier run had done already."""
+
+    def block(number: int, entries: Sequence[object] = ()) -> Block:
+        mine = [p for p in manifest.parts if (p.source, p.space, p.block) == (job.source, job.space, number)]
+        old = tuple((part.table, part.hp, str(staging.path(part.path))) for part in mine if part.hp)
+        name = f"{source.fingerprint}-{source.space}-{number:04d}"
+        return Block(name, number, old, tuple(entries))  # type: ignore[arg-type]
+
+    def done(one: Block) -> Receipt | None:
+        return staging.receipt(one.name, sorted(path for _, _, path in one.old))
+
+    if source.kind == "single":
+        return stage_single(source, job, block, done, progress)
+    by_number: dict[int, list[object]] = {}
+    for entry in source.entries:
+        by_number.setdefault(entry.arch // BLOCK, []).append(entry)
+    todo, receipts = [], []
+    for number, entries in sorted(by_number.items()):
+        one = block(number, entries)
+        receipt = done(one)
+        if receipt is None:
+            todo.append(one)
+        else:
+            receipts.append(receipt)
+    again = len(receipts)
+    for receipt in _run(job, todo, jobs, source, sum(r.archs for r in receipts), progress):
+        receipts.append(receipt)
+    return receipts, again
+
+
+def _run(
+    job: Job, todo: list[Block], jobs: int | None, source: Source, before: int, progress: Progress | None
+) -> Iterator[Receipt]:
+    total = len(source.entries)
+    count = min(jobs or os.cpu_count() or 1, MOST_JOBS, len(todo))
+    if count <= 1 or (jobs is None and sum(len(block.entries) for block in todo) < _FEW):
+        files, rows = before, 0
+        for block in todo:
+            receipt = stage_block(job, block)
+            files, rows = files + receipt.archs, rows + receipt.rows
+            if progress is not None:
+                progress(source.name, files, total, rows)
+            yield receipt
+        return
+    counters, stop = blocks.shared_state()
+    import multiprocessing
+
+    with ExitStack() as stack:
+        pool = ProcessPoolExecutor(
+            count,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=blocks.start_worker,
+            initargs=(counters, stop, os.getpid()),
+        )
+        stack.callback(pool.shutdown, wait=True, cancel_futures=True)
+        stack.callback(stop.set)
+        waiting: set[Future[Receipt]] = {pool.submit(stage_block, job, block) for block in todo}
+        while waiting:
+            finished, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
+            if progress is not None:
+                progress(source.name, before + counters[0], total, counters[1])
+            for future in finished:
+                try:
+                    yield future.result()
+                except BrokenProcessPool as error:
+                    raise NatsdbError(
+                        "a worker process was killed, perhaps for lack of memory",
+                        where=source.name,
+                        remedy="run the same command again, with --jobs 1 if it happens again",
+                    ) from error

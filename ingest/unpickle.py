@@ -1,0 +1,203 @@
+"""The one unpickler: archives come from strangers' drives, so it builds plain containers and numbers and nothing else.
+
+Admitted are the names that the official files use: `OrderedDict`, NumPy's scalar reconstruction for float and integer
+types, and, in full archives, tensors. Tensors become `Tensor`, a NumPy array with nothing of torch behind it; their
+storages are read by the same rules.
+"""
+
+from __future__ import annotations
+
+import bz2
+import io
+import pickle
+import struct
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from natsdb.schema.errors import NatsdbError
+
+# No official record comes near: the largest, a tss record of a full archive, holds some 20 networks of at most 6 MB.
+LARGEST_RECORD = 1 << 30
+
+_SCALARS = {"f8": np.float64, "f4": np.float32, "i8": np.int64, "i4": np.int32}
+_STORAGES = {
+    "FloatStorage": np.dtype("<f4"),
+    "DoubleStorage": np.dtype("<f8"),
+    "HalfStorage": np.dtype("<f2"),
+    "LongStorage": np.dtype("<i8"),
+    "IntStorage": np.dtype("<i4"),
+    "ShortStorage": np.dtype("<i2"),
+    "CharStorage": np.dtype("<i1"),
+    "ByteStorage": np.dtype("<u1"),
+    "BoolStorage": np.dtype("?"),
+}
+_TORCH_MAGIC = 0x1950A86A20F9469CFC6C
+
+
+class _Dtype:
+    """Stands in for `numpy.dtype` while a scalar is rebuilt: NumPy's own takes arbitrary state."""
+
+    def __init__(self, code: str, align: bool = False, copy: bool = False) -> None:
+        if code not in _SCALARS:
+            raise pickle.UnpicklingError(f"NumPy type {code!r} is none of {', '.join(_SCALARS)}")
+        self.code = code
+
+    def __setstate__(self, state: object) -> None:
+        if state != (3, "<", None, None, None, -1, -1, 0):
+            raise pickle.UnpicklingError(f"NumPy type {self.code!r} has an unexpected state")
+
+
+def _scalar(dtype: _Dtype, raw: bytes) -> Any:
+    kind = _SCALARS[dtype.code]
+    if not isinstance(raw, bytes) or len(raw) != np.dtype(kind).itemsize:
+        raise pickle.UnpicklingError("a NumPy scalar has the wrong number of bytes")
+    return kind(np.frombuffer(raw, dtype="<" + dtype.code)[0])
+
+
+class _Storage:
+    """Bytes of a tensor storage in torch's legacy stream; parsed when a tensor asks, so rows cost nothing extra."""
+
+    def __init__(self, raw: bytes) -> None:
+        if not isinstance(raw, bytes):
+            raise pickle.UnpicklingError("a tensor storage is not made of bytes")
+        self.raw = raw
+
+    def array(self) -> np.ndarray:
+        stream = io.BytesIO(self.raw)
+        if _Plain(stream).load() != _TORCH_MAGIC or _Plain(stream).load() != 1001:
+            raise pickle.UnpicklingError("a tensor storage is not in torch's legacy format")
+        system = _Plain(stream).load()
+        if not isinstance(system, dict) or system.get("little_endian") is not True:
+            raise pickle.UnpicklingError("a tensor storage is not little-endian")
+        dtype, key, size = _StorageHeader(stream).load()
+        keys = _Plain(stream).load()
+        (count,) = struct.unpack("<q", stream.read(8))
+        values = np.frombuffer(stream.read(), dtype=dtype)
+        if keys != [key] or count != size or len(values) != size:
+            raise pickle.UnpicklingError("a tensor storage is not as long as it says")
+        return values
+
+
+class Tensor:
+    """A tensor of a full archive: its storage is kept as bytes until `numpy()` is called."""
+
+    def __init__(self, storage: _Storage, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: Any) -> None:
+        if not isinstance(storage, _Storage):
+            raise pickle.UnpicklingError("a tensor has no storage")
+        self._storage, self._offset, self._shape, self._strides = storage, offset, shape, strides
+
+    def numpy(self) -> np.ndarray:
+        """The values, in the tensor's shape; a view of read-only bytes.
+
+        Raises:
+            pickle.UnpicklingError: the storage is damaged or shorter than the shape asks.
+        """
+        flat = self._storage.array()[self._offset :]
+        reach = 1 + sum((n - 1) * s for n, s in zip(self._shape, self._strides, strict=True)) if 0 not in self._shape else 0
+        if reach > len(flat) or min((*self._shape, *self._strides, self._offset), default=0) < 0:
+            raise pickle.UnpicklingError("a tensor reaches past its storage")
+        strides = tuple(s * flat.itemsize for s in self._strides)
+        return np.lib.stride_tricks.as_strided(flat, self._shape, strides, writeable=False)
+
+
+_ADMITTED: dict[tuple[str, str], Callable[..., Any]] = {
+    ("collections", "OrderedDict"): OrderedDict,
+    ("numpy", "dtype"): _Dtype,
+    ("numpy.core.multiarray", "scalar"): _scalar,
+    ("numpy._core.multiarray", "scalar"): _scalar,
+    ("torch._utils", "_rebuild_tensor_v2"): Tensor,
+    ("torch.storage", "_load_from_bytes"): _Storage,
+}
+
+
+def admitted(module: str, name: str) -> Callable[..., Any]:
+    """What an archive may call by this name.
+
+    Raises:
+        pickle.UnpicklingError: the name is not one that official files use.
+    """
+    try:
+        return _ADMITTED[module, name]
+    except KeyError:
+        raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no official file uses") from None
+
+
+class _Restricted(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        return admitted(module, name)
+
+
+class _Plain(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no official file uses")
+
+
+class _StorageHeader(_Plain):
+    def find_class(self, module: str, name: str) -> Any:
+        if module == "torch" and name in _STORAGES:
+            return _STORAGES[name]
+        return super().find_class(module, name)
+
+    def persistent_load(self, pid: Any) -> Any:
+        tag, dtype, key, _location, size, *_view = pid
+        if tag != "storage" or not isinstance(dtype, np.dtype):
+            raise pickle.UnpicklingError("a tensor storage has an unexpected header")
+        return dtype, key, size
+
+
+# What reading a damaged or hostile pickle can raise; each is reported as a damaged file.
+DAMAGE = (
+    pickle.UnpicklingError,
+    EOFError,
+    AttributeError,
+    KeyError,
+    IndexError,
+    TypeError,
+    ValueError,
+    OverflowError,
+    MemoryError,
+    RecursionError,
+    struct.error,
+)
+
+
+def damaged(where: str, error: BaseException) -> NatsdbError:
+    """The error of a file that cannot be unpickled."""
+    return NatsdbError(f"the pickle cannot be read ({error or type(error).__name__})", where=where, remedy=DOWNLOAD_AGAIN)
+
+
+DOWNLOAD_AGAIN = "download the file again, or leave it out with --keep-going"
+
+
+def decompress(raw: bytes, where: str) -> bytes:
+    """Contents of a bz2 file.
+
+    Raises:
+        NatsdbError: it is truncated, damaged, not bz2, or larger than any official record.
+    """
+    machine = bz2.BZ2Decompressor()
+    try:
+        data = machine.decompress(raw, LARGEST_RECORD)
+    except (OSError, ValueError) as error:
+        raise NatsdbError(f"the bz2 data is damaged ({error})", where=where, remedy=DOWNLOAD_AGAIN) from error
+    if not machine.eof:
+        what = "the bz2 data is truncated" if machine.needs_input else "it holds more than 1 GiB, no official record does"
+        raise NatsdbError(what, where=where, remedy=DOWNLOAD_AGAIN)
+    if machine.unused_data:
+        raise NatsdbError("there are bytes after the end of the bz2 data", where=where, remedy=DOWNLOAD_AGAIN)
+    return data
+
+
+def unpickle(data: bytes, where: str) -> Any:
+    """The object that a pickle holds, made of plain containers, numbers and `Tensor`.
+
+    Raises:
+        NatsdbError: it is damaged, or asks for a name that official files do not use.
+    """
+    try:
+        return _Restricted(io.BytesIO(data)).load()
+    except DAMAGE as error:
+        raise damaged(where, error) from error

@@ -1,0 +1,14 @@
+"""Training schedules: an hp is a number of epochs by its official name, with a cosine learning rate."""
+
+from __future__ import annotations
+
+import math
+
+# Epochs of each hp.
+HPS = {"01": 1, "12": 12, "90": 90, "200": 200}
+HPS_OF_SPACE = {"tss": ("12", "200"), "sss": ("01", "12", "90")}
+
+
+def learning_rate(hp: str, epoch: int) -> float:
+    """Learning rate during an epoch: cosine from 0.1 to 0, constant inside the epoch (official training recipe)."""
+    return 0.1 * (1 + math.cos(math.pi * epoch / HPS[hp])) / 2
