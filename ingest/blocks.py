@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
-import os
-import signal
-import threading
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from natsdb.ingest.fanout import count
 from natsdb.ingest.publish import Receipt, write_receipt
 from natsdb.ingest.records import HpRecord
 from natsdb.ingest.shapes import Shapes, read_file
@@ -46,43 +41,17 @@ class Block:
     entries: tuple[Entry, ...] = ()
 
 
-class Stopped(Exception):
-    """The command was interrupted."""
-
-
-# Shared with the main process: files and rows done so far, and whether to stop. None in a single process.
-_done: Any = None
-_stop: Any = None
 _shapes: dict[str, Shapes] = {}
 
 
-def start_worker(done: Any, stop: Any, parent: int) -> None:
-    """Set up a worker process: it leaves ^C to the main process, and ends when that is gone, however it went."""
-    global _done, _stop
-    _done, _stop = done, stop
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def shared_state() -> tuple[Any, Any]:
-    """Counters and stop flag for worker processes."""
-    context = multiprocessing.get_context("spawn")
-    return context.Array("q", 2), context.Event()
-
-
-def stage_block(job: Job, block: Block) -> Receipt:
+def stage_block(task: tuple[Job, Block]) -> Receipt:
     """Read a block's records and stage its files.
 
     Raises:
         NatsdbError: a record is damaged or contradicts the database (unless `keep_going`), or the disk is full.
         Stopped: the command was interrupted.
     """
+    job, block = task
     return stage_records(job, block, _read(job, block))
 
 
@@ -92,8 +61,6 @@ Read = tuple[int, "list[HpRecord] | NatsdbError", Provenance]
 def _read(job: Job, block: Block) -> Iterable[Read]:
     shapes = _shapes.setdefault(job.space, Shapes())
     for entry in block.entries:
-        if _stop is not None and _stop.is_set():
-            raise Stopped
         provenance = Provenance(entry.name, None)
         try:
             raw = entry.read()
@@ -125,10 +92,7 @@ def stage_records(job: Job, block: Block, records: Iterable[Read]) -> Receipt:
             before = writer.rows
             writer.add(arch, record, provenance)
             archs += 1
-            if _done is not None:
-                with _done.get_lock():
-                    _done[0] += 1
-                    _done[1] += writer.rows - before
+            count(1, writer.rows - before)
         parts = writer.close() if archs else []
         receipt = Receipt(sorted(path for _, _, path in block.old), parts, archs, writer.rows, failures)
         write_receipt(folder, block.name, receipt)

@@ -5,15 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from natsdb.ingest import blocks
 from natsdb.ingest.blocks import Block, Job, stage_block
+from natsdb.ingest.fanout import fan_out, processes
 from natsdb.ingest.publish import (
     Receipt,
     Staging,
@@ -29,8 +26,6 @@ from natsdb.schema.errors import NatsdbError
 from natsdb.schema.manifest import Ingested, Manifest, default_database
 from natsdb.schema.tables import BLOCK
 
-# A worker takes some 170 MB, the main process 130 MB: with six, all stay under 1.5 GB.
-MOST_JOBS = 6
 # Below this, starting processes costs more than it gains.
 _FEW = 64
 
@@ -158,49 +153,13 @@ def _stage(
             todo.append(one)
         else:
             receipts.append(receipt)
-    again = len(receipts)
-    for receipt in _run(job, todo, jobs, source, sum(r.archs for r in receipts), progress):
-        receipts.append(receipt)
+    again, before, total = len(receipts), sum(receipt.archs for receipt in receipts), len(source.entries)
+
+    def tick(files: int, rows: int) -> None:
+        if progress is not None:
+            progress(source.name, before + files, total, rows)
+
+    if jobs is None and sum(len(one.entries) for one in todo) < _FEW:
+        jobs = 1
+    receipts += fan_out(stage_block, [(job, one) for one in todo], processes(jobs, len(todo)), tick)
     return receipts, again
-
-
-def _run(
-    job: Job, todo: list[Block], jobs: int | None, source: Source, before: int, progress: Progress | None
-) -> Iterator[Receipt]:
-    total = len(source.entries)
-    count = min(jobs or os.cpu_count() or 1, MOST_JOBS, len(todo))
-    if count <= 1 or (jobs is None and sum(len(block.entries) for block in todo) < _FEW):
-        files, rows = before, 0
-        for block in todo:
-            receipt = stage_block(job, block)
-            files, rows = files + receipt.archs, rows + receipt.rows
-            if progress is not None:
-                progress(source.name, files, total, rows)
-            yield receipt
-        return
-    counters, stop = blocks.shared_state()
-    import multiprocessing
-
-    with ExitStack() as stack:
-        pool = ProcessPoolExecutor(
-            count,
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=blocks.start_worker,
-            initargs=(counters, stop, os.getpid()),
-        )
-        stack.callback(pool.shutdown, wait=True, cancel_futures=True)
-        stack.callback(stop.set)
-        waiting: set[Future[Receipt]] = {pool.submit(stage_block, job, block) for block in todo}
-        while waiting:
-            finished, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
-            if progress is not None:
-                progress(source.name, before + counters[0], total, counters[1])
-            for future in finished:
-                try:
-                    yield future.result()
-                except BrokenProcessPool as error:
-                    raise NatsdbError(
-                        "a worker process was killed, perhaps for lack of memory",
-                        where=source.name,
-                        remedy="run the same command again, with --jobs 1 if it happens again",
-                    ) from error

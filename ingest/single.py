@@ -106,7 +106,7 @@ def _hp_records(path: Path, space: str) -> Iterator[tuple[int, Any]]:
 def _records(path: Path, space: str, shapes: Shapes | None) -> Iterator[tuple[int, Any, Any, Callable[[], Shape | None]]]:
     seen: set[int] = set()
     try:
-        machine = _Machine(_unframed(_reader(path)))
+        machine = _Machine(unframed(_reader(path)))
         while True:
             arch = machine.at_record()
             if arch is None:
@@ -177,7 +177,7 @@ def _reader(path: Path) -> Callable[[int], bytes]:
     return bz2.open(path).read
 
 
-def _unframed(read: Callable[[int], bytes]) -> Iterator[bytes]:
+def unframed(read: Callable[[int], bytes]) -> Iterator[bytes]:
     """The opcodes of a pickle without the frames around them: frames fall anywhere, and would hide equal records."""
 
     def exactly(count: int) -> bytes:
