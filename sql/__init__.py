@@ -1,0 +1,66 @@
+"""The SQL layer: a view for each table over its Parquet files, then one view or macro a `.sql` file in this folder."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from natsdb.schema.manifest import Manifest
+from natsdb.schema.tables import BLOCK_TABLES, TABLES, Table
+
+if TYPE_CHECKING:
+    import duckdb
+
+# In an order in which each finds what it is made of. `final` is a table: the rows of the last epochs, kept apart.
+VIEWS = ("runs", "curves", "mean_final", "mean_cost", "leaderboard", "topology", "size")
+MACROS = ("curve", "best", "pareto", "rank_correlation", "neighbours", "more_info")
+
+
+def statements(database: Path, manifest: Manifest) -> list[str]:
+    """SQL that makes all views and macros over a database's files, which it names by absolute paths."""
+    root = database.resolve()
+    tables = [_table_view(table, root, manifest) for table in TABLES.values()]
+    chosen = [_chosen_view(table, manifest) for table in BLOCK_TABLES]
+    folder = resources.files("natsdb.sql")
+    return [*tables, *chosen, *(folder.joinpath(f"{name}.sql").read_text("utf-8") for name in (*VIEWS, *MACROS))]
+
+
+def install(connection: duckdb.DuckDBPyConnection, database: Path, manifest: Manifest) -> None:
+    """Make all views and macros over a database in a connection."""
+    connection.execute(";\n".join(statements(database, manifest)))
+
+
+def _table_view(table: Table, root: Path, manifest: Manifest) -> str:
+    files = manifest.files(table.name)
+    # Columns are qualified: DuckDB binds a view's bare names to the parameters of a macro that reads it.
+    columns = [f"files.{column.name}" for column in table.columns]
+    if not files:
+        typed = ", ".join(f'null::{column.type} as "{column.name}"' for column in table.columns)
+        return f"create or replace view {table.name} as select {typed} where false"
+    listed = ", ".join("'" + str(root / file).replace("'", "''") + "'" for file in files)
+    hive = "hive_partitioning = false"
+    if table.partitioned:
+        # As text: the hp 01 is not the number 1.
+        types = ", ".join(f"'{column.name}': '{column.type}'" for column in table.columns if column.partition)
+        hive = f"hive_partitioning = true, hive_types = {{{types}}}"
+    return (
+        f"create or replace view {table.name} as select {', '.join(columns)} from read_parquet([{listed}], {hive}) as files"
+    )
+
+
+def _chosen_view(table: str, manifest: Manifest) -> str:
+    """`chosen_TABLE`: the rows of one source for each run: official first, then by name, synthetic last."""
+    name = f"chosen_{table}"
+    sources = {(part.source, part.space) for part in manifest.parts if part.space}
+    if len({space for _, space in sources}) == len(sources):
+        return f"create or replace view {name} as select * from {table}"
+    key = ("space", "hp", "arch", "dataset", "seed")
+    same = " and ".join(f"chosen.{column} = {table}.{column}" for column in ("source", *key))
+    runs = ", ".join(f"run.{column}" for column in key)
+    first = "case run.source when 'official' then '' when 'synthetic' then '~' else run.source end"
+    return (
+        f"create or replace view {name} as "
+        f"with chosen as (select {runs}, min_by(run.source, {first}) as source from seed as run group by {runs}) "
+        f"select {table}.* from {table} semi join chosen on {same}"
+    )

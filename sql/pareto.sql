@@ -1,0 +1,45 @@
+-- pareto(dataset, split, hp, cost, space): a row is an architecture that no other beats in both mean accuracy and cost.
+-- Key: arch. cost is 'flops', 'params' (millions), 'latency' (seconds for 256 images) or 'train_seconds' (an epoch).
+create or replace macro pareto(dataset, split, hp, cost, space := 'tss') as table
+with
+priced as (
+    select
+        result.arch,
+        result.accuracy,
+        result.source,
+        case cost
+            when 'flops' then spent.flops
+            when 'params' then spent.params
+            when 'latency' then spent.latency
+            when 'train_seconds' then spent.train_seconds
+            else error('cost is flops, params, latency or train_seconds')
+        end as price
+    from mean_final as result
+    inner join mean_cost as spent
+        on
+            spent.space = result.space
+            and spent.hp = result.hp
+            and spent.arch = result.arch
+            and spent.dataset = result.dataset
+    where result.space = space and result.hp = hp::varchar and result.dataset = dataset and result.split = split
+),
+compared as (
+    select
+        *,
+        max(accuracy) over (
+            order by price, accuracy desc, arch
+            rows between unbounded preceding and 1 preceding
+        ) as best_of_cheaper
+    from priced
+    where price is not null
+)
+select
+    compared.arch,
+    compared.price as cost,
+    compared.accuracy,
+    names.arch_str,
+    compared.source
+from compared
+inner join arch as names on names.space = space and names.arch = compared.arch
+where compared.best_of_cheaper is null or compared.accuracy > compared.best_of_cheaper
+order by compared.price
