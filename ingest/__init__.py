@@ -1,5 +1,7 @@
-"""Official files in: every form of the archive becomes Parquet tables, bit for bit, once."""
+"""Official files in and out: archives become Parquet tables, bit for bit, and tables archives again."""
 
+from natsdb.ingest.export import export
 from natsdb.ingest.ingest import Report, ingest
+from natsdb.ingest.verify import Verified, verify
 
-__all__ = ["Report", "ingest"]
+__all__ = ["Report", "Verified", "export", "ingest", "verify"]

@@ -66,7 +66,11 @@ def _read(job: Job, block: Block) -> Iterable[Read]:
             raw = entry.read()
             provenance = Provenance(entry.name, hashlib.md5(raw, usedforsecurity=False).hexdigest())
             data = decompress(raw, entry.name)
-            yield entry.arch, read_file(data, entry.arch, arch_str(job.space, entry.arch), entry.name, shapes), provenance
+            yield (
+                entry.arch,
+                read_file(data, entry.arch, arch_str(job.space, entry.arch), entry.name, shapes),
+                provenance,
+            )
         except NatsdbError as error:
             yield entry.arch, error, provenance
 

@@ -131,7 +131,7 @@ def _write_single(folder: Path, space: str, tasks: list[_Task], tick: Callable[[
 def _single_pickle(space: str, tasks: list[_Task], tick: Callable[[int, int], None]) -> Iterator[bytes]:
     """The pickle of {meta_archs, total_archs, arch2infos, evaluated_indexes}, a record at a time in memory.
 
-    A pickler's memo would keep every object of 15,625 records. Each record is pickled without a memo, so that the pieces
+    A pickler's memo would keep every object of 15,625 records. Each record is pickled without a memo, so that pieces
     may stand one after the other between a dictionary's mark and its end.
     """
     evaluated = []
@@ -156,4 +156,3 @@ def _opcodes(value: Any) -> bytes:
     pickler.dump(value)
     buffer.seek(0)
     return b"".join(unframed(buffer.read))[2:-1]
-

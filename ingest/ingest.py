@@ -34,7 +34,7 @@ Progress = Callable[[str, int, int, int], None]
 
 @dataclass(frozen=True)
 class Report:
-    """What an ingest did: architectures and rows read, whether the database changed, files left out, seconds it took."""
+    """What an ingest did: architectures and rows read, whether the database changed, files left out, seconds."""
 
     database: Path
     archs: int = 0
@@ -88,7 +88,9 @@ def ingest(
         failures: list[tuple[str, str]] = []
         for one in opened:
             mark = Ingested(source, one.space, one.kind, one.name, one.fingerprint + ("+weights" if weights else ""), 0)
-            if not replace and any((i.source, i.fingerprint) == (mark.source, mark.fingerprint) for i in before.ingests):
+            if not replace and any(
+                (i.source, i.fingerprint) == (mark.source, mark.fingerprint) for i in before.ingests
+            ):
                 continue
             job = Job(str(staging.folder), source, one.space, replace, keep_going, weights)
             receipts, again = _stage(one, job, staging, manifest, jobs, progress)

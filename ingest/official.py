@@ -39,8 +39,7 @@ class OfficialBlock:
         self._metric = {hp: pq.ParquetFile(database / files["metric", hp]) for hp in self._hps}
         self._small = {
             hp: {
-                name: _ByArch(pq.read_table(database / files[name, hp], partitioning=None))
-                for name in ("seed", "cost")
+                name: _ByArch(pq.read_table(database / files[name, hp], partitioning=None)) for name in ("seed", "cost")
             }
             for hp in self._hps
         }
@@ -51,7 +50,7 @@ class OfficialBlock:
         return sorted({arch for tables in self._small.values() for arch in tables["seed"].archs})
 
     def record(self, arch: int, hps: frozenset[str] | None = None) -> dict[str, Any] | None:
-        """Record of an architecture, in the type and with the order of keys that its source had; None if there is none."""
+        """Record of an architecture, with the types and order of keys that its source had; None if there is none."""
         by_hp: dict[str, Any] = {}
         form: Any = None
         for hp in self._hps:
@@ -61,7 +60,8 @@ class OfficialBlock:
             if seed is None:
                 continue
             cost, metric = self._small[hp]["cost"].rows(arch), self._metric_rows(hp, arch)
-            assert cost is not None and metric is not None
+            assert cost is not None
+            assert metric is not None
             by_hp[hp], form = _result(self._space, arch, seed, cost, metric)
         if not by_hp:
             return None
@@ -162,7 +162,9 @@ def _run(
             run[field] = list(how[0])
         elif field == "arch_config":
             kind, items = how[0]
-            run[field] = _KINDS[kind]((name, arch_str(space, arch) if value is None else value) for name, value in items)
+            run[field] = _KINDS[kind](
+                (name, arch_str(space, arch) if value is None else value) for name, value in items
+            )
         elif how[0] is None:
             run[field] = None
         else:

@@ -1,7 +1,7 @@
-"""Work is staged beside the tables and published by one rename of the manifest: the database is the old one or the new one.
+"""Work is staged beside the tables and published by one rename of the manifest: the database is the old or the new one.
 
-`DATABASE/.ingest/<key>/` holds the files of blocks that are done, with a receipt each. The key depends on what was asked,
-so the same command finds its own work again after an interruption. Whatever a crash leaves behind is not listed by the
+`DATABASE/.ingest/<key>/` holds the files of blocks that are done, with a receipt each. The key depends on what was
+asked, so the same command finds its own work again after an interruption. What a crash leaves behind is not listed by the
 manifest, so it does not exist for readers; the next publication sweeps it out.
 """
 
@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -25,7 +25,7 @@ STAGING = ".ingest"
 
 @dataclass(frozen=True)
 class Receipt:
-    """A block that is done: the files it made (none when nothing changed), from which files of the database it went out."""
+    """A block that is done: the files it made (none if nothing changed) and the database's files it went out from."""
 
     old: list[str]
     parts: list[Part]
@@ -93,10 +93,8 @@ class Staging:
     def clear(self) -> None:
         """Remove the staging folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
-        try:
+        with suppress(OSError):  # another command's unfinished work may be there
             self.folder.parent.rmdir()
-        except OSError:
-            pass  # another command's unfinished work is there
 
 
 def write_receipt(folder: Path, name: str, receipt: Receipt) -> None:

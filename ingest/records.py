@@ -21,7 +21,18 @@ from natsdb.schema.schedules import HPS
 SPLITS = ("ori-test", "train", "x-test", "x-valid")
 TIME_SPLITS = ("train", "x-valid", "x-test", "ori-test")
 _SERIES = ("train_acc1es", "train_acc5es", "train_losses", "train_times", "eval_acc1es", "eval_times", "eval_losses")
-_FIELDS = {"name", "seed", "epochs", "params", "flop", "latency", "eval_names", "arch_config", "net_state_dict", *_SERIES}
+_FIELDS = {
+    "name",
+    "seed",
+    "epochs",
+    "params",
+    "flop",
+    "latency",
+    "eval_names",
+    "arch_config",
+    "net_state_dict",
+    *_SERIES,
+}
 _TAGS = {float: "f", np.float64: "d", np.float32: "s", int: "i"}
 
 
@@ -63,7 +74,7 @@ class Layout:
 
 
 class HpRecord(NamedTuple):
-    """One (architecture, hp): its layout, its numbers, and the trained weights of its runs where the file holds them."""
+    """One (architecture, hp): its layout, its numbers, and its runs' trained weights where the file holds them."""
 
     layout: Layout
     values: np.ndarray
@@ -92,7 +103,9 @@ def read_record(record: Any, arch: int, arch_str: str, where: str) -> list[HpRec
         return [_read_hp(hp, result, arch, arch_str, hps) for hp, result in record.items()]
     except _Bad as bad:
         raise NatsdbError(
-            str(bad), where=where, remedy="get the file from the official archive again, or leave it out with --keep-going"
+            str(bad),
+            where=where,
+            remedy="get the file from the official archive again, or leave it out with --keep-going",
         ) from None
 
 
@@ -150,7 +163,9 @@ def _read_hp(hp: str, result: Any, arch: int, arch_str: str, hps: list[Any]) -> 
     return HpRecord(_layout(hp, tuple(sorted(parts))), np.array(values, dtype=np.float64), weights)
 
 
-def _read_run(run: Any, key: tuple[str, int], arch_str: str, values: list[Any], at: str) -> tuple[list[Any], dict[str, Any]]:
+def _read_run(
+    run: Any, key: tuple[str, int], arch_str: str, values: list[Any], at: str
+) -> tuple[list[Any], dict[str, Any]]:
     """Form of a run's record, and where its numbers start in `values`, to which they are appended."""
     if not isinstance(run, dict) or set(run) != _FIELDS:
         odd = sorted(map(str, set(run) ^ _FIELDS)) if isinstance(run, dict) else [type(run).__name__]
@@ -188,7 +203,11 @@ def _read_run(run: Any, key: tuple[str, int], arch_str: str, values: list[Any], 
         else:
             if not isinstance(value, dict):
                 raise _Bad(f"key {at}.{field}: expected a dictionary of epochs, found {type(value).__name__}")
-            keys = _epochs(value, epochs, f"{at}.{field}") if field.startswith("train") else _evals(value, epochs, f"{at}.{field}")
+            keys = (
+                _epochs(value, epochs, f"{at}.{field}")
+                if field.startswith("train")
+                else _evals(value, epochs, f"{at}.{field}")
+            )
             form.append([field, _name(value), keys, _append(values, value.values(), f"{at}.{field}")])
             places[field] = [start, keys]
     if places["eval_acc1es"][1] != places["eval_losses"][1]:
@@ -260,13 +279,18 @@ def _layout(hp: str, parts: tuple[tuple[str, int, int, int, str, str], ...]) -> 
         places = json.loads(places_json)
         runs.append(Run(dataset, seed, epochs, position, form))
         cost.append([places["flop"], places["params"], places["latency"]])
-        for prefix, accuracies, losses in (("train", "train_acc1es", "train_losses"), ("eval", "eval_acc1es", "eval_losses")):
+        for prefix, accuracies, losses in (
+            ("train", "train_acc1es", "train_losses"),
+            ("eval", "eval_acc1es", "eval_losses"),
+        ):
             accuracy, keys = places[accuracies]
             loss = places[losses][0]
             top5 = places["train_acc5es"][0] if prefix == "train" and "train_acc5es" in places else None
             for split, first, end in keys:
                 for epoch in range(first, end):
-                    rows.append((number, SPLITS.index(split), epoch, accuracy, -1 if top5 is None else top5 + epoch, loss))
+                    rows.append(
+                        (number, SPLITS.index(split), epoch, accuracy, -1 if top5 is None else top5 + epoch, loss)
+                    )
                     accuracy, loss = accuracy + 1, loss + 1
         by_split: dict[str, list[int]] = {}
         for field in ("train_times", "eval_times"):

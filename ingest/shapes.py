@@ -33,10 +33,10 @@ _INTS = {"BININT1": 1, "BININT2": 2, "BININT": 4}
 class Shape:
     """Bytes that records share, and where they differ.
 
-    `fixed`: the bytes, zero where they vary; `mask`: 255 where they must be equal. `big`, `little`: offsets of floats by
-    byte order; `index_at`: (offset, width) of the architecture's index; `string_at`: offsets of its string, `string`
-    bytes long. `memo_at`: (offset, distance) of references to objects of the same record in a longer pickle; `texts`: what
-    the record adds to the memo: a text, True for the architecture's own string, None for anything else.
+    `fixed`: the bytes, zero where they vary; `mask`: 255 where they must be equal. `big`, `little`: offsets of floats,
+    by byte order; `index_at`: (offset, width) of the architecture's index; `string_at`: offsets of its string, `string`
+    bytes long. `memo_at`: (offset, distance) of references to objects of the same record in a longer pickle; `texts`:
+    what the record adds to the memo: a text, True for the architecture's own string, None for anything else.
     """
 
     size: int
@@ -75,9 +75,7 @@ class Shape:
             if int.from_bytes(data[offset + at : offset + at + 4], "little") != memo_base + distance:
                 return None
         # Windows of eight bytes at every offset: one take gathers all floats, aligned or not.
-        windows = np.lib.stride_tricks.as_strided(
-            found.view("V1"), (self.size - 7, 8), (1, 1), writeable=False
-        )
+        windows = np.lib.stride_tricks.as_strided(found.view("V1"), (self.size - 7, 8), (1, 1), writeable=False)
         big = np.ascontiguousarray(windows[self.big]).view(">f8").ravel()
         little = np.ascontiguousarray(windows[self.little]).view("<f8").ravel()
         return np.concatenate([big, little], dtype=np.float64)
@@ -175,7 +173,7 @@ def learn(
 
 
 class Shapes:
-    """The shapes learnt so far, by length of the architecture's string. At most `limit`: irregular files learn nothing."""
+    """The shapes learnt so far, by length of the architecture's string; at most `limit` of them."""
 
     def __init__(self, limit: int = 256) -> None:
         self._shapes: dict[int, list[Shape]] = {}

@@ -103,7 +103,9 @@ def _hp_records(path: Path, space: str) -> Iterator[tuple[int, Any]]:
             shapes.add(learnt())
 
 
-def _records(path: Path, space: str, shapes: Shapes | None) -> Iterator[tuple[int, Any, Any, Callable[[], Shape | None]]]:
+def _records(
+    path: Path, space: str, shapes: Shapes | None
+) -> Iterator[tuple[int, Any, Any, Callable[[], Shape | None]]]:
     seen: set[int] = set()
     try:
         machine = _Machine(unframed(_reader(path)))
@@ -160,7 +162,9 @@ def _check_end(whole: Any, space: str, found: int, path: Path) -> None:
     expected = [arch_str(space, arch) for arch in range(SIZES[space])]
     if archs != expected:
         raise NatsdbError(
-            "key meta_archs: the architectures are not the space's, in its order", where=str(path), remedy=DOWNLOAD_AGAIN
+            "key meta_archs: the architectures are not the space's, in its order",
+            where=str(path),
+            remedy=DOWNLOAD_AGAIN,
         )
 
 
@@ -405,5 +409,3 @@ class _Machine(pickle._Unpickler):  # type: ignore[misc, name-defined]
         self.at += shape.size
         self.append(None)
         self._last = b""
-
-

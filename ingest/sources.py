@@ -1,4 +1,4 @@
-"""What is this file? Every official form of the benchmark, told apart by looking inside, as a list of records to read."""
+"""What is this file? Every official form of the benchmark, told apart by looking inside, as a list of records."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from io import RawIOBase
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -25,7 +26,7 @@ _FORMS = "an archive folder, its .tar or the chunks of one, or a .pickle.pbz2 fi
 
 @dataclass(frozen=True)
 class Entry:
-    """A record's bytes: `size` bytes from `offset` in the file, or in the files put end to end. `name` is for errors."""
+    """A record's bytes: `size` of them from `offset` in the file, or in files put end to end. `name` is for errors."""
 
     arch: int
     name: str
@@ -52,7 +53,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Source:
-    """A source of records. `kind`: folder, tar, file (one architecture) or single (the whole benchmark in one pickle)."""
+    """A source of records. `kind`: folder, tar, file (one architecture) or single (the benchmark in one pickle)."""
 
     kind: str
     space: str
@@ -94,7 +95,7 @@ class _Joined(RawIOBase):
         if self._open is None or self._open[0] != number:
             if self._open is not None:
                 self._open[1].close()
-            self._open = (number, open(self._paths[number], "rb"))
+            self._open = (number, Path(self._paths[number]).open("rb"))  # noqa: SIM115 (closed in close)
         start = self._ends[number - 1] if number else 0
         self._open[1].seek(self._at - start)
         count = self._open[1].readinto(memoryview(buffer)[: self._ends[number] - self._at])  # type: ignore[attr-defined]
@@ -164,7 +165,9 @@ def _check_no_gap(path: Path, stem: str, chunks: list[str]) -> None:
             continue
         width = len(tails[0])
         names = list(letters) if width == 1 else [a + b for a in letters for b in letters]
-        missing = [name for name in names[: names.index(tails[-1]) + 1] if name not in tails] if tails[-1] in names else []
+        missing = (
+            [name for name in names[: names.index(tails[-1]) + 1] if name not in tails] if tails[-1] in names else []
+        )
         if missing:
             raise NatsdbError(
                 f"the chunk {stem}{prefix}{missing[0]} is missing",
@@ -181,7 +184,9 @@ def _folder(path: Path) -> Source:
             if match and item.is_file():
                 status = item.stat()
                 found.append((int(match[1]), item.name, status.st_size, status.st_mtime_ns))
-    entries = [Entry(arch, f"{path.name}/{name}", (str(path / name),), 0, size) for arch, name, size, _ in sorted(found)]
+    entries = [
+        Entry(arch, f"{path.name}/{name}", (str(path / name),), 0, size) for arch, name, size, _ in sorted(found)
+    ]
     return _listed("folder", path, entries, sorted(found))
 
 
@@ -216,7 +221,9 @@ def _tar(path: Path, chunks: tuple[str, ...]) -> Source:
             raise NatsdbError("the tar is truncated or damaged", where=str(path), remedy="download it again")
         file.seek((end + 511) // 512 * 512)
         if file.read(512).strip(b"\0"):
-            raise NatsdbError(f"the tar has a damaged header at byte {end}", where=str(path), remedy="download it again")
+            raise NatsdbError(
+                f"the tar has a damaged header at byte {end}", where=str(path), remedy="download it again"
+            )
     return _listed("tar", path, sorted(entries, key=lambda entry: entry.arch), listing)
 
 
@@ -227,7 +234,7 @@ def _listed(kind: str, path: Path, entries: list[Entry], listing: list[Any]) -> 
             where=str(path),
             remedy="name the folder or tar that holds them",
         )
-    for before, entry in zip(entries, entries[1:], strict=False):
+    for before, entry in pairwise(entries):
         if before.arch == entry.arch:
             raise NatsdbError(
                 f"architecture {entry.arch} is there twice ({before.name} and {entry.name})",
@@ -264,9 +271,7 @@ def _space_of_record(record: Any, where: str) -> str:
         first = next(iter(record.values()))
         return space_of_text(first["arch_str"], where)
     except (AttributeError, StopIteration, KeyError, TypeError):
-        raise NatsdbError(
-            "this pickle is no record of an architecture", where=where, remedy=f"name {_FORMS}"
-        ) from None
+        raise NatsdbError("this pickle is no record of an architecture", where=where, remedy=f"name {_FORMS}") from None
 
 
 def space_of_text(text: Any, where: str) -> str:
@@ -343,5 +348,3 @@ def records(source: Source) -> Iterator[tuple[int, str, Any]]:
         return
     for entry in source.entries:
         yield entry.arch, entry.name, unpickle(decompress(entry.read(), entry.name), entry.name)
-
-

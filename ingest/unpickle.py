@@ -84,7 +84,9 @@ class _Storage:
 class Tensor:
     """A tensor of a full archive: its storage is kept as bytes until `numpy()` is called."""
 
-    def __init__(self, storage: _Storage, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: Any) -> None:
+    def __init__(
+        self, storage: _Storage, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: Any
+    ) -> None:
         if not isinstance(storage, _Storage):
             raise pickle.UnpicklingError("a tensor has no storage")
         self._storage, self._offset, self._shape, self._strides = storage, offset, shape, strides
@@ -96,7 +98,9 @@ class Tensor:
             pickle.UnpicklingError: the storage is damaged or shorter than the shape asks.
         """
         flat = self._storage.array()[self._offset :]
-        reach = 1 + sum((n - 1) * s for n, s in zip(self._shape, self._strides, strict=True)) if 0 not in self._shape else 0
+        reach = (
+            1 + sum((n - 1) * s for n, s in zip(self._shape, self._strides, strict=True)) if 0 not in self._shape else 0
+        )
         if reach > len(flat) or min((*self._shape, *self._strides, self._offset), default=0) < 0:
             raise pickle.UnpicklingError("a tensor reaches past its storage")
         strides = tuple(s * flat.itemsize for s in self._strides)
@@ -166,7 +170,9 @@ DAMAGE = (
 
 def damaged(where: str, error: BaseException) -> NatsdbError:
     """The error of a file that cannot be unpickled."""
-    return NatsdbError(f"the pickle cannot be read ({error or type(error).__name__})", where=where, remedy=DOWNLOAD_AGAIN)
+    return NatsdbError(
+        f"the pickle cannot be read ({error or type(error).__name__})", where=where, remedy=DOWNLOAD_AGAIN
+    )
 
 
 DOWNLOAD_AGAIN = "download the file again, or leave it out with --keep-going"
@@ -184,7 +190,9 @@ def decompress(raw: bytes, where: str) -> bytes:
     except (OSError, ValueError) as error:
         raise NatsdbError(f"the bz2 data is damaged ({error})", where=where, remedy=DOWNLOAD_AGAIN) from error
     if not machine.eof:
-        what = "the bz2 data is truncated" if machine.needs_input else "it holds more than 1 GiB, no official record does"
+        what = (
+            "the bz2 data is truncated" if machine.needs_input else "it holds more than 1 GiB, no official record does"
+        )
         raise NatsdbError(what, where=where, remedy=DOWNLOAD_AGAIN)
     if machine.unused_data:
         raise NatsdbError("there are bytes after the end of the bz2 data", where=where, remedy=DOWNLOAD_AGAIN)

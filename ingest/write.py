@@ -14,6 +14,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +152,11 @@ class Rows:
         for run in range(len(layout.runs)):
             own = [(s, p) for s, p, r in zip(layout.time_split, pieces, layout.time_run, strict=True) if r == run]
             if any((piece.view(np.int64) != piece[:1].view(np.int64)).any() for _, piece in own):
-                order = np.argsort(np.concatenate([layout.times[_span(layout, n)] for n in range(len(pieces)) if layout.time_run[n] == run]))
+                order = np.argsort(
+                    np.concatenate(
+                        [layout.times[_span(layout, n)] for n in range(len(pieces)) if layout.time_run[n] == run]
+                    )
+                )
                 varying[start + run] = np.concatenate([piece for _, piece in own])[order].tolist()
                 for split, piece in own:
                     seconds[start + run, split] = piece.mean()
@@ -230,7 +235,7 @@ class BlockWriter:
         return self._writers[hp]
 
     def close(self) -> list[Part]:
-        """Finish the files and return them; their paths are relative to the folder. Nothing is returned when no row is new."""
+        """Finish the files and return them, by paths relative to the folder; none when no row is new."""
         self._flush()
         parts = []
         for hp, writer in sorted(self._writers.items()):
@@ -251,7 +256,7 @@ class BlockWriter:
 
 
 class _HpWriter:
-    """The files of one (block, hp): `metric` grows a row group at a time, the small tables are kept and written last."""
+    """The files of one (block, hp): `metric` grows a row group at a time, small tables are written last."""
 
     def __init__(self, folder: Path, hp: str, held: _Held | None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -370,7 +375,7 @@ def _stretches(table: pa.Table) -> Iterator[tuple[tuple[int, str, int], int, int
     columns = [table[name].to_numpy() for name in _RUN]
     change = np.any([column[1:] != column[:-1] for column in columns], axis=0)
     starts = [0, *(np.flatnonzero(change) + 1), len(table)]
-    for start, stop in zip(starts, starts[1:], strict=False):
+    for start, stop in pairwise(starts):
         yield (int(columns[0][start]), str(columns[1][start]), int(columns[2][start])), int(start), int(stop)
 
 
@@ -392,15 +397,22 @@ def _difference(new: dict[str, pa.Table], old: dict[str, pa.Table]) -> str:
 
 def _first_difference(mine: Any, theirs: Any) -> int | None:
     if not pa.types.is_floating(mine.type):
-        return None if mine.equals(theirs) else next(n for n, (a, b) in enumerate(zip(mine, theirs, strict=True)) if a != b)
-    bits = [column.combine_chunks().fill_null(0.0).to_numpy(zero_copy_only=False).view(np.int64) for column in (mine, theirs)]
+        return (
+            None
+            if mine.equals(theirs)
+            else next(n for n, (a, b) in enumerate(zip(mine, theirs, strict=True)) if a != b)
+        )
+    bits = [
+        column.combine_chunks().fill_null(0.0).to_numpy(zero_copy_only=False).view(np.int64)
+        for column in (mine, theirs)
+    ]
     nulls = [column.is_null().to_numpy() for column in (mine, theirs)]
     differ = np.flatnonzero((bits[0] != bits[1]) | (nulls[0] != nulls[1]))
     return int(differ[0]) if len(differ) else None
 
 
 def _plain(table: pa.Table, name: str) -> pa.Table:
-    """Columns in the table's order and of its types. `metric` keeps its texts as codes: the writer takes them as they are."""
+    """Columns in the table's order and of its types. `metric` keeps its texts as codes, as the writer wants them."""
     columns = []
     for field in _file_schema(name):
         column = table[field.name]

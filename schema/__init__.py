@@ -1,1 +1,1 @@
-"""What the tables are: columns, spaces, schedules, data sets and closed cost formulas. Knows no other part of natsdb."""
+"""What the tables are: columns, spaces, schedules, data sets, closed cost formulas. Knows no other part of natsdb."""

@@ -68,7 +68,10 @@ def catalogue_tables() -> dict[str, pa.Table]:
         ],
     )
     schedule = [
-        (space, hp, number) for space in sorted(SIZES) for hp in sorted(HPS_OF_SPACE[space]) for number in range(HPS[hp])
+        (space, hp, number)
+        for space in sorted(SIZES)
+        for hp in sorted(HPS_OF_SPACE[space])
+        for number in range(HPS[hp])
     ]
     epoch = table(
         "epoch",

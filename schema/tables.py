@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 
-# An architecture's measurements lie in blocks of this many consecutive indexes: a unit of work, a file per table and hp.
+# Measurements lie in blocks of this many consecutive architectures: a unit of work, a file per table and hp.
 BLOCK = 1024
 # Rows of this many consecutive architectures share a Parquet row group: one curve reads one of them.
 GROUP = 32
@@ -23,7 +23,7 @@ GROUP = 32
 
 @dataclass(frozen=True)
 class Column:
-    """A column: `type` in DuckDB's words; `meaning` with its unit; `partition` when it is a folder name, not in the file."""
+    """A column: `type` in DuckDB's words; `meaning` with its unit; `partition` when it is a folder's name."""
 
     name: str
     type: str
@@ -46,8 +46,12 @@ class Table:
         return any(column.partition for column in self.columns)
 
 
-_SOURCE = Column("source", "VARCHAR", "where the row came from: official, regenerated, synthetic, or a name the user gave", True)
-_SPACE_DIR = Column("space", "VARCHAR", "search space: tss (15,625 cell topologies) or sss (32,768 channel sizes)", True)
+_SOURCE = Column(
+    "source", "VARCHAR", "where the row came from: official, regenerated, synthetic, or a name the user gave", True
+)
+_SPACE_DIR = Column(
+    "space", "VARCHAR", "search space: tss (15,625 cell topologies) or sss (32,768 channel sizes)", True
+)
 _HP = Column("hp", "VARCHAR", "training schedule by its official name: 12, 200 (tss); 01, 12, 90 (sss)", True)
 _SPACE = Column("space", "VARCHAR", "search space: tss (15,625 cell topologies) or sss (32,768 channel sizes)")
 _ARCH = Column("arch", "INTEGER", "official index of the architecture in its space, from 0")
@@ -58,7 +62,9 @@ _EPOCH = Column("epoch", "SMALLINT", "epoch, counted from 0")
 _RUN = (_SOURCE, _SPACE_DIR, _HP, _ARCH, _DATASET, _SEED)
 _RUN_KEY = tuple(column.name for column in _RUN)
 _MEASURED = (
-    Column("accuracy", "DOUBLE", "top-1 accuracy in percent; split train: running mean over the epoch, with augmentation"),
+    Column(
+        "accuracy", "DOUBLE", "top-1 accuracy in percent; split train: running mean over the epoch, with augmentation"
+    ),
     Column("top5", "DOUBLE", "top-5 accuracy in percent; only split train has it, and tss at hp 200 has none"),
     Column("loss", "DOUBLE", "mean cross entropy in nats"),
 )
@@ -123,7 +129,9 @@ TABLES: dict[str, Table] = {
                 *_RUN,
                 Column("epochs", "SMALLINT", "number of epochs trained"),
                 Column("position", "SMALLINT", "place of the run in its official record, from 0"),
-                Column("form", "VARCHAR", "JSON: key order and types of the official record, for a byte-faithful export"),
+                Column(
+                    "form", "VARCHAR", "JSON: key order and types of the official record, for a byte-faithful export"
+                ),
                 Column("file", "VARCHAR", "name of the file that the run was read from"),
                 Column("file_md5", "VARCHAR", "MD5 of that file, in hexadecimal; null for the single benchmark file"),
                 Column("code", "VARCHAR", "version of the code that trained the run, when known"),
@@ -139,7 +147,7 @@ TABLES: dict[str, Table] = {
         ),
         Table(
             "final",
-            "a measurement at the last epoch of a run: the rows of metric with epoch = epochs - 1, kept apart for speed",
+            "a measurement at the last epoch of a run: the rows of metric with epoch = epochs - 1, apart for speed",
             (*_RUN_KEY, "split"),
             (*_RUN, _SPLIT, _EPOCH, *_MEASURED),
         ),
@@ -168,7 +176,7 @@ BLOCK_TABLES = tuple(name for name, table in TABLES.items() if table.partitioned
 
 @cache
 def arrow_schema(name: str) -> pa.Schema:
-    """Arrow schema of a table's Parquet file: the columns that are not folder names. Text of few values is dictionary-coded."""
+    """Arrow schema of a table's Parquet file: the columns that are not folder names."""
     import pyarrow as pa
 
     types = {

@@ -44,9 +44,8 @@ def _table_view(table: Table, root: Path, manifest: Manifest) -> str:
         # As text: the hp 01 is not the number 1.
         types = ", ".join(f"'{column.name}': '{column.type}'" for column in table.columns if column.partition)
         hive = f"hive_partitioning = true, hive_types = {{{types}}}"
-    return (
-        f"create or replace view {table.name} as select {', '.join(columns)} from read_parquet([{listed}], {hive}) as files"
-    )
+    source = f"read_parquet([{listed}], {hive}) as files"
+    return f"create or replace view {table.name} as select {', '.join(columns)} from {source}"
 
 
 def _chosen_view(table: str, manifest: Manifest) -> str:
@@ -63,4 +62,12 @@ def _chosen_view(table: str, manifest: Manifest) -> str:
         f"create or replace view {name} as "
         f"with chosen as (select {runs}, min_by(run.source, {first}) as source from seed as run group by {runs}) "
         f"select {table}.* from {table} semi join chosen on {same}"
+    )
+
+
+def comment(name: str) -> str:
+    """What a view or macro is: the comment on top of its file."""
+    lines = resources.files("natsdb.sql").joinpath(f"{name}.sql").read_text("utf-8").splitlines()
+    return "\n".join(
+        line.removeprefix("-- ") for line in lines[: next(n for n, text in enumerate(lines) if text[:2] != "--")]
     )

@@ -1,10 +1,6 @@
-"""Official-format archives, made up: as many architectures as asked, the same bytes every time, entropy like real ones.
+"""Official forms of made-up archives: folders, tars, chunks, the single file, full archives with weights.
 
-    python tests/archives.py OUT --space tss --archs 0-199 --jobs 2
-
-Keys, order, types and sharing of objects are those of the real records (compared in `test_archives.py`). Accuracies are
-averages over batches of 256 of a float32 percentage, as the official meter forms them; a loss is a sum of float32 batch
-losses over the number of images, so it has some 34 significant bits and a full float64 mantissa.
+python tests/archives.py OUT --space tss --archs 0-199 --jobs 2
 """
 
 from __future__ import annotations
@@ -13,222 +9,20 @@ import argparse
 import bz2
 import hashlib
 import io
-import multiprocessing
 import os
 import pickle
 import sys
 import tarfile
-from collections import OrderedDict
-from collections.abc import Iterable, Sequence
-from functools import cache, partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from natsdb.schema.costs import IMAGES, costs
-from natsdb.schema.datasets import SPLIT_IMAGES
-from natsdb.schema.schedules import HPS
-from natsdb.schema.spaces import SIZES, sss_channels, strings, tss_ops
+from natsdb.schema.spaces import SIZES, strings
+from natsdb.synthetic import record, write_folder, write_record
+
+__all__ = ["FOLDERS", "record", "split_file", "write_folder", "write_record", "write_single", "write_tar"]
 
 FOLDERS = {"tss": "NATS-tss-v1_0-3ffb9-simple", "sss": "NATS-sss-v1_0-50262-simple"}
-GENOTYPE = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|"
-DATASETS = ("cifar10-valid", "cifar10", "cifar100", "ImageNet16-120")
-# Order of the splits as the real records evaluate them.
-EVALS = {
-    "cifar10-valid": ("x-valid", "ori-test"),
-    "cifar10": ("ori-test",),
-    "cifar100": ("x-valid", "x-test", "ori-test"),
-    "ImageNet16-120": ("x-valid", "x-test", "ori-test"),
-}
-# tss at hp 200 has these splits at every epoch, the others at the last only.
-EVERY_EPOCH = {"cifar10-valid": "x-valid", "cifar10": "ori-test", "cifar100": "ori-test", "ImageNet16-120": "ori-test"}
-
-
-def record(space: str, index: int, seed: int = 0) -> OrderedDict[str, dict[str, Any]]:
-    """Record of an architecture, as its official file holds it."""
-    draw = np.random.default_rng([seed, {"tss": 0, "sss": 1}[space], index])
-    quality = _quality(space, index, draw)
-    runs = _runs(space, index)
-    speed = (2.0 + 20.0 * quality) * (0.9 + 0.2 * draw.random())
-    found: OrderedDict[str, dict[str, Any]] = OrderedDict()
-    for hp, keys in runs.items():
-        results = {}
-        for dataset, number in keys:
-            results[(dataset, number)] = _run(space, index, hp, dataset, number, quality, speed, draw)
-        seeds: dict[str, list[int]] = {}
-        for dataset, number in keys:
-            seeds.setdefault(dataset, []).append(number)
-        found[hp] = {
-            "arch_index": index,
-            "arch_str": strings(space)[index],
-            "all_results": results,
-            "dataset_seed": {dataset: sorted(numbers) for dataset, numbers in seeds.items()},
-            "clear_net_done": True,
-        }
-    return found
-
-
-def _runs(space: str, index: int) -> dict[str, list[tuple[str, int]]]:
-    if space == "sss":
-        return {
-            "01": [(dataset, 777) for dataset in DATASETS],
-            "12": [(dataset, number) for number in (777, 888, 999) for dataset in DATASETS],
-            "90": [(dataset, 777) for dataset in DATASETS],
-        }
-    # 8,169 of the 15,625 topologies have three seeds.
-    three = index < 12 or np.random.default_rng([7, index]).random() < 8169 / 15625
-    seeds = (999, 777, 888) if three else (777, 888)
-    return {
-        "12": [("cifar10-valid", 777), ("cifar10-valid", 111), *((dataset, 111) for dataset in DATASETS[1:])],
-        "200": [(dataset, number) for number in seeds for dataset in DATASETS],
-    }
-
-
-@cache
-def _costs(space: str, dataset: str) -> tuple[list[float], list[float]]:
-    flops, params = costs(space, dataset)
-    return flops.tolist(), params.tolist()
-
-
-def _quality(space: str, index: int, draw: np.random.Generator) -> float:
-    """How well an architecture learns, 0 to 1: more convolutions and wider layers learn better, some cells not at all."""
-    if space == "sss":
-        return 0.55 + 0.4 * sum(sss_channels()[index]) / 320 + 0.02 * float(draw.standard_normal())
-    ops = tss_ops()[index]
-    if ops[3] == "none" and (ops[4] == "none" or ops[0] == "none") and ops[5] == "none":
-        return 0.0
-    good = sum({"nor_conv_3x3": 1.0, "nor_conv_1x1": 0.7, "skip_connect": 0.5}.get(op, 0.1) for op in ops)
-    return min(1.0, 0.4 + 0.1 * good + 0.02 * float(draw.standard_normal()))
-
-
-def _run(
-    space: str,
-    index: int,
-    hp: str,
-    dataset: str,
-    number: int,
-    quality: float,
-    speed: float,
-    draw: np.random.Generator,
-) -> dict[str, Any]:
-    epochs = HPS[hp]
-    long = space == "tss" and hp == "200"
-    train = _curve("train", dataset, epochs, quality, draw)
-    evals = {split: _curve(split, dataset, epochs, quality, draw) for split in EVALS[dataset]}
-    if long:
-        evals = dict(sorted(evals.items(), key=lambda item: item[0] != EVERY_EPOCH[dataset]))
-    kept = {
-        split: range(epochs - 1, epochs) if long and split != EVERY_EPOCH[dataset] else range(epochs) for split in evals
-    }
-    at = [(split, epoch) for split in kept for epoch in kept[split]]
-    names = [f"{split}@{epoch}" for split, epoch in at]
-    # The older records (hp 200) form each dictionary's keys anew, the others share them.
-    other_names = [f"{split}@{epoch}" for split, epoch in at] if long else names
-    timed = [(split, epoch) for split in EVALS[dataset] for epoch in range(epochs)]
-    time_names = [f"{split}@{epoch}" for split, epoch in timed] if long else names
-    share = SPLIT_IMAGES[dataset, "train"][0] / 25_000
-    seconds = {split: speed * 0.35 * SPLIT_IMAGES[dataset, split][0] / 25_000 for split in evals}
-    classes = IMAGES[dataset][1]
-    config: dict[str, Any] = {"channel": 16, "num_cells": 5, "arch_str": _anew(strings(space)[index]), "class_num": classes}
-    if space == "sss":
-        text = _anew(strings(space)[index])
-        config = {
-            "name": "infer.shape.tiny",
-            "channels": text,
-            "arch_str": text,
-            "genotype": GENOTYPE,
-            "class_num": classes,
-        }
-    flops, params = (values[index] for values in _costs(space, dataset))
-    if space == "tss" and index % 76 == 8 and number == 777 and long:  # some 204 real records disagree so
-        flops, params = flops * 1.25, params * 1.25
-    return {
-        "name": dataset,
-        "train_acc1es": dict(enumerate(train["accuracy"])),
-        "train_acc5es": None if long else dict(enumerate(train["top5"])),
-        "train_losses": dict(enumerate(train["loss"])),
-        "train_times": OrderedDict((epoch, speed * share) for epoch in range(epochs)),
-        "arch_config": config,
-        "params": np.float64(params),
-        "flop": flops,
-        "seed": f"{number:04d}",
-        "epochs": epochs,
-        "latency": [np.float64(0.01 + 0.01 * speed / 22)],
-        "eval_names": list(evals),
-        "eval_acc1es": {name: evals[split]["accuracy"][epoch] for name, (split, epoch) in zip(names, at, strict=True)},
-        "eval_times": {name: seconds[split] for name, (split, _) in zip(time_names, timed, strict=True)},
-        "eval_losses": {name: evals[split]["loss"][epoch] for name, (split, epoch) in zip(other_names, at, strict=True)},
-        "net_state_dict": None,
-    }
-
-
-def _anew(text: str) -> str:
-    return "".join(list(text))
-
-
-def _curve(
-    split: str, dataset: str, epochs: int, quality: float, draw: np.random.Generator
-) -> dict[str, list[float]]:
-    """Accuracy, top-5 accuracy and loss at every epoch."""
-    images, classes = SPLIT_IMAGES[dataset, split][0], IMAGES[dataset][1]
-    chance = 100 / classes
-    top = {10: 95.0, 100: 74.0, 120: 48.0}[classes] * (1.05 if split == "train" else 1.0) * quality
-    progress = 1 - np.exp(-3.5 * (np.arange(epochs) + 1) / epochs * (1 - 0.6 ** np.log1p(epochs)) * 2)
-    noise = 0.4 + 3.0 * np.linspace(1, 0.1, epochs)
-    accuracy = np.clip(chance + (top - chance) * progress + noise * draw.standard_normal(epochs), chance / 2, 99.9)
-    top5 = np.clip(100 - (100 - accuracy) * (0.08 if classes == 10 else 0.45), 5 * chance, 99.99)
-    loss = np.log(classes) * np.clip(1 - accuracy / 102, 0.002, 1) ** 0.9 * (1 + 0.03 * draw.standard_normal(epochs))
-    return {
-        "accuracy": _averaged(accuracy, images, draw),
-        "top5": _averaged(top5, images, draw) if split == "train" else [],
-        "loss": (np.rint(loss * images * 2.0**19) / 2.0**19 / images).tolist(),
-    }
-
-
-def _averaged(percent: np.ndarray, images: int, draw: np.random.Generator) -> list[float]:
-    """Percentages as the official meter averages them: batches of 256 exactly, the last one rounded to float32."""
-    last = images % 256
-    in_last = np.clip(np.rint(percent * last / 100 + draw.standard_normal(len(percent)) * 2), 0, last)
-    in_full = np.rint(percent * (images - last) / 100)
-    of_last = (in_last.astype(np.float32) * np.float32(100 / last)).astype(np.float64)
-    return ((in_full * 100 + of_last * last) / images).tolist()
-
-
-def write_record(folder: Path, space: str, plain_names: bool, index: int) -> None:
-    """Write one architecture's file, whole or not at all; one that is there is left alone."""
-    path = folder / (f"{index}.pickle.pbz2" if plain_names else f"{index:06d}.pickle.pbz2")
-    if not path.exists():
-        _write(path, record(space, index))
-
-
-def _write(path: Path, value: Any) -> None:
-    temporary = path.with_suffix(".tmp")
-    with bz2.open(temporary, "wb") as file:
-        pickle.dump(value, file, protocol=4)
-    os.replace(temporary, path)
-
-
-def write_folder(
-    folder: Path, space: str, indexes: Iterable[int], *, jobs: int = 1, plain_names: bool = False
-) -> Path:
-    """Write an archive folder with its meta file; returns the folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    work = partial(write_record, folder, space, plain_names)
-    if jobs > 1:
-        with multiprocessing.get_context("spawn").Pool(jobs) as pool:
-            for _ in pool.imap_unordered(work, indexes, chunksize=64):
-                pass
-    else:
-        for index in indexes:
-            work(index)
-    meta = {
-        "meta_archs": list(strings(space)),
-        "total_archs": SIZES[space],
-        "arch2infos": None,
-        "evaluated_indexes": set(),
-    }
-    _write(folder / "meta.pickle.pbz2", meta)
-    return folder
 
 
 def write_tar(folder: Path, path: Path) -> Path:

@@ -1,0 +1,54 @@
+"""The command line: each command is a few lines over a public function of the same name."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import typer
+
+from natsdb.cli import archives, demo, questions
+from natsdb.schema.errors import NatsdbError
+
+app = typer.Typer(
+    name="natsdb",
+    help="NATS-Bench as a columnar analytical database with a SQL layer.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _with_exit_codes(command: Callable[..., Any]) -> Callable[..., Any]:
+    """An error is one sentence on standard error and exit code 1; ^C is 130."""
+
+    @wraps(command)
+    def run(*arguments: Any, **options: Any) -> Any:
+        try:
+            return command(*arguments, **options)
+        except NatsdbError as error:
+            print(f"natsdb: {error}", file=sys.stderr)
+            raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            print("natsdb: interrupted; the database is as it was, the same command goes on from here", file=sys.stderr)
+            raise typer.Exit(130) from None
+        except BrokenPipeError:
+            # The reader of our output is gone: nothing more to say, and nothing to say it to.
+            sys.stderr.close()
+            raise typer.Exit(1) from None
+
+    return run
+
+
+for _command in (
+    archives.ingest,
+    archives.verify,
+    archives.export,
+    questions.sql,
+    questions.info,
+    questions.duckdb,
+    demo.demo,
+):
+    app.command()(_with_exit_codes(_command))

@@ -1,0 +1,91 @@
+"""Pictures of the benchmark, drawn from SQL with Altair; saved by vl-convert, no browser needed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from natsdb.schema.errors import NatsdbError
+
+
+def _altair() -> Any:
+    try:
+        import altair
+    except ImportError as error:
+        raise NatsdbError("drawing needs Altair", remedy="pip install 'natsdb[plot]'") from error
+    # A whole space has 32,768 points; Altair's default limit is 5,000.
+    altair.data_transformers.disable_max_rows()
+    return altair
+
+
+def scatter(connection: Any, space: str, dataset: str, split: str, hp: str) -> Any:
+    """Chart of mean final accuracy (percent) over FLOPs (millions), a point an architecture, with the Pareto front."""
+    alt = _altair()
+    points = connection.execute(
+        """select result.arch, result.accuracy, spent.flops, result.source
+        from mean_final as result join mean_cost as spent using (space, hp, arch, dataset)
+        where result.space = $space and result.dataset = $dataset and result.split = $split and result.hp = $hp""",
+        {"space": space, "dataset": dataset, "split": split, "hp": hp},
+    ).pl()
+    front = connection.execute(
+        "select arch, cost as flops, accuracy from pareto($dataset, $split, $hp, 'flops', space := $space)",
+        {"space": space, "dataset": dataset, "split": split, "hp": hp},
+    ).pl()
+    flops = alt.X("flops:Q", title="FLOPs (millions)").scale(zero=False)
+    accuracy = alt.Y("accuracy:Q", title=f"{split} accuracy (percent)").scale(zero=False)
+    cloud = alt.Chart(alt.Data(values=points.to_dicts()))
+    line = alt.Chart(alt.Data(values=front.to_dicts()))
+    title = f"{space}, {dataset}, {hp} epochs: {len(points):,} architectures{_said(points)}"
+    return alt.layer(
+        cloud.mark_circle(size=14, opacity=0.45, color="#777").encode(flops, accuracy),
+        line.mark_line(color="black", interpolate="step-after").encode(flops, accuracy),
+        line.mark_circle(color="black", size=28).encode(flops, accuracy),
+    ).properties(title=title, width=380, height=300)
+
+
+def curves(connection: Any, space: str, arch: int, dataset: str, hp: str) -> Any:
+    """Chart of an architecture's accuracy (percent) over epochs, a line a split and run."""
+    alt = _altair()
+    rows = connection.execute(
+        """unpivot (select seed, epoch, source, train_accuracy as train, x_valid_accuracy as "x-valid",
+        x_test_accuracy as "x-test", ori_test_accuracy as "ori-test" from curve($space, $arch, $dataset, $hp))
+        on train, "x-valid", "x-test", "ori-test" into name split value accuracy""",
+        {"space": space, "arch": arch, "dataset": dataset, "hp": hp},
+    ).pl()
+    return (
+        alt.Chart(alt.Data(values=rows.to_dicts()))
+        .mark_line(strokeWidth=1.2)
+        .encode(
+            alt.X("epoch:Q", title="epoch"),
+            alt.Y("accuracy:Q", title="accuracy (percent)"),
+            alt.StrokeDash("split:N", title="split"),
+            alt.Color("split:N", title="split").scale(range=["#111", "#888", "#444", "#bbb"]),
+            detail="seed:N",
+        )
+        .properties(title=f"{space} {arch}, {dataset}, {hp} epochs, all runs{_said(rows)}", width=380, height=300)
+    )
+
+
+def _said(rows: Any) -> str:
+    return " (synthetic)" if "synthetic" in rows["source"].to_list() else ""
+
+
+def save(chart: Any, path: Path) -> Path:
+    """Write a chart as PNG, SVG or HTML, by the file's ending; whole or not at all.
+
+    Raises:
+        NatsdbError: another ending, or the file cannot be written.
+    """
+    if path.suffix not in (".png", ".svg", ".html"):
+        raise NatsdbError(f"cannot draw a {path.suffix or 'file without ending'}", remedy="use .png, .svg or .html")
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        chart.save(str(temporary), **({"ppi": 144} if path.suffix == ".png" else {}))
+        os.replace(temporary, path)
+    except OSError as error:
+        raise NatsdbError(f"cannot write ({error.strerror})", where=str(path), remedy="name another file") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
