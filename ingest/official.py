@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.manifest import Manifest
 from natsdb.schema.spaces import arch_str
-from natsdb.schema.tables import GROUP
+from natsdb.schema.tables import GROUPS
 
 _KINDS = {"dict": dict, "OrderedDict": OrderedDict}
 _TYPES = {"f": float, "d": np.float64, "s": np.float32, "i": int}
@@ -31,7 +31,7 @@ def blocks_of(manifest: Manifest, source: str, space: str) -> dict[int, dict[tup
 
 
 class OfficialBlock:
-    """A block's records, built from its files: 32 architectures at a time in memory."""
+    """A block's records, built from its files: a row group of each hp in memory."""
 
     def __init__(self, database: Path, space: str, files: dict[tuple[str, str], str]) -> None:
         self._space = space
@@ -43,7 +43,7 @@ class OfficialBlock:
             }
             for hp in self._hps
         }
-        self._group: tuple[int, dict[str, _ByArch]] = (-1, {})
+        self._group: dict[str, tuple[int, _ByArch]] = {}
 
     def archs(self) -> list[int]:
         """Architectures that have a run in this block."""
@@ -70,19 +70,17 @@ class OfficialBlock:
         return _KINDS[kind]((hp, by_hp[hp]) for hp in [*known, *(hp for hp in by_hp if hp not in known)])
 
     def _metric_rows(self, hp: str, arch: int) -> dict[str, Any] | None:
-        if self._group[0] != arch // GROUP:
-            self._group = (arch // GROUP, {})
-        tables = self._group[1]
-        if hp not in tables:
+        group = arch // GROUPS[hp]
+        if self._group.get(hp, (-1,))[0] != group:
             file = self._metric[hp]
             column = file.schema_arrow.get_field_index("arch")
             groups = [
                 n
                 for n in range(file.metadata.num_row_groups)
-                if file.metadata.row_group(n).column(column).statistics.min // GROUP == arch // GROUP
+                if file.metadata.row_group(n).column(column).statistics.min // GROUPS[hp] == group
             ]
-            tables[hp] = _ByArch(file.read_row_groups(groups))
-        return tables[hp].rows(arch)
+            self._group[hp] = group, _ByArch(file.read_row_groups(groups))
+        return self._group[hp][1].rows(arch)
 
 
 class _ByArch:

@@ -1,7 +1,7 @@
 """Work is staged beside the tables and published by one rename of the manifest: the database is the old or the new one.
 
 `DATABASE/.ingest/<key>/` holds the files of blocks that are done, with a receipt each. The key depends on what was
-asked, so the same command finds its own work again after an interruption. What a crash leaves behind is not listed by the
+asked, so the same command finds its own work again after an interruption. What a crash leaves is not listed by the
 manifest, so it does not exist for readers; the next publication sweeps it out.
 """
 

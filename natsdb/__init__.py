@@ -89,6 +89,8 @@ def scan(table: str, db: str | os.PathLike[str] | None = None) -> pl.LazyFrame:
     if not files:
         return pl.LazyFrame(schema={column.name: types[column.type] for column in columns})
     hive = {column.name: types[column.type] for column in columns if column.partition}
+    if hive:
+        hive["block"] = pl.Int32
     frame = pl.scan_parquet(files, hive_partitioning=bool(hive), hive_schema=hive or None)
     return frame.select([column.name for column in columns])
 

@@ -17,8 +17,9 @@ FORMAT_VERSION = 1
 
 # Measurements lie in blocks of this many consecutive architectures: a unit of work, a file per table and hp.
 BLOCK = 1024
-# Rows of this many consecutive architectures share a Parquet row group: one curve reads one of them.
-GROUP = 32
+# Rows of this many consecutive architectures share a Parquet row group: one curve reads one of them. By hp, so that a
+# group holds some 30,000 to 130,000 rows: smaller ones compress worse, larger ones make a curve slower.
+GROUPS = {"01": 1024, "12": 128, "90": 64, "200": 32}
 
 
 @dataclass(frozen=True)

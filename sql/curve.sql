@@ -16,6 +16,7 @@ select
 from chosen_metric as measured
 where
     measured.space = space
+    and measured.block = arch // 1024
     and measured.arch = arch
     and measured.dataset = dataset
     and measured.hp = hp::varchar

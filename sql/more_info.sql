@@ -6,7 +6,12 @@
 create or replace macro more_info(space, arch, dataset, hp, iepoch := null) as table
 with
 spent as (
-    select cost.*, run.epochs
+    select
+        cost.train_seconds,
+        cost.x_valid_seconds,
+        cost.x_test_seconds,
+        cost.ori_test_seconds,
+        run.epochs
     from chosen_cost as cost
     inner join chosen_seed as run
         on
@@ -15,7 +20,7 @@ spent as (
             and run.arch = cost.arch
             and run.dataset = cost.dataset
             and run.seed = cost.seed
-    where cost.space = space and cost.arch = arch and cost.dataset = dataset and cost.hp = hp::varchar
+    where cost.space = space and cost.block = arch // 1024 and run.block = cost.block and cost.arch = arch and cost.dataset = dataset and cost.hp = hp::varchar
 ),
 seconds as (
     select
@@ -41,6 +46,7 @@ measured as (
     from chosen_metric as metric, seconds
     where
         metric.space = space
+        and metric.block = arch // 1024
         and metric.arch = arch
         and metric.dataset = dataset
         and metric.hp = hp::varchar
