@@ -4,9 +4,9 @@ A block's files are a function of the rows they hold, byte for byte: rows are so
 places, names end in the digest of the contents. So an interrupted run that resumes, or the same rows from another
 form of the archive, end in the same files.
 
-Measured on the real samples of tss at hp 200: accuracy plain and loss split by bytes, zstd, take 4.7 + 6.6 B a row; loss
-plain 0.3 B more, dictionaries or splitting by bytes 1.5 B more for accuracy. Level 5 saves 0.25 B a row over level 3, for
-5 s more of a full ingest; higher levels save less than 0.1 B.
+Measured on the real samples of tss at hp 200: accuracy plain and loss split by bytes, zstd, take 4.7 + 6.6 B a row;
+loss plain 0.3 B more, dictionaries or splitting by bytes 1.5 B more for accuracy. Level 5 saves 0.25 B a row over
+level 3, for 5 s more of a full ingest; higher levels save less than 0.1 B.
 """
 
 from __future__ import annotations

@@ -22,15 +22,15 @@ def _altair() -> Any:
 def scatter(connection: Any, space: str, dataset: str, split: str, hp: str) -> Any:
     """Chart of mean final accuracy (percent) over FLOPs (millions), a point an architecture, with the Pareto front."""
     alt = _altair()
-    points = connection.execute(
+    points = connection.sql(
         """select result.arch, result.accuracy, spent.flops, result.source
         from mean_final as result join mean_cost as spent using (space, hp, arch, dataset)
         where result.space = $space and result.dataset = $dataset and result.split = $split and result.hp = $hp""",
-        {"space": space, "dataset": dataset, "split": split, "hp": hp},
+        params={"space": space, "dataset": dataset, "split": split, "hp": hp},
     ).pl()
-    front = connection.execute(
+    front = connection.sql(
         "select arch, cost as flops, accuracy from pareto($dataset, $split, $hp, 'flops', space := $space)",
-        {"space": space, "dataset": dataset, "split": split, "hp": hp},
+        params={"space": space, "dataset": dataset, "split": split, "hp": hp},
     ).pl()
     flops = alt.X("flops:Q", title="FLOPs (millions)").scale(zero=False)
     accuracy = alt.Y("accuracy:Q", title=f"{split} accuracy (percent)").scale(zero=False)
@@ -47,11 +47,11 @@ def scatter(connection: Any, space: str, dataset: str, split: str, hp: str) -> A
 def curves(connection: Any, space: str, arch: int, dataset: str, hp: str) -> Any:
     """Chart of an architecture's accuracy (percent) over epochs, a line a split and run."""
     alt = _altair()
-    rows = connection.execute(
+    rows = connection.sql(
         """unpivot (select seed, epoch, source, train_accuracy as train, x_valid_accuracy as "x-valid",
         x_test_accuracy as "x-test", ori_test_accuracy as "ori-test" from curve($space, $arch, $dataset, $hp))
         on train, "x-valid", "x-test", "ori-test" into name split value accuracy""",
-        {"space": space, "arch": arch, "dataset": dataset, "hp": hp},
+        params={"space": space, "arch": arch, "dataset": dataset, "hp": hp},
     ).pl()
     return (
         alt.Chart(alt.Data(values=rows.to_dicts()))

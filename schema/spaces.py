@@ -99,9 +99,9 @@ def arch_index(space: str, text: str) -> int:
 def canonical_tss() -> tuple[int, ...]:
     """For each topology, the lowest index of those that compute the same function: 6,466 classes.
 
-    Two cells are the same when their output's expression is, where `none` contributes nothing, `skip_connect` the
-    expression of its input, any other operation `(input)@operation`, and a node is the sorted sum of its edges
-    (the rule of NAS-Bench-201 for isomorphic cells).
+    Two cells are the same when their output's expression is. In it, `none` and any operation on a single `none` are
+    `#`, `skip_connect` is the expression of its input, any other operation `(input)@operation`, and a node the sorted
+    sum of its edges (the rule of NAS-Bench-201 for isomorphic cells, zeros considered).
     """
     lowest: dict[str, int] = {}
     canonical = []
@@ -112,7 +112,7 @@ def canonical_tss() -> tuple[int, ...]:
             for (to, source), op in zip(EDGES, ops, strict=True):
                 if to != node:
                     continue
-                if op == "none":
+                if op == "none" or nodes[source] == "#":
                     terms.append("#")
                 elif op == "skip_connect":
                     terms.append(nodes[source])

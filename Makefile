@@ -1,0 +1,35 @@
+# Each target does its own set-up: Python 3.11+ and the package index are all that is needed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help demo test test-all bench lint clean
+
+help:  ## list what one can do
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[test,lint]'
+	@touch $@
+
+demo: $(VENV)/.installed  ## ingest an archive (ARCHIVE=PATH) or a generated one, ask five questions, draw a picture
+	$(BIN)/natsdb demo $(if $(ARCHIVE),--archive $(ARCHIVE))
+
+test: $(VENV)/.installed  ## the test suite
+	$(BIN)/pytest
+
+test-all: $(VENV)/.installed  ## the test suite with the slow tests (kills, mutations)
+	$(BIN)/pytest -m ''
+
+bench: $(VENV)/.installed  ## measure ingest and queries at full scale, as ratios (needs 8 GB of disk, 20 minutes)
+	$(BIN)/pytest tests/benchmarks -m '' --benchmark-only --benchmark-columns=min,median,rounds -s
+
+lint: $(VENV)/.installed  ## format, lint, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	rm -rf build/typed && $(BIN)/pip install --quiet --disable-pip-version-check --target build/typed --no-deps .
+	cd build/typed && ../../$(BIN)/mypy --config-file ../../pyproject.toml --python-executable ../../$(BIN)/python -p natsdb
+
+clean:  ## remove what the other targets made
+	rm -rf $(VENV) build dist demo .bench *.egg-info

@@ -1,0 +1,99 @@
+"""Fixtures that all tests share: the real files, and databases made of them."""
+
+from __future__ import annotations
+
+import bz2
+import os
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import archives
+from natsdb.ingest import ingest
+
+DATA = Path(os.environ.get("NATSDB_TEST_DATA") or Path(__file__).parents[2] / "shared" / "data")
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """Folder of real benchmark files."""
+    if not DATA.is_dir():
+        pytest.skip(f"the real benchmark files are not at {DATA}: set NATSDB_TEST_DATA")
+    return DATA
+
+
+@pytest.fixture(scope="session")
+def official(test_data: Path) -> dict[str, Path]:
+    """The real archive folders by space: architectures 0 and 11, and the complete meta file."""
+    return {space: test_data / "official" / name for space, name in archives.FOLDERS.items()}
+
+
+@pytest.fixture(scope="session")
+def real_records(official: dict[str, Path]) -> dict[tuple[str, int], Any]:
+    """The real records by (space, architecture), unpickled."""
+    return {
+        (space, arch): pickle.loads(bz2.decompress((folder / f"{arch:06d}.pickle.pbz2").read_bytes()))
+        for space, folder in official.items()
+        for arch in (0, 11)
+    }
+
+
+@pytest.fixture(scope="session")
+def real_db(official: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of the real files of both spaces. Read only."""
+    home = tmp_path_factory.mktemp("real") / "db"
+    ingest(list(official.values()), home)
+    return home
+
+
+@pytest.fixture(scope="session")
+def made_up(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Made-up archive folders of 70 architectures of each space. Read only."""
+    folder = tmp_path_factory.mktemp("made-up")
+    return {
+        space: archives.write_folder(folder / name, space, range(0, 1400, 20), jobs=1)
+        for space, name in archives.FOLDERS.items()
+    }
+
+
+@pytest.fixture(scope="session")
+def made_up_db(made_up: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of the made-up archives. Read only."""
+    home = tmp_path_factory.mktemp("made-up-db") / "db"
+    ingest(list(made_up.values()), home, source="synthetic")
+    return home
+
+
+@pytest.fixture
+def few(made_up: dict[str, Path], tmp_path: Path) -> Path:
+    """A made-up folder of three sizes, to be damaged at will."""
+    folder = tmp_path / "few"
+    folder.mkdir()
+    for path in sorted(made_up["sss"].glob("0*.pbz2"))[:3]:
+        shutil.copy(path, folder / path.name)
+    return folder
+
+
+def contents(home: Path) -> dict[str, bytes]:
+    """All files of a database by their path, to compare byte for byte."""
+    return {
+        path.relative_to(home).as_posix(): path.read_bytes()
+        for path in sorted(home.rglob("*"))
+        if path.is_file() and path.name != ".lock"
+    }
+
+
+@pytest.fixture
+def rewritten() -> Callable[[Path, Callable[[Any], None]], None]:
+    """A function that changes the record in a file."""
+
+    def rewrite(path: Path, change: Callable[[Any], None]) -> None:
+        record = pickle.loads(bz2.decompress(path.read_bytes()))
+        change(record)
+        path.write_bytes(bz2.compress(pickle.dumps(record, protocol=4)))
+
+    return rewrite

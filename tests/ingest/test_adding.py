@@ -1,0 +1,92 @@
+"""The same source again, more architectures, and sources that contradict the database."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import contents
+
+import natsdb
+from natsdb.ingest import ingest, verify
+from natsdb.schema.errors import NatsdbError
+
+
+def test_the_same_source_again_changes_nothing_and_says_so(few: Path, tmp_path: Path) -> None:
+    assert ingest([few], tmp_path / "db").changed
+    before = contents(tmp_path / "db")
+    assert not ingest([few], tmp_path / "db").changed
+    (few / "000000.pickle.pbz2").touch()  # another time of change: it is read again, and found equal
+    assert not ingest([few], tmp_path / "db").changed
+    after = contents(tmp_path / "db")
+    before.pop("natsdb.json")
+    after.pop("natsdb.json")
+    assert after == before
+
+
+def test_adding_in_two_steps_equals_adding_at_once(few: Path, tmp_path: Path) -> None:
+    part = tmp_path / "few2" / "few"
+    part.mkdir(parents=True)
+    shutil.copy(few / "000020.pickle.pbz2", part)
+    ingest([part], tmp_path / "steps")
+    ingest([few], tmp_path / "steps")
+    ingest([few], tmp_path / "once")
+    steps, once = contents(tmp_path / "steps"), contents(tmp_path / "once")
+    steps.pop("natsdb.json")
+    once.pop("natsdb.json")
+    assert steps == once
+
+
+def _one_accuracy_more(record: Any) -> None:
+    record["90"]["all_results"]["cifar10", 777]["eval_acc1es"]["ori-test@89"] += 0.5
+
+
+def test_a_contradiction_is_named_and_refused(few: Path, tmp_path: Path, rewritten: Any) -> None:
+    ingest([few], tmp_path / "db")
+    before = contents(tmp_path / "db")
+    rewritten(few / "000040.pickle.pbz2", _one_accuracy_more)
+    with pytest.raises(NatsdbError) as caught:
+        ingest([few], tmp_path / "db")
+    assert "architecture 40, cifar10, seed 777: accuracy, split ori-test, epoch 89 is" in str(caught.value)
+    assert "hp 90" in str(caught.value)
+    assert "--replace" in str(caught.value)
+    after = contents(tmp_path / "db")
+    assert {path: data for path, data in after.items() if not path.startswith(".ingest")} == before
+
+
+def test_replace_takes_the_new_rows(few: Path, tmp_path: Path, rewritten: Any) -> None:
+    ingest([few], tmp_path / "db")
+    rewritten(few / "000040.pickle.pbz2", _one_accuracy_more)
+    assert ingest([few], tmp_path / "db", replace=True).changed
+    assert verify(few, tmp_path / "db").count == 0
+    ingest([few], tmp_path / "fresh")
+    # Nothing old is left behind; runs that were equal keep their provenance in seed.
+    replaced, fresh = (
+        sorted(path.split("/block")[0] if path.startswith("seed/") else path for path in contents(tmp_path / name))
+        for name in ("db", "fresh")
+    )
+    assert replaced == fresh
+
+
+def test_another_source_lies_beside_and_official_is_preferred(few: Path, tmp_path: Path, rewritten: Any) -> None:
+    ingest([few], tmp_path / "db")
+    rewritten(few / "000040.pickle.pbz2", _one_accuracy_more)
+    ingest([few], tmp_path / "db", source="mine")
+    both = natsdb.query("select source, count(*) as n from metric group by source order by source", tmp_path / "db")
+    assert both["source"].to_list() == ["mine", "official"]
+    assert both["n"][0] == both["n"][1]
+    ask = (
+        "select source, seeds from mean_final where arch = 40 and hp = '90' and dataset = 'cifar10' and split = 'train'"
+    )
+    assert natsdb.query(ask, tmp_path / "db").rows() == [("official", 1)]
+    assert len(natsdb.query("from curve('sss', 40, 'cifar10', '90')", tmp_path / "db")) == 90
+
+
+def test_a_folder_with_other_things_is_not_taken_for_a_database(few: Path, tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "thesis.tex").write_text("years of work")
+    with pytest.raises(NatsdbError, match=r"not a natsdb database and not empty .*thesis\.tex"):
+        ingest([few], tmp_path / "home")
+    assert [path.name for path in (tmp_path / "home").iterdir() if path.name != ".lock"] == ["thesis.tex"]

@@ -1,0 +1,249 @@
+"""Bad input: one sentence with file, key and remedy, exit code 1, and nothing published."""
+
+from __future__ import annotations
+
+import bz2
+import io
+import os
+import pickle
+import random
+import shutil
+import tarfile
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+import archives
+from natsdb.cli import app
+from natsdb.ingest import ingest, verify
+from natsdb.schema.errors import NatsdbError
+
+BAD = "000020.pickle.pbz2"
+
+
+def _refused(sources: list[Path], home: Path) -> str:
+    """The sentence with which a source is refused; the database is not there afterwards."""
+    result = CliRunner().invoke(app, ["ingest", *map(str, sources), "--db", str(home)])
+    assert result.exit_code == 1
+    assert not (home / "natsdb.json").exists()
+    assert result.stderr.startswith("natsdb: ")
+    assert result.stderr.count("\n") == 1
+    return result.stderr
+
+
+def test_a_truncated_file(few: Path, tmp_path: Path) -> None:
+    data = (few / BAD).read_bytes()
+    (few / BAD).write_bytes(data[: len(data) // 2])
+    message = _refused([few], tmp_path / "db")
+    assert BAD in message
+    assert "truncated" in message
+    assert "download the file again" in message
+
+
+def test_a_flipped_bit(few: Path, tmp_path: Path) -> None:
+    data = bytearray((few / BAD).read_bytes())
+    data[len(data) // 2] ^= 4
+    (few / BAD).write_bytes(data)
+    assert BAD in _refused([few], tmp_path / "db")
+
+
+def test_an_empty_file(few: Path, tmp_path: Path) -> None:
+    (few / BAD).write_bytes(b"")
+    assert BAD in _refused([few], tmp_path / "db")
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        (lambda run: run["eval_losses"].update({"x-test@3": "low"}), "eval_losses: expected a number, found str 'low'"),
+        (lambda run: run["train_losses"].update({3: None}), "train_losses: expected a number"),
+        (lambda run: run["train_losses"].pop(3), "train_losses: expected epochs 0 to 11"),
+        (lambda run: run["eval_acc1es"].pop("x-test@3"), "eval_losses: it has other epochs"),
+        (lambda run: run["eval_acc1es"].update({"z-test@3": 1.0}), "eval_acc1es['z-test@3']"),
+        (lambda run: run["eval_times"].update({"x-test@99": 1.0}), "the run has only 12 epochs"),
+        (lambda run: run.update(seed="0889"), "seed: '0889' is not the seed of the key"),
+        (lambda run: run.update(epochs="12"), "epochs: expected a number of epochs"),
+        (lambda run: run.update(name="cifar10"), "name: 'cifar10' is not the data set of the key"),
+        (lambda run: run.update(latency=[1.0, 2.0]), "latency: expected a list of at most one number"),
+        (lambda run: run.pop("flop"), "fields missing or unknown: flop"),
+        (lambda run: run.update(train_acc1es=[1.0]), "train_acc1es: expected a dictionary of epochs, found list"),
+        (lambda run: run.update(params=True), "params: expected a number, found bool"),
+    ],
+)
+def test_a_wrong_field_is_named(
+    few: Path, tmp_path: Path, rewritten: Any, change: Callable[[Any], None], key: str
+) -> None:
+    rewritten(few / BAD, lambda record: change(record["12"]["all_results"]["cifar100", 888]))
+    message = _refused([few], tmp_path / "db")
+    assert f"few/{BAD}: key 12.all_results[('cifar100', 888)]" in message
+    assert key in message
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        (lambda record: record["12"].update(arch_index=21), "12.arch_index: 21 is not the architecture's index 20"),
+        (lambda record: record["12"].update(arch_str="8:8:8:8:8"), "12.arch_str: '8:8:8:8:8' is not architecture 20"),
+        (lambda record: record.update({"13": record["12"]}), "key '13': an hp is one of"),
+        (lambda record: record["12"]["dataset_seed"]["cifar10"].append(1), "12.dataset_seed: it lists other runs"),
+        (lambda record: record["12"].pop("clear_net_done"), "12: fields missing or unknown: clear_net_done"),
+        (lambda record: record["12"].update(all_results={}), "12.all_results: expected a dictionary of runs"),
+    ],
+)
+def test_a_wrong_record_is_named(
+    few: Path, tmp_path: Path, rewritten: Any, change: Callable[[Any], None], key: str
+) -> None:
+    rewritten(few / BAD, change)
+    assert key in _refused([few], tmp_path / "db")
+
+
+class _Evil:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return os.system, (f"touch {self.path}",)
+
+
+@pytest.mark.parametrize("form", ["folder", "file", "single"])
+def test_a_pickle_that_runs_code_is_refused_and_does_not_run(few: Path, tmp_path: Path, form: str) -> None:
+    mark = tmp_path / "ran"
+    if form == "single":
+        source = archives.write_single(tmp_path, "sss", {0: archives.record("sss", 0), 1: _Evil(mark)})
+    else:
+        (few / BAD).write_bytes(bz2.compress(pickle.dumps(_Evil(mark), protocol=4)))
+        source = few if form == "folder" else few / BAD
+    assert "system, which no official file uses" in _refused([source], tmp_path / "db")
+    assert not mark.exists()
+
+
+def test_numpy_names_that_official_files_use_admit_nothing_else(few: Path, tmp_path: Path) -> None:
+    import numpy as np
+
+    (few / BAD).write_bytes(bz2.compress(pickle.dumps(OrderedDict(x=np.str_("text")), protocol=4)))
+    assert "NumPy type" in _refused([few], tmp_path / "db")
+    (few / BAD).write_bytes(bz2.compress(pickle.dumps(OrderedDict(x=np.zeros(3)), protocol=4)))
+    assert "_reconstruct, which no official file uses" in _refused([few], tmp_path / "db")
+
+
+def test_an_index_outside_the_space(few: Path, tmp_path: Path) -> None:
+    (few / BAD).rename(few / "040000.pickle.pbz2")
+    assert "index 40000 is outside the space sss" in _refused([few], tmp_path / "db")
+
+
+def test_an_architecture_that_is_there_twice(few: Path, tmp_path: Path) -> None:
+    shutil.copy(few / BAD, few / "20.pickle.pbz2")
+    message = _refused([few], tmp_path / "db")
+    assert "architecture 20 is there twice" in message
+
+
+@pytest.mark.parametrize("member", ["../000020.pickle.pbz2", "/000020.pickle.pbz2", "few/../../000020.pickle.pbz2"])
+def test_a_tar_member_outside_its_folder(few: Path, tmp_path: Path, member: str) -> None:
+    path = archives.write_tar(few, tmp_path / "a.tar")
+    with tarfile.open(path, "a") as archive:
+        header = tarfile.TarInfo(member)
+        header.size = 5
+        archive.addfile(header, io.BytesIO(b"12345"))
+    assert "would leave the archive's folder" in _refused([path], tmp_path / "db")
+
+
+def test_a_truncated_tar_and_a_missing_chunk(few: Path, tmp_path: Path) -> None:
+    path = archives.write_tar(few, tmp_path / "a.tar")
+    data = path.read_bytes()
+    without_end = -(-len(data.rstrip(b"\0")) // 512) * 512
+    for cut in (without_end, len(data) // 2, len(data) // 2 - 7, 700):
+        path.write_bytes(data[:cut])
+        assert "a.tar" in _refused([path], tmp_path / "db")
+    path.write_bytes(data)
+    archives.split_file(path, 3, "abc")[1].unlink()
+    assert "a.tarb is missing" in _refused([tmp_path / "a.tara"], tmp_path / "db")
+
+
+def test_sources_that_are_nothing_of_ours(tmp_path: Path, official: dict[str, Path]) -> None:
+    (tmp_path / "empty").mkdir()
+    assert "there is no record" in _refused([tmp_path / "empty"], tmp_path / "db")
+    assert "no such file" in _refused([tmp_path / "nowhere"], tmp_path / "db")
+    (tmp_path / "text").write_text("hello")
+    assert "no official form" in _refused([tmp_path / "text"], tmp_path / "db")
+    assert "it holds no records" in _refused([official["tss"] / "meta.pickle.pbz2"], tmp_path / "db")
+
+
+def test_a_single_file_whose_md5_is_not_the_one_in_its_name(tmp_path: Path) -> None:
+    path = archives.write_single(tmp_path, "sss", {0: archives.record("sss", 0)})
+    wrong = path.rename(path.with_name("NATS-sss-v1_0-00000.pickle.pbz2"))
+    assert "its name says 00000" in _refused([wrong], tmp_path / "db")
+
+
+def test_a_damaged_single_file(tmp_path: Path) -> None:
+    path = archives.write_single(tmp_path, "sss", {n: archives.record("sss", n) for n in range(3)}, name_md5=False)
+    data = path.read_bytes()
+    for damaged in (data[: len(data) // 2], data[:-20], data[:5000] + b"\x00" + data[5001:]):
+        path.write_bytes(damaged)
+        assert path.name in _refused([path], tmp_path / "db")
+
+
+def test_keep_going_ingests_the_rest_and_lists_what_it_left_out(few: Path, tmp_path: Path) -> None:
+    (few / BAD).write_bytes(b"BZh9 not really")
+    result = CliRunner().invoke(app, ["ingest", str(few), "--db", str(tmp_path / "db"), "--keep-going"])
+    assert result.exit_code == 1
+    assert "1 records left out" in result.stderr
+    assert BAD in result.stderr
+    assert "2 architectures" in result.stdout
+    (few / BAD).unlink()
+    assert verify(few, tmp_path / "db").count == 0
+
+
+def _mutations(data: bytes, count: int, seed: int) -> Any:
+    draw = random.Random(seed)
+    for number in range(count):
+        place = draw.randrange(len(data))
+        if number % 3 == 0:
+            yield data[:place]
+        else:
+            flipped = bytearray(data)
+            flipped[place] ^= 1 << draw.randrange(8)
+            yield bytes(flipped)
+
+
+def _mutation_loop(tmp_path: Path, count: int, level: str) -> None:
+    """Damaged files are refused; what is not refused has the very rows of the original."""
+    folder = tmp_path / "mutated"
+    folder.mkdir()
+    record = archives.record("sss", 20)
+    for hp in ("12", "90"):
+        del record[hp]
+    plain = pickle.dumps(record, protocol=4)
+    original = bz2.compress(plain)
+    home = tmp_path / "db"
+    path = folder / BAD
+    path.write_bytes(original)
+    ingest([folder], home)
+    refused = 0
+    for mutated in _mutations(original if level == "file" else plain, count, seed=count):
+        path.write_bytes(mutated if level == "file" else bz2.compress(mutated))
+        # Against the database of the original: other rows are a contradiction.
+        try:
+            changed = ingest([folder], home).changed
+        except NatsdbError:
+            refused += 1
+        else:
+            assert not changed
+    assert refused > count * 0.8
+
+
+def test_mutated_files_are_refused(tmp_path: Path) -> None:
+    _mutation_loop(tmp_path, 60, "file")
+
+
+def test_mutated_pickles_are_refused_or_harmless(tmp_path: Path) -> None:
+    _mutation_loop(tmp_path, 60, "pickle")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("level", ["file", "pickle"])
+def test_a_thousand_mutations(tmp_path: Path, level: str) -> None:
+    _mutation_loop(tmp_path, 1000, level)

@@ -1,0 +1,171 @@
+"""Every official form gives the same database, and the database gives the official records back."""
+
+from __future__ import annotations
+
+import bz2
+import pickle
+import shutil
+from pathlib import Path
+from typing import Any
+
+import nats_bench
+import pytest
+from conftest import contents
+
+import archives
+from natsdb.ingest import export, ingest, verify
+from natsdb.schema.manifest import read_manifest
+
+
+def _tables(home: Path) -> dict[str, bytes]:
+    # Table seed names the file that each run came from; all else must be equal between forms.
+    return {path: data for path, data in contents(home).items() if not path.startswith(("seed/", "natsdb.json"))}
+
+
+@pytest.fixture(params=["tss", "sss"])
+def space(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(params=["folder", "plain names", "tar", "chunks", "two levels of chunks", "single", "record files"])
+def form(request: pytest.FixtureRequest, space: str, official: dict[str, Path], tmp_path: Path) -> list[Path]:
+    """The real files of a space in one of the official forms."""
+    folder = official[space]
+    name = request.param
+    if name == "folder":
+        return [folder]
+    if name == "plain names":
+        copy = tmp_path / "renamed"
+        copy.mkdir()
+        for path in folder.glob("0*.pbz2"):
+            shutil.copy(path, copy / f"{int(path.name.split('.')[0])}.pickle.pbz2")
+        return [copy]
+    if name == "tar":
+        return [archives.write_tar(folder, tmp_path / "archive.tar")]
+    if name == "chunks":
+        return [archives.split_file(archives.write_tar(folder, tmp_path / "a.tar"), 4, "abcd")[0]]
+    if name == "two levels of chunks":
+        first, second = archives.split_file(archives.write_tar(folder, tmp_path / "a.tar"), 2, "ab")
+        archives.split_file(first, 2, ["-aa", "-ab"])
+        return [archives.split_file(second, 3, ["-aa", "-ab", "-ac"])[2]]
+    if name == "single":
+        records = {
+            arch: pickle.loads(bz2.decompress((folder / f"{arch:06d}.pickle.pbz2").read_bytes())) for arch in (0, 11)
+        }
+        return [archives.write_single(tmp_path, space, records)]
+    return [folder / "000011.pickle.pbz2", folder / "000000.pickle.pbz2"]
+
+
+def test_every_form_gives_the_same_tables_and_verifies(
+    form: list[Path], space: str, official: dict[str, Path], tmp_path: Path
+) -> None:
+    home, expected = tmp_path / "db", tmp_path / "expected"
+    report = ingest(form, home)
+    ingest([official[space]], expected)
+    assert report.archs == 2
+    assert _tables(home) == _tables(expected)
+    for source in form:
+        found = verify(source, home)
+        assert found.count == 0
+        assert found.numbers == found.records * {"tss": 18_117, "sss": 5_521}[space]
+
+
+def test_an_export_equals_the_original_and_opens_in_the_official_package(
+    space: str, official: dict[str, Path], real_db: Path, tmp_path: Path
+) -> None:
+    out = export(tmp_path / "out", space, real_db)
+    assert sorted(path.name for path in out.iterdir()) == [
+        "000000.pickle.pbz2",
+        "000011.pickle.pbz2",
+        "meta.pickle.pbz2",
+    ]
+    for name in ("000000", "000011", "meta"):
+        mine, theirs = (
+            pickle.loads(bz2.decompress((folder / f"{name}.pickle.pbz2").read_bytes()))
+            for folder in (out, official[space])
+        )
+        assert repr(mine) == repr(theirs)  # repr tells numpy scalars from floats, and shows every digit
+    ask = {"dataset": "cifar10", "hp": "12", "is_random": False}
+    answers = [
+        nats_bench.create(str(folder), space, fast_mode=True, verbose=False).get_more_info(11, **ask)
+        for folder in (out, official[space])
+    ]
+    assert answers[0] == answers[1]
+
+
+def test_an_exported_single_file_opens_in_the_official_package(
+    space: str, real_db: Path, real_records: dict[tuple[str, int], Any], tmp_path: Path
+) -> None:
+    file = export(tmp_path / "out", space, real_db, single=True)
+    assert verify(file, real_db).count == 0
+    api = nats_bench.create(str(file), space, fast_mode=False, verbose=False)
+    assert api.evaluated_indexes == {0, 11}
+    run = api.query_by_index(11, "cifar100", hp="12")
+    for seed, result in run.items():
+        real = real_records[space, 11]["12"]["all_results"]["cifar100", seed]
+        assert result.train_losses == real["train_losses"]
+        assert result.eval_acc1es == real["eval_acc1es"]
+
+
+def test_made_up_archives_survive_the_round_trip(made_up: dict[str, Path], made_up_db: Path, tmp_path: Path) -> None:
+    for space, folder in made_up.items():
+        assert verify(folder, made_up_db, name="synthetic", jobs=2).count == 0
+        out = export(tmp_path / space, space, made_up_db, source="synthetic", jobs=2)
+        assert verify(out, made_up_db, name="synthetic").count == 0
+
+
+def test_the_single_file_of_many_records_gives_the_folders_tables(made_up: dict[str, Path], tmp_path: Path) -> None:
+    for space, folder in made_up.items():
+        records = {
+            int(path.name[:6]): pickle.loads(bz2.decompress(path.read_bytes()))
+            for path in sorted(folder.glob("0*.pbz2"))
+        }
+        # Backwards: the file may hold its records in any order.
+        file = archives.write_single(tmp_path / space, space, dict(reversed(records.items())))
+        ingest([file], tmp_path / space / "db")
+        ingest([folder], tmp_path / space / "expected")
+        assert _tables(tmp_path / space / "db") == _tables(tmp_path / space / "expected")
+
+
+def test_more_processes_give_the_same_bytes(made_up: dict[str, Path], tmp_path: Path) -> None:
+    ingest(list(made_up.values()), tmp_path / "one", jobs=1)
+    ingest(list(made_up.values()), tmp_path / "two", jobs=2)
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+def test_verify_lists_a_number_that_differs(few: Path, tmp_path: Path, rewritten: Any) -> None:
+    ingest([few], tmp_path / "db")
+
+    def change(record: Any) -> None:
+        record["12"]["all_results"]["cifar100", 888]["eval_losses"]["x-test@3"] += 1e-15
+
+    rewritten(few / "000020.pickle.pbz2", change)
+    found = verify(few, tmp_path / "db")
+    assert [(d.file, d.key) for d in found.differences] == [
+        ("few/000020.pickle.pbz2", ".12.all_results[('cifar100', 888)].eval_losses.x-test@3")
+    ]
+
+
+def test_numbers_of_every_kind_come_back(few: Path, tmp_path: Path, rewritten: Any) -> None:
+    """NaN, infinity, minus zero, whole numbers, no latency, times that vary by epoch."""
+
+    def change(record: Any) -> None:
+        run = record["12"]["all_results"]["cifar100", 888]
+        run["train_losses"].update({0: float("nan"), 1: float("inf"), 2: -0.0, 3: 5e-324})
+        run["train_acc1es"][4] = 10
+        run["latency"] = []
+        run["train_times"][5] *= 2
+        run["eval_times"]["x-test@7"] += 1
+
+    rewritten(few / "000020.pickle.pbz2", change)
+    ingest([few], tmp_path / "db")
+    assert verify(few, tmp_path / "db").count == 0
+
+
+def test_the_database_lists_what_was_ingested(real_db: Path) -> None:
+    manifest = read_manifest(real_db)
+    assert [(one.kind, one.space, one.archs) for one in manifest.ingests] == [
+        ("folder", "tss", 2),
+        ("folder", "sss", 2),
+    ]
+    assert all((real_db / part.path).stat().st_size == part.bytes for part in manifest.parts)
