@@ -16,7 +16,7 @@ import pickletools
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -29,14 +29,24 @@ _FLOAT = b"G"
 _INTS = {"BININT1": 1, "BININT2": 2, "BININT": 4}
 
 
+class TextMemo(Protocol):
+    """The memo of a longer pickle, as far as shapes ask."""
+
+    def __len__(self) -> int: ...
+
+    def text(self, place: int) -> str | None:
+        """The text at a place, None when it is something else."""
+
+
 @dataclass(frozen=True, eq=False)
 class Shape:
     """Bytes that records share, and where they differ.
 
     `fixed`: the bytes, zero where they vary; `mask`: 255 where they must be equal. `big`, `little`: offsets of floats,
     by byte order; `index_at`: (offset, width) of the architecture's index; `string_at`: offsets of its string, `string`
-    bytes long. `memo_at`: (offset, distance) of references to objects of the same record in a longer pickle; `texts`:
-    what the record adds to the memo: a text, True for the architecture's own string, None for anything else.
+    bytes long. `memo_at`: (offset, distance) of references to objects of the same record in a longer pickle; `text_at`:
+    offsets of references to the architecture's string where an earlier part of the pickle holds it; `texts`: what the
+    record adds to the memo: a text, True for the architecture's own string, None for anything else.
     """
 
     size: int
@@ -47,7 +57,8 @@ class Shape:
     index_at: tuple[tuple[int, int], ...]
     string_at: tuple[int, ...]
     string: int
-    memo_at: tuple[tuple[int, int], ...]
+    memo_at: np.ndarray
+    text_at: tuple[int, ...]
     texts: tuple[Any, ...]
     hps: tuple[HpRecord, ...]
 
@@ -57,7 +68,9 @@ class Shape:
         places = np.flatnonzero(self.mask)
         return places[np.linspace(0, len(places) - 1, 64).astype(int)]
 
-    def numbers(self, data: bytes, offset: int, arch: int, arch_str: str, memo_base: int = 0) -> np.ndarray | None:
+    def numbers(
+        self, data: bytes, offset: int, arch: int, arch_str: str, memo: TextMemo | None = None
+    ) -> np.ndarray | None:
         """All floats of the record at `offset`, or None when it does not have this shape."""
         if len(data) - offset < self.size or len(arch_str) != self.string:
             return None
@@ -71,13 +84,17 @@ class Shape:
             return None
         if any(int.from_bytes(data[offset + at : offset + at + n], "little") != arch for at, n in self.index_at):
             return None
-        for at, distance in self.memo_at:
-            if int.from_bytes(data[offset + at : offset + at + 4], "little") != memo_base + distance:
+        if memo is not None:
+            places = _windows(found, 4)[self.memo_at[:, 0]].view("<u4").ravel()
+            if not np.array_equal(places, self.memo_at[:, 1] + len(memo)):
                 return None
-        # Windows of eight bytes at every offset: one take gathers all floats, aligned or not.
-        windows = np.lib.stride_tricks.as_strided(found.view("V1"), (self.size - 7, 8), (1, 1), writeable=False)
-        big = np.ascontiguousarray(windows[self.big]).view(">f8").ravel()
-        little = np.ascontiguousarray(windows[self.little]).view("<f8").ravel()
+            for at in self.text_at:
+                place = int.from_bytes(data[offset + at : offset + at + 4], "little")
+                if place >= len(memo) or memo.text(place) != arch_str:
+                    return None
+        # One take gathers all floats, aligned or not.
+        windows = _windows(found, 8)
+        big, little = windows[self.big].view(">f8").ravel(), windows[self.little].view("<f8").ravel()
         return np.concatenate([big, little], dtype=np.float64)
 
     def records(self, numbers: np.ndarray) -> list[HpRecord]:
@@ -85,11 +102,16 @@ class Shape:
         return [HpRecord(hp.layout, numbers[hp.values], {}) for hp in self.hps]
 
 
+def _windows(data: np.ndarray, width: int) -> np.ndarray:
+    """The stretches of `width` bytes that start at each byte."""
+    return np.lib.stride_tricks.sliding_window_view(data, width)
+
+
 def learn(
     data: bytes,
     arch: int,
     arch_str: str,
-    memo: tuple[int, Callable[[int], str | None]] | None = None,
+    memo: tuple[int, TextMemo] | None = None,
     unmarked: Callable[[bytes], Any] | None = None,
 ) -> Shape | None:
     """The shape of a record's pickle, or None when it has no such regularity (weights, other protocols, whole numbers).
@@ -97,14 +119,13 @@ def learn(
     Args:
         data: the pickle; of a record inside a longer pickle, its bytes.
         arch, arch_str: index and string of the record's architecture.
-        memo: for a record inside a longer pickle, how many objects the memo holds when it starts, and a function that
-            gives the text at a place of it.
+        memo: for a record inside a longer pickle, how many objects the memo held when it started, and the memo.
         unmarked: for a record inside a longer pickle, a function that unpickles it.
     """
-    base, text_at = memo or (0, lambda place: None)
+    base, known = memo or (0, None)
     mask = np.full(len(data), 255, np.uint8)
     marked = bytearray(data)
-    big, little, index_at, string_at, memo_at = [], [], [], [], []
+    big, little, index_at, string_at, memo_at, text_at = [], [], [], [], [], []
     texts: list[Any] = []
     text: Any = None  # the last string put on the stack: it tells the index from other whole numbers
     tokens = pickletools.genops(data if memo is None else data + b".")
@@ -125,6 +146,10 @@ def learn(
                 if op.name == "BINGET":
                     return None
                 memo_at.append((at + 1, arg - base))
+            elif known is not None and known.text(arg) == arch_str:
+                if op.name == "BINGET":
+                    return None
+                text_at.append(at + 1)
         elif op.name in ("BINPUT", "LONG_BINPUT", "BINBYTES", "BINBYTES8"):
             return None
         elif op.name == "STACK_GLOBAL" and memo is not None:
@@ -134,7 +159,7 @@ def learn(
         elif op.name in ("SHORT_BINUNICODE", "BINUNICODE"):
             text = arg
         elif op.name in ("BINGET", "LONG_BINGET"):
-            text = texts[arg - base] if arg >= base else text_at(arg)
+            text = texts[arg - base] if arg >= base else known.text(arg) if known is not None else None
         else:
             text = None
     for slot, at in enumerate(big):
@@ -147,7 +172,7 @@ def learn(
         mask[at : at + width] = 0
     for at in string_at:
         mask[at : at + len(arch_str)] = 0
-    for at, _ in memo_at:
+    for at in (*(at for at, _ in memo_at), *text_at):
         mask[at : at + 4] = 0
     where = "a record already read"
     record = unpickle(bytes(marked), where) if unmarked is None else unmarked(bytes(marked))
@@ -166,7 +191,8 @@ def learn(
         index_at=tuple(index_at),
         string_at=tuple(string_at),
         string=len(arch_str),
-        memo_at=tuple(memo_at),
+        memo_at=np.array(memo_at, np.int64).reshape(-1, 2),
+        text_at=tuple(text_at),
         texts=tuple(True if text == arch_str else text for text in texts),
         hps=tuple(arranged),
     )
@@ -180,17 +206,22 @@ class Shapes:
         self._room = limit
 
     def read(
-        self, data: bytes, arch: int, arch_str: str, offset: int = 0, memo_base: int = 0
+        self, data: bytes, arch: int, arch_str: str, offset: int = 0, memo: TextMemo | None = None
     ) -> tuple[Shape, list[HpRecord]] | None:
         """Shape and numbers of the record at `offset`, or None when no shape fits. A whole file must fit to its end."""
         candidates = self._shapes.get(len(arch_str), [])
         for place, shape in enumerate(candidates):
-            numbers = shape.numbers(data, offset, arch, arch_str, memo_base)
+            numbers = shape.numbers(data, offset, arch, arch_str, memo)
             if numbers is not None:
                 if place:  # neighbours tend to be alike: the last shape that fitted is tried first
                     candidates.insert(0, candidates.pop(place))
                 return shape, shape.records(numbers)
         return None
+
+    @property
+    def full(self) -> bool:
+        """Whether no more shapes are kept, so that there is no use in learning them."""
+        return not self._room
 
     def add(self, shape: Shape | None) -> None:
         """Keep a shape, unless there are too many: each costs about 1.5 MB."""
@@ -209,6 +240,6 @@ def read_file(data: bytes, arch: int, arch_str: str, where: str, shapes: Shapes)
     if known is not None and known[0].size == len(data):
         return known[1]
     hps = read_record(unpickle(data, where), arch, arch_str, where)
-    if not any(hp.weights for hp in hps):
+    if not shapes.full and not any(hp.weights for hp in hps):
         shapes.add(learn(data, arch, arch_str))
     return hps

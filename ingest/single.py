@@ -100,7 +100,8 @@ def _hp_records(path: Path, space: str) -> Iterator[tuple[int, Any]]:
         except NatsdbError as error:
             yield arch, error
         else:
-            shapes.add(learnt())
+            if not shapes.full:
+                shapes.add(learnt())
 
 
 def _records(
@@ -122,7 +123,7 @@ def _records(
             text = arch_str(space, arch)
             if shapes is not None:
                 machine.look_ahead(_AHEAD)
-                known = shapes.read(machine.buffer, arch, text, machine.at, len(machine.memo))
+                known = shapes.read(machine.buffer, arch, text, machine.at, machine.memo)
                 if known is not None:
                     machine.skip(known[0], text)
                     yield arch, None, known[1], _nothing
@@ -135,7 +136,7 @@ def _records(
                 def unmarked(marked: bytes) -> Any:
                     return _Machine(iter([marked + b"."]), _Overlay(machine.memo, base)).run()
 
-                return learn(raw, arch, text, (base, machine.memo.text), unmarked)
+                return learn(raw, arch, text, (base, machine.memo), unmarked)
 
             yield arch, record, None, learnt
     except pickle._Stop as stop:  # type: ignore[attr-defined]

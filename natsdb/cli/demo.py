@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -109,16 +109,16 @@ def _generate(folder: Path) -> list[Path]:
     return made
 
 
-def _draw(connection: object, path: Path) -> Path | None:
+def _draw(connection: Any, path: Path) -> Path | None:
     from natsdb import plot
     from natsdb.schema.errors import NatsdbError
 
     try:
-        best = connection.execute("select arch from best('cifar100', 'x-test', '200', k := 1)").fetchone()  # type: ignore[attr-defined]
-        if best is None:
+        best = connection.sql("select arch from best('cifar100', 'x-test', '200', k := 1)").fetchall()
+        if not best:
             return None
         left = plot.scatter(connection, "tss", "cifar100", "x-test", "200")
-        return plot.save(left | plot.curves(connection, "tss", best[0], "cifar100", "200"), path)
+        return plot.save(left | plot.curves(connection, "tss", best[0][0], "cifar100", "200"), path)
     except NatsdbError as error:
         print(f"no picture: {error}", file=sys.stderr)
         return None

@@ -1,0 +1,116 @@
+"""Questions to a full-scale database."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import HOME, Results
+
+import natsdb
+from natsdb.ingest import ingest
+from natsdb.schema.spaces import SIZES
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="session")
+def database(folders: list[Path]) -> Path:
+    """Database of both complete folders."""
+    home = HOME / "db"
+    ingest(folders, home, source="synthetic")
+    return home
+
+
+@pytest.fixture(scope="session")
+def connection(database: Path) -> Any:
+    return natsdb.connect(database, unlocked=True)
+
+
+def _median(benchmark: Any) -> float:
+    return float(benchmark.stats.stats.median) * 1000
+
+
+def test_average_of_all_rows(benchmark: Any, connection: Any, results: Results) -> None:
+    bare = HOME / "bare.parquet"
+    if not bare.exists():
+        reader = connection.sql("select accuracy, loss from metric").to_arrow_reader(1 << 20)
+        with pq.ParquetWriter(bare, reader.schema, compression="zstd", use_dictionary=False) as writer:
+            for batch in reader:
+                writer.write_table(pa.Table.from_batches([batch]))
+    spent = []
+    for _ in range(5):
+        started = time.perf_counter()
+        expected = connection.execute(f"select avg(accuracy), avg(loss) from '{bare}'").fetchall()
+        spent.append(time.perf_counter() - started)
+    found = benchmark.pedantic(
+        lambda: connection.execute("select avg(accuracy), avg(loss) from metric").fetchall(), rounds=5, warmup_rounds=1
+    )
+    assert found[0] == pytest.approx(expected[0], rel=1e-9)
+    plain = sorted(spent)[2] * 1000
+    results.add(
+        "`avg(accuracy), avg(loss)` over all rows",
+        f"{_median(benchmark) / plain:.2f} × ({_median(benchmark):.0f} ms; one bare Parquet file: {plain:.0f} ms)",
+        "≤ 1.3 ×",
+    )
+
+
+@pytest.mark.parametrize(("space", "hp"), [("tss", "200"), ("sss", "90")])
+def test_leaderboard(benchmark: Any, connection: Any, results: Results, space: str, hp: str) -> None:
+    query = f"""select * from leaderboard where space = '{space}' and hp = '{hp}' and dataset = 'cifar100'
+        and split = 'x-test' order by rank limit 10"""
+    found = benchmark.pedantic(lambda: connection.execute(query).fetchall(), rounds=15, warmup_rounds=2)
+    assert len(found) == 10
+    results.add(f"leaderboard of one data set, {space}", f"{_median(benchmark):.0f} ms", "≤ 50 ms")
+
+
+@pytest.mark.parametrize(("space", "hp"), [("tss", "200"), ("sss", "90")])
+def test_curve(benchmark: Any, connection: Any, results: Results, space: str, hp: str) -> None:
+    known = connection.execute(f"select max(arch) from seed where space = '{space}'").fetchall()[0][0]
+    draw = random.Random(1)
+
+    def curve() -> Any:
+        arch = draw.randint(0, known)
+        return connection.execute(f"from curve('{space}', {arch}, 'cifar100', '{hp}')").fetchall()
+
+    assert len(benchmark.pedantic(curve, rounds=100, warmup_rounds=5)) >= int(hp)
+    assert known < SIZES[space]
+    results.add(f"one curve, random architecture, {space}", f"{_median(benchmark):.1f} ms", "≤ 10 ms")
+
+
+def test_cold_process(benchmark: Any, database: Path, results: Results) -> None:
+    code = f"""import time; started = time.perf_counter()
+import natsdb
+natsdb.connect({str(database)!r}).execute("from curve('tss', 77, 'cifar100', '200')").fetchall()
+spent = time.perf_counter() - started
+peak = next(line for line in open('/proc/self/status') if line.startswith('VmHWM')).split()[1]
+print(spent, int(peak) / 1000)"""
+
+    def cold() -> tuple[float, float]:
+        out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+        return float(out[0]), float(out[1])
+
+    measured = [cold() for _ in range(5)]
+    benchmark.pedantic(cold, rounds=3)
+    seconds, memory = sorted(measured)[2]
+    results.add(
+        "`natsdb.connect` + first query, cold process", f"{seconds:.2f} s, {memory:.0f} MB", "≤ 0.4 s, ≤ 200 MB"
+    )
+
+
+def test_import(benchmark: Any, results: Results) -> None:
+    code = "import time; t = time.perf_counter(); import natsdb; print(time.perf_counter() - t)"
+
+    def cold() -> float:
+        return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+
+    spent = sorted(cold() for _ in range(9))[4]
+    benchmark.pedantic(cold, rounds=3)
+    results.add("`import natsdb`", f"{spent * 1000:.0f} ms", "≤ 100 ms")
