@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import pickletools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -107,6 +107,63 @@ def _windows(data: np.ndarray, width: int) -> np.ndarray:
     return np.lib.stride_tricks.sliding_window_view(data, width)
 
 
+@dataclass
+class _Slots:
+    """Where a record's pickle varies; see `Shape`."""
+
+    big: list[int] = field(default_factory=list)
+    little: list[int] = field(default_factory=list)
+    index_at: list[tuple[int, int]] = field(default_factory=list)
+    string_at: list[int] = field(default_factory=list)
+    memo_at: list[tuple[int, int]] = field(default_factory=list)
+    text_at: list[int] = field(default_factory=list)
+    texts: list[str | None] = field(default_factory=list)
+
+
+def _slots(data: bytes, arch_str: str, memo: tuple[int, TextMemo] | None) -> _Slots | None:
+    """Find them, opcode by opcode; None when the pickle has opcodes that no regular record has."""
+    slots = _Slots()
+    base = memo[0] if memo is not None else 0
+    text: str | None = None  # the last string put on the stack: it tells the index from other whole numbers
+    for op, argument, position in pickletools.genops(data if memo is None else data + b"."):
+        arg: Any = argument
+        at = position or 0
+        put: str | None = None
+        match op.name:
+            case "BINFLOAT":
+                slots.big.append(at + 1)
+            case "SHORT_BINBYTES":
+                if len(arg) != 8:
+                    return None
+                slots.little.append(at + 2)
+            case "BININT1" | "BININT2" | "BININT":
+                if text == "arch_index":
+                    slots.index_at.append((at + 1, _INTS[op.name]))
+            case "SHORT_BINUNICODE" | "BINUNICODE":
+                put = arg
+                if put == arch_str:
+                    slots.string_at.append(at + (2 if op.name == "SHORT_BINUNICODE" else 5))
+            case "BINGET" | "LONG_BINGET":
+                put = slots.texts[arg - base] if arg >= base else memo[1].text(arg) if memo is not None else None
+                varies = memo is not None and (arg >= base or put == arch_str)
+                if varies and op.name == "BINGET":
+                    return None
+                if varies and arg >= base:
+                    slots.memo_at.append((at + 1, arg - base))
+                elif varies:
+                    slots.text_at.append(at + 1)
+            case "MEMOIZE":
+                slots.texts.append(text)
+                put = text
+            case "STACK_GLOBAL":
+                if memo is not None:
+                    return None  # later records will refer to this name: only the unpickler can note it
+            case "BINPUT" | "LONG_BINPUT" | "BINBYTES" | "BINBYTES8":
+                return None
+        text = put
+    return slots
+
+
 def learn(
     data: bytes,
     arch: int,
@@ -122,78 +179,44 @@ def learn(
         memo: for a record inside a longer pickle, how many objects the memo held when it started, and the memo.
         unmarked: for a record inside a longer pickle, a function that unpickles it.
     """
-    base, known = memo or (0, None)
+    slots = _slots(data, arch_str, memo)
+    if slots is None:
+        return None
     mask = np.full(len(data), 255, np.uint8)
     marked = bytearray(data)
-    big, little, index_at, string_at, memo_at, text_at = [], [], [], [], [], []
-    texts: list[Any] = []
-    text: Any = None  # the last string put on the stack: it tells the index from other whole numbers
-    tokens = pickletools.genops(data if memo is None else data + b".")
-    for op, arg, at in tokens:
-        if op.name == "BINFLOAT":
-            big.append(at + 1)
-        elif op.name == "SHORT_BINBYTES":
-            if len(arg) != 8:
-                return None
-            little.append(at + 2)
-        elif op.name in _INTS and text == "arch_index":
-            index_at.append((at + 1, _INTS[op.name]))
-        elif op.name in ("SHORT_BINUNICODE", "BINUNICODE"):
-            if arg == arch_str:
-                string_at.append(at + (2 if op.name == "SHORT_BINUNICODE" else 5))
-        elif op.name in ("BINGET", "LONG_BINGET"):
-            if memo is not None and arg >= base:
-                if op.name == "BINGET":
-                    return None
-                memo_at.append((at + 1, arg - base))
-            elif known is not None and known.text(arg) == arch_str:
-                if op.name == "BINGET":
-                    return None
-                text_at.append(at + 1)
-        elif op.name in ("BINPUT", "LONG_BINPUT", "BINBYTES", "BINBYTES8"):
-            return None
-        elif op.name == "STACK_GLOBAL" and memo is not None:
-            return None  # later records will refer to this name: only the unpickler can note it
-        if op.name == "MEMOIZE":
-            texts.append(text)
-        elif op.name in ("SHORT_BINUNICODE", "BINUNICODE"):
-            text = arg
-        elif op.name in ("BINGET", "LONG_BINGET"):
-            text = texts[arg - base] if arg >= base else known.text(arg) if known is not None else None
-        else:
-            text = None
+    big, little = slots.big, slots.little
     for slot, at in enumerate(big):
         mask[at : at + 8] = 0
         marked[at : at + 8] = np.array(MARK + slot, ">f8").tobytes()
     for slot, at in enumerate(little, start=len(big)):
         mask[at : at + 8] = 0
         marked[at : at + 8] = np.array(MARK + slot, "<f8").tobytes()
-    for at, width in index_at:
+    for at, width in slots.index_at:
         mask[at : at + width] = 0
-    for at in string_at:
+    for at in slots.string_at:
         mask[at : at + len(arch_str)] = 0
-    for at in (*(at for at, _ in memo_at), *text_at):
+    for at in (*(at for at, _ in slots.memo_at), *slots.text_at):
         mask[at : at + 4] = 0
     where = "a record already read"
     record = unpickle(bytes(marked), where) if unmarked is None else unmarked(bytes(marked))
     arranged = []
     for hp in read_record(record, arch, arch_str, where):
-        slots = (hp.values - MARK).astype(np.int64)
-        if hp.weights or not ((hp.values >= MARK) & (slots < len(big) + len(little))).all():
+        places = (hp.values - MARK).astype(np.int64)
+        if hp.weights or not ((hp.values >= MARK) & (places < len(big) + len(little))).all():
             return None
-        arranged.append(HpRecord(hp.layout, slots, {}))
+        arranged.append(HpRecord(hp.layout, places, {}))
     return Shape(
         size=len(data),
         fixed=np.frombuffer(data, np.uint8) & mask,
         mask=mask,
         big=np.array(big, np.int64),
         little=np.array(little, np.int64),
-        index_at=tuple(index_at),
-        string_at=tuple(string_at),
+        index_at=tuple(slots.index_at),
+        string_at=tuple(slots.string_at),
         string=len(arch_str),
-        memo_at=np.array(memo_at, np.int64).reshape(-1, 2),
-        text_at=tuple(text_at),
-        texts=tuple(True if text == arch_str else text for text in texts),
+        memo_at=np.array(slots.memo_at, np.int64).reshape(-1, 2),
+        text_at=tuple(slots.text_at),
+        texts=tuple(True if text == arch_str else text for text in slots.texts),
         hps=tuple(arranged),
     )
 

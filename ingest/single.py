@@ -170,15 +170,12 @@ def _check_end(whole: Any, space: str, found: int, path: Path) -> None:
 
 
 def _reader(path: Path) -> Callable[[int], bytes]:
-    """Reads decompressed bytes; on several cores where `rapidgzip` is there, else with the standard library."""
+    """Reads decompressed bytes; with several cores, `rapidgzip` decompresses on all of them."""
     cores = os.cpu_count() or 1
-    try:
-        if cores > 1:
-            from rapidgzip import IndexedBzip2File
+    if cores > 1:
+        from rapidgzip import IndexedBzip2File
 
-            return IndexedBzip2File(str(path), parallelization=cores).read  # type: ignore[no-any-return]
-    except ImportError:
-        pass
+        return IndexedBzip2File(str(path), parallelization=cores).read
     return bz2.open(path).read
 
 
@@ -296,10 +293,8 @@ class _Overlay:
         return self._memo[place] if place < self._base else self._own[place - self._base]
 
 
-class _Machine(pickle._Unpickler):  # type: ignore[misc, name-defined]
+class _Machine(pickle._Unpickler):
     """The standard library's pickle machine, stopped between opcodes, over chunks of an unframed pickle."""
-
-    dispatch: dict[int, Callable[[Any], None]]
 
     def __init__(self, chunks: Iterator[bytes], memo: Any = None) -> None:
         super().__init__(self)
@@ -352,7 +347,7 @@ class _Machine(pickle._Unpickler):  # type: ignore[misc, name-defined]
         """One opcode. At the pickle's end, `pickle._Stop` is raised."""
         self._last = self.read(1)
         try:
-            self.dispatch[self._last[0]](self)
+            self.dispatch[self._last[0]](self)  # type: ignore[arg-type]
         except AssertionError as error:
             raise pickle.UnpicklingError("an opcode has a wrong argument") from error
 

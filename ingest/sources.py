@@ -9,10 +9,10 @@ import re
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from io import RawIOBase
+from io import BufferedReader, RawIOBase
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import Any
 
 from natsdb.ingest.unpickle import DOWNLOAD_AGAIN, decompress, unpickle
 from natsdb.schema.errors import NatsdbError
@@ -73,7 +73,7 @@ class _Joined(RawIOBase):
         for path in paths:
             self._ends.append((self._ends[-1] if self._ends else 0) + os.path.getsize(path))
         self._at = 0
-        self._open: tuple[int, IO[bytes]] | None = None
+        self._open: tuple[int, BufferedReader] | None = None
 
     def readable(self) -> bool:
         return True
@@ -98,11 +98,11 @@ class _Joined(RawIOBase):
             self._open = (number, Path(self._paths[number]).open("rb"))  # noqa: SIM115 (closed in close)
         start = self._ends[number - 1] if number else 0
         self._open[1].seek(self._at - start)
-        count = self._open[1].readinto(memoryview(buffer)[: self._ends[number] - self._at])  # type: ignore[attr-defined]
+        count = self._open[1].readinto(memoryview(buffer)[: self._ends[number] - self._at])
         self._at += count
         return count
 
-    def read(self, size: int = -1) -> bytes:  # type: ignore[override]
+    def read(self, size: int = -1) -> bytes:
         # RawIOBase may return less than asked at a chunk's end; a record may lie across it.
         size = self._ends[-1] - self._at if size < 0 else size
         pieces = []
@@ -254,7 +254,7 @@ def _listed(kind: str, path: Path, entries: list[Entry], listing: list[Any]) -> 
 
 def _space_of(entries: list[Entry]) -> tuple[str, list[NatsdbError]]:
     """The space of the first record that can be read, and the errors of those before it."""
-    failures = []
+    failures: list[NatsdbError] = []
     for entry in entries:
         try:
             record = unpickle(decompress(entry.read(), entry.name), entry.name)

@@ -48,6 +48,6 @@ def _tensors(state: Any, prefix: str, where: str) -> dict[str, np.ndarray]:
             remedy="ingest without --weights, or get the file again",
         )
     try:
-        return {f"{prefix}/{name}": np.ascontiguousarray(tensor.numpy()) for name, tensor in state.items()}
+        return {f"{prefix}/{name}": np.array(tensor.numpy(), order="C") for name, tensor in state.items()}
     except DAMAGE as error:
         raise damaged(f"{where}: {prefix}", error) from error

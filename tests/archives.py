@@ -11,16 +11,33 @@ import hashlib
 import io
 import os
 import pickle
+import struct
 import sys
 import tarfile
-from collections.abc import Sequence
+import types
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import numpy as np
+
+from natsdb.schema.costs import IMAGES
 from natsdb.schema.spaces import SIZES, strings
 from natsdb.synthetic import record, write_folder, write_record
 
-__all__ = ["FOLDERS", "record", "split_file", "write_folder", "write_record", "write_single", "write_tar"]
+__all__ = [
+    "FOLDERS",
+    "record",
+    "split_file",
+    "weights_of",
+    "write_folder",
+    "write_full_folder",
+    "write_record",
+    "write_single",
+    "write_tar",
+]
 
 FOLDERS = {"tss": "NATS-tss-v1_0-3ffb9-simple", "sss": "NATS-sss-v1_0-50262-simple"}
 
@@ -61,6 +78,97 @@ def write_single(folder: Path, space: str, records: dict[int, Any], *, name_md5:
     path = folder / f"NATS-{space}-v1_0-{digits}.pickle.pbz2"
     path.write_bytes(data)
     return path
+
+
+def _named(module: str, name: str, base: Any = None) -> Any:
+    """Something that pickles as `module.name`: torch need not be there to make its pickles."""
+    if base is not None:
+        return type(name, (base,), {"__module__": module})
+
+    def stand_in(*_: Any) -> None:
+        raise AssertionError("only its name is used")
+
+    stand_in.__module__, stand_in.__qualname__ = module, name
+    return stand_in
+
+
+_TORCH = {
+    "torch": {name: _named("torch", name, object) for name in ("FloatStorage", "LongStorage")},
+    "torch._utils": {"_rebuild_tensor_v2": _named("torch._utils", "_rebuild_tensor_v2")},
+    "torch.storage": {"_load_from_bytes": _named("torch.storage", "_load_from_bytes")},
+}
+
+
+class _Storage:
+    """A tensor's storage, which torch pickles as the bytes of its legacy file format."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        self.values = values
+
+    def __reduce__(self) -> Any:
+        return _TORCH["torch.storage"]["_load_from_bytes"], (self._legacy(),)
+
+    def _legacy(self) -> bytes:
+        kind = _TORCH["torch"]["FloatStorage" if self.values.dtype == np.float32 else "LongStorage"]
+        key, values = str(id(self)), self.values
+
+        class Pickler(pickle.Pickler):
+            def persistent_id(self, value: Any) -> Any:
+                return ("storage", kind, key, "cpu", values.size, None) if value is values else None
+
+        stream = io.BytesIO()
+        system = {"protocol_version": 1001, "little_endian": True, "type_sizes": {"short": 2, "int": 4, "long": 4}}
+        for value in (0x1950A86A20F9469CFC6C, 1001, system):
+            pickle.dump(value, stream, protocol=2)
+        Pickler(stream, protocol=2).dump(values)
+        pickle.dump([key], stream, protocol=2)
+        stream.write(struct.pack("<q", values.size) + values.tobytes())
+        return stream.getvalue()
+
+
+class _Tensor:
+    def __init__(self, values: np.ndarray) -> None:
+        self.values = values
+
+    def __reduce__(self) -> Any:
+        strides = tuple(step // self.values.itemsize for step in self.values.strides)
+        arguments = (_Storage(self.values.ravel()), 0, self.values.shape, strides, False, OrderedDict())
+        return _TORCH["torch._utils"]["_rebuild_tensor_v2"], arguments
+
+
+def weights_of(index: int, hp: str, dataset: str, seed: int) -> OrderedDict[str, np.ndarray]:
+    """Made-up trained weights of a run: the first and last layers of a network."""
+    draw = np.random.default_rng([index, int(hp), len(dataset), seed])
+    classes = IMAGES[dataset][1]
+    return OrderedDict(
+        {
+            "stem.0.weight": draw.standard_normal((16, 3, 3, 3)).astype(np.float32),
+            "stem.1.running_mean": draw.standard_normal(16).astype(np.float32),
+            "stem.1.num_batches_tracked": np.array(98 * int(hp), dtype=np.int64),
+            "classifier.weight": draw.standard_normal((classes, 64)).astype(np.float32),
+            "classifier.bias": draw.standard_normal(classes).astype(np.float32),
+        }
+    )
+
+
+def write_full_folder(folder: Path, space: str, indexes: Iterable[int]) -> Path:
+    """Write a full archive: records with trained weights, as torch pickles them."""
+    folder.mkdir(parents=True)
+    modules = {}
+    for name, contents in _TORCH.items():
+        modules[name] = types.ModuleType(name)
+        modules[name].__dict__.update(contents)
+    with mock.patch.dict(sys.modules, modules):
+        for index in indexes:
+            found = record(space, index)
+            for hp, result in found.items():
+                result["clear_net_done"] = False
+                for (dataset, seed), run in result["all_results"].items():
+                    state = weights_of(index, hp, dataset, seed)
+                    run["net_state_dict"] = OrderedDict((name, _Tensor(values)) for name, values in state.items())
+            path = folder / f"{index:06d}.pickle.pbz2"
+            path.write_bytes(bz2.compress(pickle.dumps(found, protocol=4)))
+    return folder
 
 
 def main() -> None:

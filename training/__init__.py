@@ -1,0 +1,1 @@
+"""Regenerating rows of the benchmark with PyTorch. Not built yet."""

@@ -1,0 +1,103 @@
+"""Full archives: rows as ever, trained weights as safetensors where they are asked for."""
+
+from __future__ import annotations
+
+import bz2
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import contents
+from safetensors.numpy import load_file
+
+import archives
+import natsdb
+from natsdb.ingest import ingest
+from natsdb.ingest.weights import weights_path
+from natsdb.schema.errors import NatsdbError
+from natsdb.schema.spaces import SIZES
+
+
+@pytest.fixture(scope="module", params=sorted(SIZES))
+def full(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """A space, and a full archive of three of its architectures."""
+    folder = tmp_path_factory.mktemp("full") / f"NATS-{request.param}-full"
+    return request.param, archives.write_full_folder(folder, request.param, [0, 20, 40])
+
+
+def test_rows_of_a_full_archive_are_those_of_the_simple_one(
+    full: tuple[str, Path], made_up: dict[str, Path], tmp_path: Path
+) -> None:
+    space, folder = full
+    simple = tmp_path / "simple"
+    archives.write_folder(simple, space, [0, 20, 40])
+    ingest([folder], tmp_path / "full")
+    ingest([simple], tmp_path / "expected")
+    mine, theirs = (
+        {path: data for path, data in contents(tmp_path / name).items() if not path.startswith(("seed/", "natsdb"))}
+        for name in ("full", "expected")
+    )
+    assert mine == theirs
+    assert not (tmp_path / "full" / "weights").exists()
+
+
+def test_weights_are_kept_bit_for_bit_when_asked_for(full: tuple[str, Path], tmp_path: Path) -> None:
+    space, folder = full
+    home = tmp_path / "db"
+    ingest([folder], home)
+    assert natsdb.query("select count(*) from seed where weights", home).item() == 0
+    assert ingest([folder], home, weights=True).changed  # the rows are there, the weights are new
+    assert natsdb.query("select count(*) from seed where not weights", home).item() == 0
+    for arch in (0, 20, 40):
+        found = load_file(weights_path(home, "official", space, arch))
+        expected = {
+            f"{hp}/{dataset}/{seed}/{name}": values
+            for hp, result in archives.record(space, arch).items()
+            for dataset, seed in result["all_results"]
+            for name, values in archives.weights_of(arch, hp, dataset, seed).items()
+        }
+        assert found.keys() == expected.keys()
+        for name, values in expected.items():
+            assert found[name].dtype == values.dtype
+            assert np.array_equal(found[name], values)
+    assert not ingest([folder], home, weights=True).changed
+
+
+def test_a_storage_that_runs_code_is_refused(full: tuple[str, Path], tmp_path: Path) -> None:
+    _, folder = full
+    data = bz2.decompress((folder / "000020.pickle.pbz2").read_bytes())
+    # The legacy stream of a storage is a pickle inside the pickle: another name of the same length there.
+    evil = data.replace(b"ctorch\nFloatStorage\n", b"cbuiltins\n__import__\n"[:19] + b"\n")
+    assert evil != data
+    copy = tmp_path / "evil"
+    copy.mkdir()
+    (copy / "000020.pickle.pbz2").write_bytes(bz2.compress(evil))
+    with pytest.raises(NatsdbError, match="which no official file uses"):
+        ingest([copy], tmp_path / "db", weights=True)
+
+
+def test_a_tensor_that_reaches_past_its_storage_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "full"
+    original = archives._Tensor.__reduce__
+    try:
+        archives._Tensor.__reduce__ = (
+            lambda self: (  # type: ignore[method-assign]
+                original(self)[0],
+                (*original(self)[1][:2], (99, 3, 3, 3), (27, 9, 3, 1), False, original(self)[1][5]),
+            )
+        )
+        archives.write_full_folder(folder, "sss", [20])
+    finally:
+        archives._Tensor.__reduce__ = original  # type: ignore[method-assign]
+    with pytest.raises(NatsdbError, match="a tensor reaches past its storage"):
+        ingest([folder], tmp_path / "db", weights=True)
+
+
+def test_real_torch_reads_the_made_up_weights(full: tuple[str, Path]) -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed: the made-up tensors are not held against it")
+    _, folder = full
+    state = pickle.loads(bz2.decompress((folder / "000020.pickle.pbz2").read_bytes()))["12"]["all_results"]
+    ((dataset, seed), run) = next(iter(state.items()))
+    for name, values in archives.weights_of(20, "12", dataset, seed).items():
+        assert torch.equal(run["net_state_dict"][name], torch.from_numpy(values))
