@@ -78,15 +78,6 @@ def few(made_up: dict[str, Path], tmp_path: Path) -> Path:
     return folder
 
 
-def contents(home: Path) -> dict[str, bytes]:
-    """All files of a database by their path, to compare byte for byte."""
-    return {
-        path.relative_to(home).as_posix(): path.read_bytes()
-        for path in sorted(home.rglob("*"))
-        if path.is_file() and path.name != ".lock"
-    }
-
-
 @pytest.fixture
 def rewritten() -> Callable[[Path, Callable[[Any], None]], None]:
     """A function that changes the record in a file."""

@@ -15,10 +15,10 @@ from typing import Any
 
 import psutil
 import pytest
-from conftest import HOME, JOBS, Results
 
 import archives
 import natsdb
+from full_scale import HOME, JOBS, Results
 
 pytestmark = pytest.mark.slow
 INGEST = [sys.executable, "-c", "from natsdb.cli import app; app()", "ingest"]

@@ -12,9 +12,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import HOME, Results
 
 import natsdb
+from full_scale import HOME, Results
 from natsdb.ingest import ingest
 from natsdb.schema.spaces import SIZES
 

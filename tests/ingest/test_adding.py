@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import contents
 
 import natsdb
+from databases import contents
 from natsdb.ingest import ingest, verify
 from natsdb.schema.errors import NatsdbError
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import nats_bench
 import pytest
-from conftest import contents
 
 import archives
+from databases import contents
 from natsdb.ingest import export, ingest, verify
 from natsdb.schema.manifest import read_manifest
 

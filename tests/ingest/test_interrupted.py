@@ -14,10 +14,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import contents
 
 import archives
 import natsdb
+from databases import contents
 from natsdb.ingest import ingest
 from natsdb.schema.manifest import read_manifest
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import contents
 from safetensors.numpy import load_file
 
 import archives
 import natsdb
+from databases import contents
 from natsdb.ingest import ingest
 from natsdb.ingest.weights import weights_path
 from natsdb.schema.errors import NatsdbError

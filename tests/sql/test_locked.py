@@ -6,9 +6,9 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from conftest import contents
 
 import natsdb
+from databases import contents
 from natsdb.schema.errors import NatsdbError
 
 
