@@ -210,5 +210,6 @@ def with_block(manifest: Manifest, parts: list[Part]) -> Manifest:
 
 def with_ingested(manifest: Manifest, ingested: Ingested) -> Manifest:
     """The manifest with a source noted as ingested."""
-    others = [i for i in manifest.ingests if (i.source, i.fingerprint) != (ingested.source, ingested.fingerprint)]
+    mine = (ingested.source, ingested.space, ingested.kind, ingested.name)
+    others = [one for one in manifest.ingests if (one.source, one.space, one.kind, one.name) != mine]
     return Manifest(manifest.parts, (*others, ingested))

@@ -8,7 +8,7 @@ import os
 import re
 import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from io import BufferedReader, RawIOBase
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
@@ -61,7 +61,6 @@ class Source:
     entries: tuple[Entry, ...]
     fingerprint: str
     path: str = ""
-    failures: tuple[NatsdbError, ...] = field(default=(), compare=False)
 
 
 class _Joined(RawIOBase):
@@ -241,7 +240,7 @@ def _listed(kind: str, path: Path, entries: list[Entry], listing: list[Any]) -> 
                 where=str(path),
                 remedy="remove one of them",
             )
-    space, failures = _space_of(entries)
+    space = _space_of(entries)
     bad = next((entry for entry in entries if entry.arch >= SIZES[space]), None)
     if bad is not None:
         raise NatsdbError(
@@ -249,16 +248,16 @@ def _listed(kind: str, path: Path, entries: list[Entry], listing: list[Any]) -> 
             where=bad.name,
             remedy="remove the file",
         )
-    return Source(kind, space, path.name, tuple(entries), _digest(listing), str(path), tuple(failures))
+    return Source(kind, space, path.name, tuple(entries), _digest(listing), str(path))
 
 
-def _space_of(entries: list[Entry]) -> tuple[str, list[NatsdbError]]:
-    """The space of the first record that can be read, and the errors of those before it."""
+def _space_of(entries: list[Entry]) -> str:
+    """The space of the first record that can be read; with --keep-going the first may well be damaged."""
     failures: list[NatsdbError] = []
     for entry in entries:
         try:
             record = unpickle(decompress(entry.read(), entry.name), entry.name)
-            return _space_of_record(record, entry.name), failures
+            return _space_of_record(record, entry.name)
         except NatsdbError as error:
             failures.append(error)
             if len(failures) == 20:
