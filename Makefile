@@ -14,7 +14,7 @@ $(VENV)/.installed: pyproject.toml
 	@touch $@
 
 demo: $(VENV)/.installed  ## ingest an archive (ARCHIVE=PATH) or a generated one, ask five questions, draw a picture
-	$(BIN)/natsdb demo $(if $(ARCHIVE),--archive $(ARCHIVE))
+	$(BIN)/natsdb demo $(if $(ARCHIVE),--archive "$(ARCHIVE)")
 
 test: $(VENV)/.installed  ## the test suite
 	$(BIN)/pytest

@@ -21,7 +21,7 @@ from natsdb.ingest.publish import (
     with_ingested,
 )
 from natsdb.ingest.single import stage_single
-from natsdb.ingest.sources import Source, open_source
+from natsdb.ingest.sources import Entry, Source, open_source
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.manifest import Ingested, Manifest, default_database
 from natsdb.schema.tables import BLOCK
@@ -87,10 +87,8 @@ def ingest(
         archs = rows = resumed = 0
         failures: list[tuple[str, str]] = []
         for one in opened:
-            mark = Ingested(source, one.space, one.kind, one.name, one.fingerprint + ("+weights" if weights else ""), 0)
-            if not replace and any(
-                (i.source, i.fingerprint) == (mark.source, mark.fingerprint) for i in before.ingests
-            ):
+            fingerprint = one.fingerprint + ("+weights" if weights else "")
+            if not replace and (source, fingerprint) in {(i.source, i.fingerprint) for i in before.ingests}:
                 continue
             job = Job(str(staging.folder), source, one.space, replace, keep_going, weights)
             receipts, again = _stage(one, job, staging, manifest, jobs, progress)
@@ -101,24 +99,28 @@ def ingest(
             archs += (count := sum(receipt.archs for receipt in receipts))
             rows += sum(receipt.rows for receipt in receipts)
             if not any(receipt.failures for receipt in receipts):
-                kept = Ingested(source, one.space, one.kind, one.name, mark.fingerprint, count)
-                manifest = with_ingested(manifest, kept)
+                ingested = Ingested(source, one.space, one.kind, one.name, fingerprint, count)
+                manifest = with_ingested(manifest, ingested)
         changed = manifest.parts != before.parts
         if failures and not archs:
             staging.clear()
             raise NatsdbError(f"no record could be read; the first: {failures[0][1]}", where=failures[0][0])
-        if manifest != before:
-            try:
-                staging.publish(manifest)
-            except OSError as error:
-                raise NatsdbError(
-                    f"cannot write ({error.strerror or error})",
-                    where=str(home),
-                    remedy="free space there and run the same command again: it goes on where it was",
-                ) from error
-        else:
+        if manifest == before:
             staging.clear()
+        else:
+            _publish(staging, manifest)
     return Report(home, archs, rows, changed, resumed, failures, time.monotonic() - started)
+
+
+def _publish(staging: Staging, manifest: Manifest) -> None:
+    try:
+        staging.publish(manifest)
+    except OSError as error:
+        raise NatsdbError(
+            f"cannot write ({error.strerror or error})",
+            where=str(staging.database),
+            remedy="free space there and run the same command again: it goes on where it was",
+        ) from error
 
 
 def _check_name(source: str) -> None:
@@ -133,18 +135,18 @@ def _stage(
 ) -> tuple[list[Receipt], int]:
     """Receipts of a source's blocks, and how many of them an earlier run had done already."""
 
-    def block(number: int, entries: Sequence[object] = ()) -> Block:
+    def block(number: int, entries: Sequence[Entry] = ()) -> Block:
         mine = [p for p in manifest.parts if (p.source, p.space, p.block) == (job.source, job.space, number)]
         old = tuple((part.table, part.hp, str(staging.path(part.path))) for part in mine if part.hp)
         name = f"{source.fingerprint}-{source.space}-{number:04d}"
-        return Block(name, number, old, tuple(entries))  # type: ignore[arg-type]
+        return Block(name, number, old, tuple(entries))
 
     def done(one: Block) -> Receipt | None:
         return staging.receipt(one.name, sorted(path for _, _, path in one.old))
 
     if source.kind == "single":
         return stage_single(source, job, block, done, progress)
-    by_number: dict[int, list[object]] = {}
+    by_number: dict[int, list[Entry]] = {}
     for entry in source.entries:
         by_number.setdefault(entry.arch // BLOCK, []).append(entry)
     todo, receipts = [], []
