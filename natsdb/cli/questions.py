@@ -45,7 +45,7 @@ def sql(
     if chosen is Format.parquet and out is None:
         raise NatsdbError("Parquet is not for a terminal", remedy="name a file with -o FILE")
     frame = natsdb.query(statement, db)
-    _note_synthetic(frame, db)
+    _note_synthetic(db)
     if out is None:
         _write(frame, chosen, sys.stdout)
         return
@@ -86,7 +86,7 @@ def _write(frame: Any, format: Format, file: Any) -> None:
 
 
 def _table(frame: Any) -> str:
-    """A plain table, at most 60 rows: numbers to the right, three decimals less than a measurement has."""
+    """A plain table of at most 60 rows, numbers to the right with six significant digits."""
     shown = frame.head(60)
     rows = [[_cell(value) for value in row] for row in shown.rows()]
     widths = [max(len(name), *(len(row[n]) for row in rows), 0) for n, name in enumerate(frame.columns)]
@@ -112,7 +112,7 @@ def _cell(value: Any) -> str:
     return str(value)
 
 
-def _note_synthetic(frame: Any, db: Path | None) -> None:
+def _note_synthetic(db: Path | None) -> None:
     import natsdb
 
     if natsdb.holds_synthetic(db):
