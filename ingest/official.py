@@ -1,10 +1,14 @@
-"""The way back: rows of the tables become records as official files hold them, order and types included."""
+"""The way back: rows of the tables become records as official files hold them, order and types included.
+
+`Block` holds the rows of 1,024 architectures at one hp as arrays. A run's rows are found by position: its form says how
+many there are, and rows are sorted by key; so neither keys nor text are read to answer for one run. Readers share
+nothing that can be in a bad state: a block may be read by several threads, and by the children of a fork.
+"""
 
 from __future__ import annotations
 
-import json
-from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +16,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from natsdb.ingest.forms import KINDS, TYPES, Form, read_form
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.manifest import Manifest
 from natsdb.schema.spaces import arch_str
 from natsdb.schema.tables import GROUPS
 
-_KINDS = {"dict": dict, "OrderedDict": OrderedDict}
-_TYPES = {"f": float, "d": np.float64, "s": np.float32, "i": int}
+_SECONDS = {split: f"{split.replace('-', '_')}_seconds" for split in ("train", "x-valid", "x-test", "ori-test")}
 
 
 def blocks_of(manifest: Manifest, source: str, space: str) -> dict[int, dict[tuple[str, str], str]]:
@@ -30,97 +34,219 @@ def blocks_of(manifest: Manifest, source: str, space: str) -> dict[int, dict[tup
     return blocks
 
 
-class OfficialBlock:
-    """A block's records, built from its files: a row group of each hp in memory."""
+class Block:
+    """The rows of a block of one source at one hp.
 
-    def __init__(self, database: Path, space: str, files: dict[tuple[str, str], str]) -> None:
-        self._space = space
-        self._hps = sorted({hp for _, hp in files}, key=int)
-        self._metric = {hp: pq.ParquetFile(database / files["metric", hp]) for hp in self._hps}
-        self._small = {
-            hp: {
-                name: _ByArch(pq.read_table(database / files[name, hp], partitioning=None)) for name in ("seed", "cost")
-            }
-            for hp in self._hps
+    `arch`, `dataset` (a code into `datasets`), `seed`, `position`, `weights`: a value a run, sorted by (arch, dataset,
+    seed); `forms`, `form_of`: the forms of the runs; `rows`, `last`: where a run's rows start in `metric` and `final`.
+
+    Args:
+        database, space, hp: where the files lie, and what they are.
+        files: paths by table, relative to the database.
+        keep: wraps the reader of a column of a row group, to remember some of them; by default the last four.
+        check: read the key columns of `metric` too, and hold them against what the forms say.
+
+    Raises:
+        NatsdbError: the files contradict each other.
+    """
+
+    def __init__(
+        self,
+        database: Path,
+        space: str,
+        hp: str,
+        files: dict[str, str],
+        keep: Callable[[Any], Any] = lru_cache(maxsize=4),
+        *,
+        check: bool = False,
+    ) -> None:
+        self.space, self.hp, self._database, self._files, self._check = space, hp, database, files, check
+        seed = self._read("seed", ["arch", "dataset", "seed", "position", "form", "weights"], ["dataset", "form"])
+        self.arch, self.seed = seed["arch"].to_numpy(), seed["seed"].to_numpy()
+        self.position, self.weights = seed["position"].to_numpy(), seed["weights"].to_numpy(zero_copy_only=False)
+        self.dataset, self.datasets = _codes(seed["dataset"])
+        self.form_of, texts = _codes(seed["form"])
+        self.forms = [read_form(text) for text in texts]
+        rows = np.array([form.rows for form in self.forms], np.int64)[self.form_of]
+        last = np.array([len(form.last) for form in self.forms], np.int64)[self.form_of]
+        self.rows, self.last = _starts(rows), _starts(last)
+        cost = self._read("cost", None, [])
+        # Where the form says that a number is there, it is not null.
+        self._cost = {name: cost[name].to_numpy() for name in ("flops", "params", "latency", *_SECONDS.values())}
+        self._varying = cost["seconds"] if cost["seconds"].null_count < len(cost) else None
+        final = self._read("final", ["accuracy", "loss"], [])
+        self._final = {name: final[name].to_numpy() for name in ("accuracy", "loss")}
+        self._metadata = pq.read_metadata(self._path("metric"))
+        self._starts = _starts(
+            np.array([self._metadata.row_group(n).num_rows for n in range(self._metadata.num_row_groups)], np.int64)
+        )
+        if (len(final), len(cost), self._starts[-1]) != (self.last[-1], len(self.arch), self.rows[-1]):
+            self._damaged("metric", "it has other rows than its table seed says")
+        self._column = keep(self._read_column)
+
+    def _path(self, table: str) -> Path:
+        return self._database / self._files[table]
+
+    def _read(self, table: str, columns: list[str] | None, coded: list[str]) -> pa.Table:
+        # Without threads and read-ahead: a process that forks later takes no half-used pool along.
+        with pq.ParquetFile(self._path(table), memory_map=True, read_dictionary=coded, pre_buffer=False) as file:
+            return file.read(columns, use_threads=False)
+
+    def _read_column(self, group: int, name: str) -> np.ndarray:
+        columns = ["arch", "dataset", "seed", "split", "epoch", name] if self._check else [name]
+        with pq.ParquetFile(
+            self._path("metric"), metadata=self._metadata, memory_map=True, pre_buffer=False
+        ) as file:
+            read = file.read_row_group(group, columns, use_threads=False)
+        if self._check:
+            self._check_keys(group, read)
+        column = read[name]
+        return column.to_numpy() if not column.null_count else column.to_numpy(zero_copy_only=False)
+
+    def _check_keys(self, group: int, read: pa.Table) -> None:
+        runs = range(*np.searchsorted(self.rows, self._starts[group : group + 2]))
+        forms = [self.forms[self.form_of[run]] for run in runs]
+        counts = [form.rows for form in forms]
+        splits = [split for form in forms for split, _ in form.keys]
+        epochs = [epoch for form in forms for _, epoch in form.keys]
+        expected = {
+            "arch": np.repeat(self.arch[runs.start : runs.stop], counts),
+            "dataset": np.repeat(np.array(self.datasets, object)[self.dataset[runs.start : runs.stop]], counts),
+            "seed": np.repeat(self.seed[runs.start : runs.stop], counts),
+            "split": np.array(splits, object),
+            "epoch": np.array(epochs),
         }
-        self._group: dict[str, tuple[int, _ByArch]] = {}
+        for name, values in expected.items():
+            if not np.array_equal(read[name].to_numpy(zero_copy_only=False), values):
+                self._damaged("metric", f"its column {name} is not what the table seed says")
 
-    def archs(self) -> list[int]:
-        """Architectures that have a run in this block."""
-        return sorted({arch for tables in self._small.values() for arch in tables["seed"].archs})
+    def _damaged(self, table: str, what: str) -> None:
+        raise NatsdbError(what, where=str(self._path(table)), remedy="ingest the sources again into a new folder")
 
-    def record(self, arch: int, hps: frozenset[str] | None = None) -> dict[str, Any] | None:
-        """Record of an architecture, with the types and order of keys that its source had; None if there is none."""
-        by_hp: dict[str, Any] = {}
-        form: Any = None
-        for hp in self._hps:
-            if hps is not None and hp not in hps:
-                continue
-            seed = self._small[hp]["seed"].rows(arch)
-            if seed is None:
-                continue
-            cost, metric = self._small[hp]["cost"].rows(arch), self._metric_rows(hp, arch)
-            assert cost is not None
-            assert metric is not None
-            by_hp[hp], form = _result(self._space, arch, seed, cost, metric)
-        if not by_hp:
+    def runs(self, arch: int) -> range:
+        """Numbers of an architecture's runs; empty when it has none."""
+        return range(*np.searchsorted(self.arch, [arch, arch + 1]))
+
+    def measured(self, run: int, name: str) -> np.ndarray:
+        """A column of a run's rows, by (split, epoch)."""
+        start, end = self.rows[run], self.rows[run + 1]
+        group = int(np.searchsorted(self._starts, start, side="right")) - 1
+        return self._column(group, name)[start - self._starts[group] : end - self._starts[group]]
+
+    def at_last(self, name: str) -> np.ndarray:
+        """A column of `final`: accuracy or loss, of all runs, by (split)."""
+        return self._final[name]
+
+    def costs(self, name: str) -> np.ndarray:
+        """A column of `cost`, a value a run; NaN where there is none."""
+        return self._cost[name]
+
+    def varying(self, run: int) -> list[float] | None:
+        """All seconds of a run in the order of its record, where they vary by epoch."""
+        return self._varying[run].as_py() if self._varying is not None else None
+
+
+def _codes(column: pa.ChunkedArray) -> tuple[np.ndarray, list[str]]:
+    whole = column.unify_dictionaries().combine_chunks()
+    array = whole.chunk(0) if isinstance(whole, pa.ChunkedArray) else whole
+    return array.indices.to_numpy(), array.dictionary.to_pylist()
+
+
+def _starts(counts: np.ndarray) -> np.ndarray:
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+
+
+class Run:
+    """A run's rows, from which each field of its official record is made when it is asked for."""
+
+    __slots__ = ("arch", "block", "form", "key", "number")
+
+    def __init__(self, block: Block, number: int) -> None:
+        self.block, self.number = block, number
+        self.arch = int(block.arch[number])
+        self.key = (block.datasets[block.dataset[number]], int(block.seed[number]))
+        self.form: Form = block.forms[block.form_of[number]]
+
+    def record(self) -> dict[str, Any]:
+        """The run as its official record holds it, without trained weights."""
+        return {name: self.field(name) for name in self.form.fields}
+
+    def field(self, name: str) -> Any:
+        """A field of the official record.
+
+        Raises:
+            KeyError: the record has no such field.
+        """
+        form = self.form
+        if name in form.series:
+            return self._series(name)
+        how = form.fields[name]
+        if name == "name":
+            return self.key[0]
+        if name == "epochs":
+            return form.epochs
+        if name == "net_state_dict":
             return None
-        kind, order = form["hps"]
-        known = [hp for hp in order if hp in by_hp]
-        return _KINDS[kind]((hp, by_hp[hp]) for hp in [*known, *(hp for hp in by_hp if hp not in known)])
+        if name == "arch_config":
+            kind, items = how[0]
+            return KINDS[kind]((k, arch_str(self.block.space, self.arch) if v is None else v) for k, v in items)
+        if name in ("params", "flop"):
+            return TYPES[how[0]](self.cost("params" if name == "params" else "flops"))
+        if name == "latency":
+            return [TYPES[tag](self.cost("latency")) for tag in how[0]]
+        return list(how[0]) if isinstance(how[0], list) else how[0]  # seed, eval_names, top-5 accuracies that are not
 
-    def _metric_rows(self, hp: str, arch: int) -> dict[str, Any] | None:
-        group = arch // GROUPS[hp]
-        if self._group.get(hp, (-1,))[0] != group:
-            file = self._metric[hp]
-            column = file.schema_arrow.get_field_index("arch")
-            groups = [
-                n
-                for n in range(file.metadata.num_row_groups)
-                if file.metadata.row_group(n).column(column).statistics.min // GROUPS[hp] == group
-            ]
-            self._group[hp] = group, _ByArch(file.read_row_groups(groups))
-        return self._group[hp][1].rows(arch)
+    def cost(self, name: str) -> float:
+        """A number of the table `cost`, NaN where there is none."""
+        return float(self.block.costs(name)[self.number])
 
+    def _series(self, name: str) -> Any:
+        one = self.form.series[name]
+        if one.column:
+            values = self.block.measured(self.number, one.column)[one.take].tolist()
+        elif (varying := self.block.varying(self.number)) is not None:
+            values = varying[one.start : one.start + len(one.keys)]
+        else:
+            values = [self.cost(_SECONDS[split]) for split in one.splits]
+        if one.tags != "f":
+            tags = one.tags * len(values) if len(one.tags) == 1 else one.tags
+            values = [TYPES[tag](value) for tag, value in zip(tags, values, strict=True)]
+        return one.kind(zip(one.keys, values, strict=True))
 
-class _ByArch:
-    """A table sorted by architecture, cut into each one's rows."""
-
-    def __init__(self, table: pa.Table) -> None:
-        self._table = table
-        column = table["arch"].to_numpy()
-        self.archs = np.unique(column).tolist()
-        starts = np.searchsorted(column, self.archs, "left")
-        stops = np.searchsorted(column, self.archs, "right")
-        self._range = {arch: (int(a), int(b)) for arch, a, b in zip(self.archs, starts, stops, strict=True)}
-
-    def rows(self, arch: int) -> dict[str, Any] | None:
-        if arch not in self._range:
+    def at(self, split: str, epoch: int) -> tuple[float, float, float] | None:
+        """Loss, accuracy and seconds an epoch of a split at an epoch; None when the record is not as regular as most."""
+        form = self.form
+        span = form.spans.get(split)
+        if span is None or split not in form.steady or not span.first <= epoch < span.end:
             return None
-        start, stop = self._range[arch]
-        part = self._table.slice(start, stop - start)
-        return {name: part[name].to_numpy(zero_copy_only=False) for name in part.column_names}
+        block = self.block
+        if block.varying(self.number) is not None:
+            return None
+        if epoch == form.epochs - 1:
+            row = block.last[self.number] + form.last[split]
+            loss, accuracy = block.at_last("loss")[row], block.at_last("accuracy")[row]
+        else:
+            row = span.offset + epoch - span.first
+            loss, accuracy = (block.measured(self.number, name)[row] for name in ("loss", "accuracy"))
+        return float(loss), float(accuracy), self.cost(_SECONDS[split])
+
+    def seconds(self, split: str) -> float | None:
+        """Seconds an epoch of a split, None where they vary or are not there for every epoch."""
+        steady = split in self.form.steady and self.block.varying(self.number) is None
+        return self.cost(_SECONDS[split]) if steady else None
 
 
-def _result(
-    space: str, arch: int, seed: dict[str, Any], cost: dict[str, Any], metric: dict[str, Any]
-) -> tuple[dict[str, Any], Any]:
-    form: Any = None
-    runs: list[tuple[tuple[str, int], dict[str, Any]]] = []
-    for number in np.argsort(seed["position"]):
-        form = json.loads(seed["form"][number])
-        key = (str(seed["dataset"][number]), int(seed["seed"][number]))
-        mine = (metric["dataset"] == key[0]) & (metric["seed"] == key[1])
-        curves = {name: metric[name][mine] for name in ("split", "epoch", "accuracy", "top5", "loss")}
-        run = {name: values[number] for name, values in cost.items()}
-        runs.append((key, _run(space, arch, key, int(seed["epochs"][number]), form["run"], run, curves)))
-    kind, listed = form["dataset_seed"]
+def result(space: str, arch: int, runs: Iterable[Run], make: Callable[[Run], Any]) -> dict[str, Any]:
+    """What an official record holds of one hp: its fields, with `make(run)` for each run, in the order of the record."""
+    runs = list(runs)
+    form = runs[0].form
+    kind, listed = form.dataset_seed
     fields = {
         "arch_index": arch,
         "arch_str": arch_str(space, arch),
-        "all_results": _KINDS[form["all_results"]](runs),
-        "dataset_seed": _KINDS[kind]((dataset, list(seeds)) for dataset, seeds in listed),
-        "clear_net_done": form["clear_net_done"],
+        "all_results": KINDS[form.all_results]((run.key, make(run)) for run in runs),
+        "dataset_seed": KINDS[kind]((dataset, list(seeds)) for dataset, seeds in listed),
+        "clear_net_done": form.clear_net_done,
     }
     # Runs that came from other sources than the form are listed too.
     for dataset, number in fields["all_results"]:
@@ -128,80 +254,38 @@ def _result(
         if number not in seeds:
             seeds.append(number)
             seeds.sort()
-    return {name: fields[name] for name in form["record"]}, form
+    return {name: fields[name] for name in form.record}
 
 
-def _run(
-    space: str,
-    arch: int,
-    key: tuple[str, int],
-    epochs: int,
-    form: list[list[Any]],
-    cost: dict[str, Any],
-    curves: dict[str, np.ndarray],
-) -> dict[str, Any]:
-    run: dict[str, Any] = {}
-    varying = cost["seconds"]
-    spent = 0
-    for field, *how in form:
-        if field == "name":
-            run[field] = key[0]
-        elif field == "epochs":
-            run[field] = epochs
-        elif field == "net_state_dict":
-            run[field] = None
-        elif field == "seed":
-            run[field] = how[0]
-        elif field in ("params", "flop"):
-            run[field] = _TYPES[how[0]](cost["params" if field == "params" else "flops"])
-        elif field == "latency":
-            run[field] = [_TYPES[tag](cost["latency"]) for tag in how[0]]
-        elif field == "eval_names":
-            run[field] = list(how[0])
-        elif field == "arch_config":
-            kind, items = how[0]
-            run[field] = _KINDS[kind](
-                (name, arch_str(space, arch) if value is None else value) for name, value in items
-            )
-        elif how[0] is None:
-            run[field] = None
-        else:
-            kind, stretches, tags = how
-            if field.endswith("times"):
-                count = sum(end - first for _, first, end in stretches)
-                if varying is not None:
-                    values = list(varying[spent : spent + count])
-                    spent += count
-                else:
-                    values = [
-                        cost[f"{split.replace('-', '_')}_seconds"]
-                        for split, first, end in stretches
-                        for _ in range(first, end)
-                    ]
-            else:
-                column = {"acc1es": "accuracy", "acc5es": "top5", "losses": "loss"}[field.split("_")[1]]
-                values = list(_along(curves, column, stretches))
-            names = [
-                epoch if field.startswith("train") else f"{split}@{epoch}"
-                for split, first, end in stretches
-                for epoch in range(first, end)
-            ]
-            kinds = tags * len(values) if len(tags) == 1 else tags
-            run[field] = _KINDS[kind](
-                (name, _TYPES[tag](value)) for name, tag, value in zip(names, kinds, values, strict=True)
-            )
-    return run
+def in_order(by_hp: dict[str, Any], form: Form) -> dict[str, Any]:
+    """The hps of a record in the order of the record that a form is of, those that it does not know last."""
+    kind, order = form.hps
+    known = [hp for hp in order if hp in by_hp]
+    return KINDS[kind]((hp, by_hp[hp]) for hp in [*known, *(hp for hp in by_hp if hp not in known)])
 
 
-def _along(curves: dict[str, np.ndarray], column: str, stretches: list[list[Any]]) -> Iterator[float]:
-    for split, first, end in stretches:
-        mine = curves["split"] == split
-        inside = mine & (curves["epoch"] >= first) & (curves["epoch"] < end)
-        values = curves[column][inside]
-        if len(values) != end - first:
-            raise NatsdbError(
-                f"{split} has {len(values)} of the epochs {first} to {end - 1}",
-                where="table metric",
-                remedy="the database is damaged: ingest its sources again",
-            )
-        yield from values[np.argsort(curves["epoch"][inside])]
+class OfficialBlock:
+    """A block's records of one source, built from its files: a few columns of row groups in memory."""
+
+    def __init__(self, database: Path, space: str, files: dict[tuple[str, str], str]) -> None:
+        self._space = space
+        self._blocks = {
+            hp: Block(database, space, hp, {table: path for (table, h), path in files.items() if h == hp}, check=True)
+            for hp in sorted({hp for _, hp in files}, key=int)
+        }
+
+    def archs(self) -> list[int]:
+        """Architectures that have a run in this block."""
+        return sorted({int(arch) for block in self._blocks.values() for arch in np.unique(block.arch)})
+
+    def record(self, arch: int, hps: frozenset[str] | None = None) -> dict[str, Any] | None:
+        """Record of an architecture, with the types and order of keys that its source had; None if there is none."""
+        by_hp: dict[str, Any] = {}
+        form = None
+        for hp, block in self._blocks.items():
+            runs = sorted(block.runs(arch), key=lambda run: int(block.position[run]))
+            if runs and (hps is None or hp in hps):
+                every = [Run(block, run) for run in runs]
+                form = every[-1].form
+                by_hp[hp] = result(self._space, arch, every, Run.record)
+        return in_order(by_hp, form) if form is not None else None
