@@ -50,9 +50,9 @@ class Form:
     """A run's form. `hps`, `record`, `clear_net_done`, `all_results`, `dataset_seed` are of the record that held it.
 
     `fields`: the run's fields in order, with what each needs beside numbers; `series`: those that are dictionaries of
-    numbers; `epochs`; `keys`: (split, epoch) of each of its `rows` in `metric`, sorted; `last`: place of each split among
-    the rows of the last epoch; `spans`: splits without gaps; `steady`: splits whose times are there for every epoch, all
-    as plain floats.
+    numbers; `epochs`; `keys`: (split, epoch) of each of its `rows` in `metric`, sorted; `last`: place of each split
+    among the rows of the last epoch; `splits`; `spans`: those without gaps; `steady`: splits whose times are there for every
+    epoch, all as plain floats.
     """
 
     hps: tuple[str, list[str]]
@@ -66,6 +66,7 @@ class Form:
     keys: tuple[tuple[str, int], ...]
     rows: int
     last: dict[str, int]
+    splits: frozenset[str]
     spans: dict[str, Span]
     steady: frozenset[str]
 
@@ -118,6 +119,7 @@ def read_form(text: str) -> Form:
         keys=tuple(at),
         rows=len(at),
         last={split: n for n, split in enumerate(split for split, epoch in at if epoch == epochs - 1)},
+        splits=frozenset(every),
         spans=spans,
         steady=frozenset(split for split in set(timed) if plain and timed.count(split) == epochs),
     )

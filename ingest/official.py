@@ -20,9 +20,9 @@ from natsdb.ingest.forms import KINDS, TYPES, Form, read_form
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.manifest import Manifest
 from natsdb.schema.spaces import arch_str
-from natsdb.schema.tables import GROUPS
 
 _SECONDS = {split: f"{split.replace('-', '_')}_seconds" for split in ("train", "x-valid", "x-test", "ori-test")}
+_LAST_FOUR = lru_cache(maxsize=4)
 
 
 def blocks_of(manifest: Manifest, source: str, space: str) -> dict[int, dict[tuple[str, str], str]]:
@@ -56,7 +56,7 @@ class Block:
         space: str,
         hp: str,
         files: dict[str, str],
-        keep: Callable[[Any], Any] = lru_cache(maxsize=4),
+        keep: Callable[[Any], Any] = _LAST_FOUR,
         *,
         check: bool = False,
     ) -> None:
@@ -94,9 +94,7 @@ class Block:
 
     def _read_column(self, group: int, name: str) -> np.ndarray:
         columns = ["arch", "dataset", "seed", "split", "epoch", name] if self._check else [name]
-        with pq.ParquetFile(
-            self._path("metric"), metadata=self._metadata, memory_map=True, pre_buffer=False
-        ) as file:
+        with pq.ParquetFile(self._path("metric"), metadata=self._metadata, memory_map=True, pre_buffer=False) as file:
             read = file.read_row_group(group, columns, use_threads=False)
         if self._check:
             self._check_keys(group, read)
@@ -133,6 +131,12 @@ class Block:
         group = int(np.searchsorted(self._starts, start, side="right")) - 1
         return self._column(group, name)[start - self._starts[group] : end - self._starts[group]]
 
+    def gathered(self, name: str, rows: np.ndarray) -> np.ndarray:
+        """A column of `metric` at some rows, which are in order."""
+        group = np.searchsorted(self._starts, rows, side="right") - 1
+        values = [self._column(int(one), name)[rows[group == one] - self._starts[one]] for one in np.unique(group)]
+        return np.concatenate([np.zeros(0), *values])
+
     def at_last(self, name: str) -> np.ndarray:
         """A column of `final`: accuracy or loss, of all runs, by (split)."""
         return self._final[name]
@@ -140,6 +144,11 @@ class Block:
     def costs(self, name: str) -> np.ndarray:
         """A column of `cost`, a value a run; NaN where there is none."""
         return self._cost[name]
+
+    @property
+    def any_varying(self) -> bool:
+        """Whether the seconds of some run vary by epoch."""
+        return self._varying is not None
 
     def varying(self, run: int) -> list[float] | None:
         """All seconds of a run in the order of its record, where they vary by epoch."""
@@ -214,7 +223,7 @@ class Run:
         return one.kind(zip(one.keys, values, strict=True))
 
     def at(self, split: str, epoch: int) -> tuple[float, float, float] | None:
-        """Loss, accuracy and seconds an epoch of a split at an epoch; None when the record is not as regular as most."""
+        """Loss, accuracy and seconds an epoch of a split at an epoch; None when its record is not as most are."""
         form = self.form
         span = form.spans.get(split)
         if span is None or split not in form.steady or not span.first <= epoch < span.end:
@@ -237,7 +246,7 @@ class Run:
 
 
 def result(space: str, arch: int, runs: Iterable[Run], make: Callable[[Run], Any]) -> dict[str, Any]:
-    """What an official record holds of one hp: its fields, with `make(run)` for each run, in the order of the record."""
+    """What an official record holds of one hp: its fields in order, with `make(run)` for each run."""
     runs = list(runs)
     form = runs[0].form
     kind, listed = form.dataset_seed

@@ -199,6 +199,11 @@ def decompress(raw: bytes, where: str) -> bytes:
     return data
 
 
+def restricted(file: Any) -> Any:
+    """The object that a pickle stream holds; raises one of `DAMAGE` where it cannot be read or asks for other names."""
+    return _Restricted(file).load()
+
+
 def unpickle(data: bytes, where: str) -> Any:
     """The object that a pickle holds, made of plain containers, numbers and `Tensor`.
 
@@ -206,6 +211,6 @@ def unpickle(data: bytes, where: str) -> Any:
         NatsdbError: it is damaged, or asks for a name that official files do not use.
     """
     try:
-        return _Restricted(io.BytesIO(data)).load()
+        return restricted(io.BytesIO(data))
     except DAMAGE as error:
         raise damaged(where, error) from error

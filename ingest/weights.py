@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,8 +27,10 @@ def write_weights(root: Path, source: str, space: str, arch: int, record: list[H
         NatsdbError: the weights are no dictionary of tensors, or damaged.
     """
     tensors: dict[str, np.ndarray] = {}
+    names: dict[str, None] = {}
     for hp in record:
         for (dataset, seed), state in hp.weights.items():
+            names |= dict.fromkeys(state)
             tensors.update(_tensors(state, f"{hp.layout.hp}/{dataset}/{seed}", where))
     if not tensors:
         return
@@ -36,7 +39,8 @@ def write_weights(root: Path, source: str, space: str, arch: int, record: list[H
     path = weights_path(root, source, space, arch)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
-    save_file(tensors, temporary)
+    # The format sorts tensors by itself: their order in the network is kept beside them.
+    save_file(tensors, temporary, metadata={"names": json.dumps(list(names))})
     os.replace(temporary, path)
 
 

@@ -71,6 +71,11 @@ class Manifest:
         )
 
 
+def preference(source: str) -> str:
+    """Sort key of sources where several have a run: official first, then by name, generated rows last."""
+    return {"official": "", "synthetic": "~"}.get(source, source)
+
+
 def default_database() -> Path:
     """Folder of the database when none is named: `$NATSDB_HOME`, else natsdb's folder in the user's data directory."""
     home = os.environ.get("NATSDB_HOME")

@@ -1,0 +1,159 @@
+"""Answers about one architecture, made once from its results and remembered.
+
+They are what `ArchResults` says, so they equal the official ones to the last bit; what is remembered is bounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from natsdb.api.results import ArchResults
+    from natsdb.api.shelf import Shelf
+
+# Methods that others call: a subclass that defines one of them gets no remembered answers.
+INNER = (
+    "get_more_info",
+    "get_cost_info",
+    "get_latency",
+    "query_meta_info_by_index",
+    "query_index_by_arch",
+    "_prepare_info",
+    "reload",
+)
+_COMMENT = (
+    "In this dict, train-loss/accuracy/time is the metric on the {} of CIFAR-10. The test-loss/accuracy/time is the "
+    "performance of the CIFAR-10 test set after training on the {} by {} epochs. The per-time and total-time indicate "
+    "the per epoch and total time costs, respectively."
+)
+_COMMENTED = {"cifar10-valid": "train set", "cifar10": "train+valid sets"}
+
+
+def more_info(results: ArchResults, dataset: str, iepoch: int | None, hp: Any, is_random: bool | int) -> dict[str, Any]:
+    """What `get_more_info` answers, from an architecture's results at an hp."""
+    train = results.get_metrics(dataset, "train", iepoch=iepoch, is_random=is_random)
+    total = train["iepoch"] + 1
+
+    def times(info: dict[str, Any]) -> tuple[Any, Any]:
+        spent = info["all_time"]
+        return None if spent is None else spent / total, spent
+
+    per, whole = times(train)
+    found: dict[str, Any] = {
+        "train-loss": train["loss"],
+        "train-accuracy": train["accuracy"],
+        "train-per-time": per,
+        "train-all-time": whole,
+    }
+    if dataset in _COMMENTED:
+        found["comment"] = _COMMENT.format(_COMMENTED[dataset], _COMMENTED[dataset], hp)
+    splits = {"valid": "x-valid", "test": "ori-test" if dataset in _COMMENTED else "x-test"}
+    if dataset not in _COMMENTED:
+        splits["valtest"] = "ori-test"
+    for name, split in splits.items():
+        needed = (dataset, name) == ("cifar10-valid", "valid")
+        if not needed and any(run.lacks(split, iepoch) for run in results.query(dataset).values()):
+            continue
+        try:
+            info = results.get_metrics(dataset, split, iepoch=iepoch, is_random=is_random)
+        except Exception:
+            # Not evaluated at this epoch: its keys are left out. Only x-valid of cifar10-valid must be there.
+            if needed:
+                raise
+            continue
+        per, whole = times(info)
+        found[f"{name}-loss"], found[f"{name}-accuracy"] = info["loss"], info["accuracy"]
+        found[f"{name}-per-time"], found[f"{name}-all-time"] = per, whole
+    return found
+
+
+class Simulation(NamedTuple):
+    """What `simulate_train_eval` may answer: by seed, accuracy (percent) and cost (seconds), and the latency (seconds).
+
+    Where x-valid was not evaluated at the epoch, `passes` has the seconds of one pass over it by seed: these are of
+    another run, drawn anew, and not in the cost yet.
+    """
+
+    seeds: list[int]
+    runs: dict[int, tuple[Any, Any]]
+    passes: dict[int, Any] | None
+    latency: Any
+
+    def drawn(self, choice: Callable[[list[int]], int]) -> tuple[Any, Any]:
+        """Accuracy and cost of a run that `choice` draws."""
+        accuracy, cost = self.runs[choice(self.seeds)]
+        return accuracy, cost if self.passes is None else cost + self.passes[choice(self.seeds)]
+
+
+class Answers:
+    """Remembered answers of a shelf. Threads may share it: what is remembered never changes."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf = shelf
+        # Made for these answers alone: nobody else ever holds, and so changes, these results.
+        self._results = lru_cache(maxsize=64)(shelf.results)
+        # An answer takes some 1.3 kB, a simulation 0.5 kB. Types are told apart: 0 is a seed, False asks for means.
+        self.more_info = lru_cache(maxsize=1 << 14, typed=True)(self._more_info)
+        self.simulation = lru_cache(maxsize=1 << 16, typed=True)(self._simulation)
+        self.costs = lru_cache(maxsize=1 << 14, typed=True)(self._costs)
+        self.seeds = lru_cache(maxsize=1 << 16, typed=True)(self._seeds)
+        self.accuracies = lru_cache(maxsize=32, typed=True)(self._accuracies)
+
+    def _at(self, index: int, hp: str) -> ArchResults:
+        try:
+            results = self._results(index)
+        except KeyError:
+            raise ValueError(f"Did not find {index} from arch2infos_dict.") from None
+        return results[hp]
+
+    def _seeds(self, index: int, dataset: str, hp: str) -> list[int]:
+        return self._at(index, hp).get_dataset_seeds(dataset)
+
+    def _more_info(
+        self, index: int, dataset: str, iepoch: int | None, hp: str, is_random: bool | int
+    ) -> dict[str, Any]:
+        return more_info(self._at(index, hp), dataset, iepoch, hp, is_random)
+
+    def _costs(self, index: int, dataset: str, hp: str) -> dict[str, Any]:
+        return self._at(index, hp).get_compute_costs(dataset)
+
+    def _simulation(self, index: int, dataset: str, iepoch: int | None, hp: str) -> Simulation:
+        results = self._at(index, hp)
+        trained = "cifar10-valid" if dataset == "cifar10" else dataset
+        seeds = results.get_dataset_seeds(trained)
+        infos = {seed: more_info(results, trained, iepoch, hp, seed) for seed in seeds}
+        latency = results.get_compute_costs(dataset)["latency"]
+        if all("valid-accuracy" in info for info in infos.values()):
+            runs = {
+                seed: (info["valid-accuracy"], info["train-all-time"] + info["valid-per-time"])
+                for seed, info in infos.items()
+            }
+            return Simulation(seeds, runs, None, latency)
+        runs = {seed: (info["valtest-accuracy"], info["train-all-time"]) for seed, info in infos.items()}
+        passes = {seed: more_info(results, dataset, None, hp, seed)["valid-per-time"] for seed in seeds}
+        return Simulation(seeds, runs, passes, latency)
+
+    def _accuracies(self, dataset: str, split: str, hp: Any, limited: bool) -> dict[int, tuple[Any, Any, float]] | None:
+        """FLOPs, parameters (both only if `limited`) and mean accuracy at the last epoch by architecture.
+
+        Architectures that lack a number are left out; None where the shelf has no columns for the question.
+        """
+        from natsdb.api.columns import SPLITS, agreed, runs_of
+        from natsdb.api.shelf import Database
+
+        if not isinstance(self._shelf, Database) or type(hp) is not str or split not in SPLITS:
+            return None
+        runs = runs_of(self._shelf, hp, dataset)
+        if runs is None:
+            return None
+        accuracy = runs.means(runs.accuracy[split]).tolist()
+        flops, params = ([None] * len(accuracy),) * 2
+        if limited:
+            try:
+                flops, params = agreed(runs, "flops").tolist(), agreed(runs, "params").tolist()
+            except ValueError:
+                return None
+        every = zip(runs.archs.tolist(), flops, params, accuracy, strict=True)
+        return {arch: (f, p, a) for arch, f, p, a in every if a == a}

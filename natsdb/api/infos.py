@@ -1,0 +1,112 @@
+"""`arch2infos_dict`: the official dictionary of results by architecture, each read when it is asked for."""
+
+from __future__ import annotations
+
+import copy
+from collections import OrderedDict
+from collections.abc import ItemsView, Iterable, Iterator, MutableMapping, ValuesView
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from natsdb.api.shelf import Results, Shelf
+
+_UNREAD: Any = None
+
+
+class LazyInfos(OrderedDict[int, Any]):
+    """Results by architecture. `unread` are the architectures whose results nobody has seen, so nobody has changed."""
+
+    def __init__(self, shelf: Shelf, archs: Iterable[int]) -> None:
+        super().__init__()
+        self._shelf = shelf
+        self.unread: set[int] = set()
+        for arch in archs:
+            self.put_back(arch)
+
+    def put_back(self, arch: int) -> None:
+        """Let an architecture's results be those of the shelf again."""
+        super().__setitem__(arch, _UNREAD)
+        self.unread.add(arch)
+
+    def __getitem__(self, arch: int) -> Results:
+        if arch in self.unread:
+            self[arch] = self._shelf.results(arch)
+        return super().__getitem__(arch)
+
+    def __setitem__(self, arch: int, results: Results) -> None:
+        super().__setitem__(arch, results)
+        self.unread.discard(arch)
+
+    def __delitem__(self, arch: int) -> None:
+        super().__delitem__(arch)
+        self.unread.discard(arch)
+
+    # What the dictionary in C would do without asking `__getitem__`.
+    get = MutableMapping.get  # type: ignore[assignment]
+    pop = MutableMapping.pop  # type: ignore[assignment]
+    setdefault = MutableMapping.setdefault  # type: ignore[assignment]
+    update = MutableMapping.update  # type: ignore[assignment]
+
+    def values(self) -> ValuesView[Any]:  # type: ignore[override]
+        return ValuesView(self)
+
+    def items(self) -> ItemsView[int, Any]:  # type: ignore[override]
+        return ItemsView(self)
+
+    def popitem(self, last: bool = True) -> tuple[int, Any]:
+        if not self:
+            raise KeyError("dictionary is empty")
+        arch = next(reversed(self)) if last else next(iter(self))
+        return arch, self.pop(arch)
+
+    def clear(self) -> None:
+        super().clear()
+        self.unread.clear()
+
+    def copy(self) -> OrderedDict[int, Any]:  # type: ignore[override]
+        return OrderedDict(self.items())
+
+    def __iter__(self) -> Iterator[int]:
+        # Defined here so that `dict(infos)` asks for items one by one.
+        return super().__iter__()
+
+    def __eq__(self, other: object) -> bool:
+        return OrderedDict(self.items()) == (other.copy() if isinstance(other, LazyInfos) else other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return repr(self.copy())
+
+    def __or__(self, other: Any) -> OrderedDict[int, Any]:  # type: ignore[override]
+        return self.copy() | other
+
+    def __ror__(self, other: Any) -> Any:  # type: ignore[override]
+        return other | self.copy()
+
+    def __ior__(self, other: Any) -> LazyInfos:  # type: ignore[override, misc]
+        self.update(other)
+        return self
+
+    def __copy__(self) -> OrderedDict[int, Any]:
+        return self.copy()
+
+    def _seen(self) -> list[tuple[int, Any]]:
+        """What a copy must take along: every key, and the results that somebody may have changed."""
+        return [(arch, None if arch in self.unread else super(LazyInfos, self).__getitem__(arch)) for arch in self]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> LazyInfos:
+        return _rebuilt(self._shelf, copy.deepcopy(self._seen(), memo))
+
+    def __reduce__(self) -> Any:
+        return _rebuilt, (self._shelf, self._seen())
+
+
+def _rebuilt(shelf: Shelf, seen: list[tuple[int, Any]]) -> LazyInfos:
+    infos = LazyInfos(shelf, ())
+    for arch, results in seen:
+        if results is None:
+            infos.put_back(arch)
+        else:
+            infos[arch] = results
+    return infos

@@ -1,0 +1,142 @@
+"""What a path stands for: a natsdb database, an official archive in any form, or a loaded dictionary."""
+
+from __future__ import annotations
+
+import copy
+import os
+import sys
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from natsdb.api.files import PICKLE_EXT, get_torch_home, nats_is_dir, nats_is_file, pickle_load, time_string
+from natsdb.schema.errors import NatsdbError
+from natsdb.schema.manifest import default_database, read_manifest
+from natsdb.schema.spaces import strings
+
+if TYPE_CHECKING:
+    from natsdb.api.benchmark import NASBenchMetaAPI
+    from natsdb.api.shelf import Shelf
+
+
+@dataclass
+class Opened:
+    """What a handle starts with: names, architectures, and either a shelf or results that are held by the handle."""
+
+    filename: str | None
+    archive_dir: Any
+    meta_archs: list[str]
+    shelf: Shelf | None = None
+    infos: Any = None
+    evaluated: Any = None
+    hps: Any = None
+
+
+def open_benchmark(api: NASBenchMetaAPI, given: Any, fast_mode: bool, verbose: bool) -> Opened:
+    """What a handle is made on.
+
+    Raises:
+        ValueError: there is nothing at the path, or the form does not go with the mode, as in the official package.
+        NatsdbError: an archive is damaged, or a database has nothing of the space.
+    """
+    archive_dir = None
+    name = f"NATS-Bench ({api._search_space_name})"
+    if given is None:
+        database = _default_database(api)
+        if database is not None:
+            given = database
+        elif fast_mode:
+            archive_dir = os.path.join(get_torch_home(), f"{api._all_base_names[-1]}-simple")
+        else:
+            given = os.path.join(get_torch_home(), f"{api._all_base_names[-1]}.{PICKLE_EXT}")
+        # The official sentence names no path in fast mode.
+        print(
+            f"{time_string()} Try to use the default {name} path from fast_mode={fast_mode} and "
+            f"path={None if fast_mode else given}."
+        )
+    elif isinstance(given, os.PathLike):
+        given = os.fspath(given)
+    filename = None
+    if isinstance(given, str):
+        if verbose:
+            print(f"{time_string()} Try to create the {name} api from {given} with fast_mode={fast_mode}")
+        is_file = nats_is_file(given)
+        if not is_file and not nats_is_dir(given):
+            raise ValueError(f"{given} is neither a file or a dir.")
+        filename = os.path.basename(given)
+        from natsdb.api.shelf import Archive, Database, SingleFile, is_database
+
+        archs = list(strings(api._space))
+        if is_database(given):
+            return Opened(filename, given if fast_mode else None, archs, Database(given, api._space))
+        kind, opened = _file_kind(given) if is_file else ("folder", None)
+        if kind in ("tar", "file"):
+            _check_space(opened, api._space, given)
+            _hint(given)
+            return Opened(filename, None, archs, Archive(opened))
+        if fast_mode and is_file:
+            raise ValueError(f"fast_mode={fast_mode} must feed the path for directory : {given}")
+        if not fast_mode and not is_file:
+            raise ValueError(f"fast_mode={fast_mode} must feed the path for file : {given}")
+        if is_file:
+            _check_space(opened, api._space, given)
+            _hint(given, " (it is one stream, so all of it is read first)")
+            return Opened(filename, None, archs, SingleFile(given, api._space))
+        archive_dir = given
+    if isinstance(given, dict):
+        return _of_dictionary(given, filename)
+    if archive_dir is None:
+        raise ValueError(f"file_path_or_dict [{type(given)}] must be a dict or archive_dir must be set")
+    meta = pickle_load(f"{archive_dir}/meta.{PICKLE_EXT}")
+    _hint(archive_dir)
+    return Opened(filename, archive_dir, list(meta["meta_archs"]), None, OrderedDict(), set(), set())
+
+
+def _default_database(api: NASBenchMetaAPI) -> str | None:
+    """A database with rows of the space: `$NATSDB_HOME`, one where archives lie, or the user's."""
+    from natsdb.api.shelf import is_database
+
+    try:
+        home = get_torch_home()
+        beside = [home, os.path.join(home, "natsdb"), os.path.join(home, f"{api._all_base_names[-1]}-simple")]
+    except ValueError:
+        beside = []
+    first = [os.environ["NATSDB_HOME"]] if os.environ.get("NATSDB_HOME") else []
+    for path in [*first, *beside, str(default_database())]:
+        if is_database(path) and any(part.space == api._space for part in read_manifest(Path(path)).parts):
+            return path
+    return None
+
+
+def _file_kind(path: str) -> tuple[str, Any]:
+    """Form of a file, and the file opened as a source; a pickle that is neither is left to say what it lacks."""
+    from natsdb.ingest.sources import open_source
+
+    source = open_source(Path(path))
+    return source.kind, source
+
+
+def _check_space(source: Any, space: str, path: str) -> None:
+    if source.space != space:
+        raise NatsdbError(
+            f"it is an archive of the space {source.space}",
+            where=path,
+            remedy=f"create the handle with search_space={source.space!r}, or name an archive of {space}",
+        )
+
+
+def _hint(path: str, why: str = "") -> None:
+    print(f"natsdb: reading {path} as it is{why}; `natsdb ingest {path}` once makes this fast", file=sys.stderr)
+
+
+def _of_dictionary(given: dict[str, Any], filename: str | None) -> Opened:
+    from natsdb.api.shelf import results_of
+
+    for key in ("meta_archs", "arch2infos", "evaluated_indexes"):
+        if key not in given:
+            raise ValueError(f"Can not find key[{key}] in the dict")
+    given = copy.deepcopy(given)
+    infos = OrderedDict((arch, results_of(given["arch2infos"][arch])) for arch in sorted(given["arch2infos"]))
+    hps = {hp for results in infos.values() for hp in results}
+    return Opened(filename, None, given["meta_archs"], None, infos, set(given["evaluated_indexes"]), hps)

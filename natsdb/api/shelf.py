@@ -1,0 +1,223 @@
+"""Where a handle's numbers come from: a natsdb database, or an official archive that is read record by record."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from natsdb.api.results import ArchResults, ResultsCount
+from natsdb.api.weights import stored_weights, torch_tensors
+from natsdb.ingest.official import Block, Run, blocks_of, in_order, result
+from natsdb.ingest.sources import Source, open_source
+from natsdb.ingest.unpickle import decompress, unpickle
+from natsdb.schema.errors import NatsdbError
+from natsdb.schema.manifest import NAME, Manifest, preference, read_manifest
+from natsdb.schema.tables import BLOCK
+
+Results = OrderedDict[str, ArchResults]
+
+
+class Shelf(Protocol):
+    """What a handle asks: where it lies, which hps and architectures there are, and the results of one."""
+
+    path: str
+
+    def hps(self) -> set[str]:
+        """Schedules that some architecture was trained with."""
+
+    def archs(self) -> list[int]:
+        """Architectures that there are results of, ascending."""
+
+    def has(self, arch: Any) -> bool:
+        """Whether there are results of an architecture."""
+
+    def results(self, arch: int) -> Results:
+        """Results of an architecture by hp, made anew each time; KeyError where there are none."""
+
+
+class Database:
+    """One space of a natsdb database.
+
+    What it keeps are blocks that were asked for (some 2.5 ms and 1 MB each) and the last few columns of row groups.
+    It has no state that threads or forked processes could break, and reopens when it is unpickled.
+
+    Raises:
+        NatsdbError: there is no database, a newer natsdb wrote it, or it holds nothing of this space.
+    """
+
+    def __init__(self, path: str, space: str) -> None:
+        self.path, self.space = path, space
+        self.home = Path(path)
+        manifest = read_manifest(self.home)
+        self._files: dict[tuple[str, int], list[tuple[str, dict[str, str]]]] = {}
+        sources = sorted({part.source for part in manifest.parts if part.space == space}, key=preference)
+        for source in sources:
+            for number, files in blocks_of(manifest, source, space).items():
+                for hp in {hp for _, hp in files}:
+                    of_hp = {table: file for (table, h), file in files.items() if h == hp}
+                    self._files.setdefault((hp, number), []).append((source, of_hp))
+        if not self._files:
+            raise NatsdbError(
+                f"it holds nothing of the space {space}",
+                where=path,
+                remedy=f"it holds {_contents(manifest)}; add an archive with `natsdb ingest`",
+            )
+        self._blocks: dict[tuple[str, int], list[tuple[str, Block]]] = {}
+        # Columns of row groups: at most 1.3 MB each.
+        self._column = lru_cache(maxsize=48)(_read)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Database, (self.path, self.space)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Database:
+        return self
+
+    def hps(self) -> set[str]:
+        return {hp for hp, _ in self._files}
+
+    def numbers(self, hp: str) -> list[int]:
+        """Numbers of the blocks that there are at an hp."""
+        return sorted(number for h, number in self._files if h == hp)
+
+    def blocks(self, hp: str, number: int) -> list[tuple[str, Block]]:
+        """The blocks of a number at an hp with their sources, the preferred first; none where there are no rows."""
+        key = (hp, number)
+        found = self._blocks.get(key)
+        if found is None:
+            if key not in self._files:
+                return []
+            found = [
+                (source, Block(self.home, self.space, hp, files, keep=partial(partial, self._column)))
+                for source, files in self._files[key]
+            ]
+            self._blocks[key] = found
+        return found
+
+    def archs(self) -> list[int]:
+        every = [block.arch for hp, number in self._files for _, block in self.blocks(hp, number)]
+        return np.unique(np.concatenate(every)).tolist()
+
+    def has(self, arch: Any) -> bool:
+        if not isinstance(arch, (int, np.integer)):
+            return False
+        return any(block.runs(int(arch)) for hp in self.hps() for _, block in self.blocks(hp, int(arch) // BLOCK))
+
+    def runs(self, hp: str, arch: int) -> Iterator[tuple[str, Run]]:
+        """An architecture's runs at an hp with their sources, each run from the preferred source that has it."""
+        seen = set()
+        for source, block in self.blocks(hp, arch // BLOCK):
+            for number in sorted(block.runs(arch), key=lambda number: int(block.position[number])):
+                run = Run(block, number)
+                if run.key not in seen:
+                    seen.add(run.key)
+                    yield source, run
+
+    def results(self, arch: int) -> Results:
+        by_hp: dict[str, ArchResults] = {}
+        form = None
+        for hp in sorted(self.hps(), key=int):
+            sources = {run.key: (source, run) for source, run in self.runs(hp, arch)}
+            if not sources:
+                continue
+            runs = [run for _, run in sources.values()]
+            form = form or runs[-1].form
+
+            def made(run: Run, sources: dict[Any, Any] = sources) -> ResultsCount:
+                return ResultsCount.of_run(run, partial(stored_weights, self.home, sources[run.key][0], run))
+
+            by_hp[hp] = ArchResults(arch, "")
+            by_hp[hp].__dict__.update(result(self.space, arch, runs, made))
+        if form is None:
+            raise KeyError(arch)
+        return OrderedDict(in_order(by_hp, form))
+
+
+class SingleFile(Database):
+    """The single benchmark file: a stream from end to end, so it is ingested into a database that ends with the handle.
+
+    That takes 10 ms an architecture and some 2.5 GB at full size, where the official package takes 2.1 MB each.
+
+    Raises:
+        NatsdbError: the file is damaged.
+    """
+
+    def __init__(self, path: str, space: str) -> None:
+        from natsdb.ingest import ingest
+
+        self._folder = tempfile.TemporaryDirectory(prefix="natsdb-")
+        ingest([Path(path)], self._folder.name)
+        super().__init__(self._folder.name, space)
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return SingleFile, (self.path, self.space)
+
+
+def _read(read: Callable[[int, str], np.ndarray], group: int, name: str) -> np.ndarray:
+    return read(group, name)
+
+
+def _contents(manifest: Manifest) -> str:
+    found = sorted({f"{part.space} from {part.source}" for part in manifest.parts if part.space})
+    return ", ".join(found) or "the catalogue only"
+
+
+class Archive:
+    """An official archive of one file (tar, chunks, a record's file), read record by record, none of them kept.
+
+    Raises:
+        NatsdbError: it is no official form, or damaged.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.path, self.space = source.path, source.space
+        self._entries = {entry.arch: entry for entry in source.entries}
+        self._hps: set[str] = set()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopened, (self.path,)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Archive:
+        return self
+
+    def hps(self) -> set[str]:
+        if not self._hps:
+            self._hps = set(self.results(next(iter(self._entries))))
+        return self._hps
+
+    def archs(self) -> list[int]:
+        return sorted(self._entries)
+
+    def has(self, arch: Any) -> bool:
+        return arch in self._entries
+
+    def results(self, arch: int) -> Results:
+        entry = self._entries[arch]
+        return results_of(unpickle(decompress(entry.read(), entry.name), entry.name))
+
+
+def _reopened(path: str) -> Archive:
+    return Archive(open_source(Path(path)))
+
+
+def results_of(record: dict[str, Any]) -> Results:
+    """Results by hp from an official record; trained weights become tensors when they are asked for."""
+    by_hp: Results = OrderedDict()
+    for hp, fields in record.items():
+        by_hp[hp] = ArchResults.create_from_state_dict(fields)
+        for run in by_hp[hp].all_results.values():
+            if run.net_state_dict is not None:
+                run._lazily(None, partial(torch_tensors, run.__dict__.pop("net_state_dict")))
+    return by_hp
+
+
+def is_database(path: str) -> bool:
+    """Whether a folder is a natsdb database."""
+    return os.path.isfile(os.path.join(path, NAME))

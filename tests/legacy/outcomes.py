@@ -1,0 +1,47 @@
+"""What a call does, in a form that two packages' calls can be compared by: to the last bit, type and random number."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import random
+import re
+import struct
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+
+def described(value: Any) -> Any:
+    """A value as nested tuples: types by name, floats by their bits, results by their fields."""
+    if isinstance(value, float | np.floating):
+        return type(value).__name__, struct.pack("<d", value)
+    if isinstance(value, dict):
+        kind = "OrderedDict" if type(value).__name__ == "LazyInfos" else type(value).__name__
+        return kind, tuple((described(key), described(each)) for key, each in value.items())
+    if isinstance(value, list | tuple):
+        return type(value).__name__, tuple(described(each) for each in value)
+    if isinstance(value, set):
+        return "set", tuple(sorted(map(repr, value)))
+    if isinstance(value, np.ndarray):
+        return "ndarray", value.dtype.str, value.shape, value.tobytes()
+    if hasattr(value, "state_dict"):
+        return type(value).__name__, described(value.state_dict())
+    return type(value).__name__, repr(value)
+
+
+def outcome(call: Callable[[], Any], seed: int = 0) -> tuple[Any, str, list[str], Any]:
+    """What a call returns or raises, prints (without times of day) and warns, and the state it leaves `random` in."""
+    random.seed(seed)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            found = described(call())
+        except Exception as error:
+            found = ("raised", type(error).__name__, str(error))
+    text = re.sub(r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\]", "[now]", printed.getvalue())
+    text = re.sub(r"0x[0-9a-f]+", "0x", text)
+    return found, text, [str(one.message) for one in caught], random.getstate()
