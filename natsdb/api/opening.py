@@ -41,6 +41,7 @@ def open_benchmark(api: NASBenchMetaAPI, given: Any, fast_mode: bool, verbose: b
         NatsdbError: an archive is damaged, or a database has nothing of the space.
     """
     archive_dir = None
+    by_default = given is None and fast_mode  # then the official handle has no file name, and says less
     name = f"NATS-Bench ({api._search_space_name})"
     if given is None:
         database = _default_database(api)
@@ -59,12 +60,12 @@ def open_benchmark(api: NASBenchMetaAPI, given: Any, fast_mode: bool, verbose: b
         given = os.fspath(given)
     filename = None
     if isinstance(given, str):
-        if verbose:
+        if verbose and not by_default:
             print(f"{time_string()} Try to create the {name} api from {given} with fast_mode={fast_mode}")
         is_file = nats_is_file(given)
         if not is_file and not nats_is_dir(given):
             raise ValueError(f"{given} is neither a file or a dir.")
-        filename = os.path.basename(given)
+        filename = None if by_default else os.path.basename(given)
         from natsdb.api.shelf import Archive, Database, SingleFile, is_database
 
         archs = list(strings(api._space))

@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 from natsdb.cli import archives, demo, questions
+from natsdb.cli import run as scripts
 from natsdb.schema.errors import NatsdbError
 
 app = typer.Typer(
@@ -52,3 +53,7 @@ for _command in (
     demo.demo,
 ):
     app.command()(_with_exit_codes(_command))
+# What follows the script's name is the script's.
+app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})(
+    _with_exit_codes(scripts.run)
+)

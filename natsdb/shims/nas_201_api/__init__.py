@@ -1,0 +1,9 @@
+"""`nas_201_api`, answered by natsdb."""
+
+import sys
+
+from natsdb.api import api_utils, nas_201
+
+sys.modules["nas_201_api.api_201"] = nas_201
+sys.modules["nas_201_api.api_utils"] = api_utils
+sys.modules["nas_201_api"] = nas_201

@@ -1,0 +1,89 @@
+"""`natsdb run`: scripts and modules, their arguments, exit codes and errors, and the processes that they start."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+NATSDB = str(Path(sys.executable).with_name("natsdb"))
+
+
+def _run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [NATSDB, "run", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
+
+
+def test_both_packages_and_their_modules_are_answered(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys\n"
+        "import nats_bench, nats_bench.api_utils as u\n"
+        "from nats_bench import create, api_test\n"
+        "from nats_bench.api_topology import NATStopology\n"
+        "from nats_bench.api_size import NATSsize, ALL_BASE_NAMES\n"
+        "from nats_bench.genotype_utils import topology_str2structure\n"
+        "from nats_bench.api_test import test_nats_bench_tss, test_nats_bench_sss\n"
+        "import nas_201_api\n"
+        "from nas_201_api import NASBench201API as API, ResultsCount\n"
+        "from nas_201_api.api_utils import ArchResults\n"
+        "from nas_201_api.api_201 import NASBench201API\n"
+        "print(nats_bench.__name__, u.__name__, create.__module__, NATStopology.__module__, API.__module__)\n"
+        "print(sys.argv[1:], __name__, sys.path[1] == __file__.rpartition('/')[0])\n"
+    )
+    done = _run(script, "--hp", "200", "-m", "--help")
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == [
+        "natsdb.api natsdb.api.api_utils natsdb.api natsdb.api.api_topology natsdb.api.nas_201",
+        "['--hp', '200', '-m', '--help'] __main__ True",
+    ]
+
+
+def test_modules_run_from_the_working_directory(tmp_path: Path) -> None:
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "__init__.py").touch()
+    (tmp_path / "package" / "work.py").write_text(
+        "import sys, nats_bench\nif __name__ == '__main__':\n    print(nats_bench.version(), sys.argv[1:])\n"
+    )
+    assert _run("-m", "package.work", "-x", "1", cwd=tmp_path).stdout == "v1.8 ['-x', '1']\n"
+
+
+@pytest.mark.parametrize("method", ["spawn", "fork"])
+def test_processes_of_the_script_get_the_same_packages(tmp_path: Path, method: str) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import multiprocessing, subprocess, sys\n"
+        "import nats_bench\n"
+        "def work(_):\n"
+        "    import nats_bench\n"
+        "    return nats_bench.__name__\n"
+        "if __name__ == '__main__':\n"
+        f"    with multiprocessing.get_context({method!r}).Pool(2) as pool:\n"
+        "        print(set(pool.map(work, range(4))))\n"
+        "    sys.stdout.flush()\n"
+        "    subprocess.run([sys.executable, '-c', 'import nats_bench; print(nats_bench.__name__)'], check=True)\n"
+    )
+    done = _run(script)
+    assert (done.returncode, done.stdout) == (0, "{'natsdb.api'}\nnatsdb.api\n"), done.stderr
+
+
+def test_exit_codes_and_tracebacks_are_the_scripts(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text("import sys\nsys.exit(7)\n")
+    assert _run(script).returncode == 7
+    script.write_text("def work():\n    return 1 / 0\n\nwork()\n")
+    failed = _run(script)
+    assert failed.returncode == 1
+    assert failed.stderr.splitlines()[0] == "Traceback (most recent call last):"
+    assert failed.stderr.splitlines()[1] == f'  File "{script}", line 4, in <module>'
+    assert failed.stderr.splitlines()[-1] == "ZeroDivisionError: division by zero"
+
+
+def test_what_is_missing_is_said_in_one_sentence(tmp_path: Path) -> None:
+    done = _run(tmp_path / "nothing.py")
+    assert done.returncode == 1
+    assert done.stderr == f"natsdb: {tmp_path}/nothing.py: there is no such script; name a file, or a module with -m\n"
+    assert "-m needs the name of a module" in _run("-m").stderr
+    assert _run().returncode == 2
