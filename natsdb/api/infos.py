@@ -43,7 +43,6 @@ class LazyInfos(OrderedDict[int, Any]):
 
     # What the dictionary in C would do without asking `__getitem__`.
     get = MutableMapping.get  # type: ignore[assignment]
-    pop = MutableMapping.pop  # type: ignore[assignment]
     setdefault = MutableMapping.setdefault  # type: ignore[assignment]
     update = MutableMapping.update  # type: ignore[assignment]
 
@@ -52,6 +51,13 @@ class LazyInfos(OrderedDict[int, Any]):
 
     def items(self) -> ItemsView[int, Any]:  # type: ignore[override]
         return ItemsView(self)
+
+    def pop(self, arch: Any, *default: Any) -> Any:  # type: ignore[override]
+        if arch not in self and default:
+            return default[0]
+        results = self[arch]
+        del self[arch]
+        return results
 
     def popitem(self, last: bool = True) -> tuple[int, Any]:
         if not self:

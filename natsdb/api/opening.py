@@ -18,6 +18,7 @@ from natsdb.schema.spaces import strings
 if TYPE_CHECKING:
     from natsdb.api.benchmark import NASBenchMetaAPI
     from natsdb.api.shelf import Shelf
+    from natsdb.ingest.sources import Source
 
 
 @dataclass
@@ -71,19 +72,16 @@ def open_benchmark(api: NASBenchMetaAPI, given: Any, fast_mode: bool, verbose: b
         archs = list(strings(api._space))
         if is_database(given):
             return Opened(filename, given if fast_mode else None, archs, Database(given, api._space))
-        kind, opened = _file_kind(given) if is_file else ("folder", None)
-        if kind in ("tar", "file"):
-            _check_space(opened, api._space, given)
-            _hint(given)
-            return Opened(filename, None, archs, Archive(opened))
-        if fast_mode and is_file:
-            raise ValueError(f"fast_mode={fast_mode} must feed the path for directory : {given}")
         if not fast_mode and not is_file:
             raise ValueError(f"fast_mode={fast_mode} must feed the path for file : {given}")
         if is_file:
-            _check_space(opened, api._space, given)
-            _hint(given, " (it is one stream, so all of it is read first)")
-            return Opened(filename, None, archs, SingleFile(given, api._space))
+            source = _source(given, fast_mode)
+            _check_space(source, api._space, given)
+            if source.kind == "single":
+                _hint(given, " (it is one stream, so all of it is read first)")
+                return Opened(filename, None, archs, SingleFile(given, api._space))
+            _hint(given)
+            return Opened(filename, None, archs, Archive(source))
         archive_dir = given
     if isinstance(given, dict):
         return _of_dictionary(given, filename)
@@ -110,15 +108,23 @@ def _default_database(api: NASBenchMetaAPI) -> str | None:
     return None
 
 
-def _file_kind(path: str) -> tuple[str, Any]:
-    """Form of a file, and the file opened as a source; a pickle that is neither is left to say what it lacks."""
+def _source(path: str, fast_mode: bool) -> Source:
+    """A file as a source of records. In fast mode the official package takes folders only; here tars too."""
     from natsdb.ingest.sources import open_source
 
-    source = open_source(Path(path))
-    return source.kind, source
+    refused = ValueError(f"fast_mode={fast_mode} must feed the path for directory : {path}")
+    try:
+        source = open_source(Path(path))
+    except NatsdbError:
+        if fast_mode:
+            raise refused from None
+        raise
+    if fast_mode and source.kind == "single":
+        raise refused
+    return source
 
 
-def _check_space(source: Any, space: str, path: str) -> None:
+def _check_space(source: Source, space: str, path: str) -> None:
     if source.space != space:
         raise NatsdbError(
             f"it is an archive of the space {source.space}",

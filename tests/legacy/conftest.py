@@ -6,24 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import nats_bench
 import pytest
 
 import archives
-from natsdb import api
 from natsdb.ingest import ingest
-
-COUNT = 200
-
-
-def both(folder: Path, database: Path, space: str, verbose: bool = False) -> tuple[Any, Any]:
-    """The official handle with every record of the folder loaded, and natsdb's on the database."""
-    official = nats_bench.create(str(folder), space, fast_mode=True, verbose=False)
-    for path in sorted(folder.glob("[0-9]*.pbz2")):
-        official.reload(str(folder), int(path.name.split(".")[0]))
-    mine = api.create(str(database), space, fast_mode=True, verbose=False)
-    official.verbose = mine.verbose = verbose
-    return official, mine
+from pairs import COUNT, both
 
 
 @pytest.fixture(scope="session")
