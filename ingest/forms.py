@@ -51,8 +51,8 @@ class Form:
 
     `fields`: the run's fields in order, with what each needs beside numbers; `series`: those that are dictionaries of
     numbers; `epochs`; `keys`: (split, epoch) of each of its `rows` in `metric`, sorted; `last`: place of each split
-    among the rows of the last epoch; `splits`; `spans`: those without gaps; `steady`: splits whose times are there for every
-    epoch, all as plain floats.
+    among the rows of the last epoch; `splits`; `spans`: those without gaps; `steady`: splits whose times are there for
+    every epoch, all as plain floats.
     """
 
     hps: tuple[str, list[str]]

@@ -44,7 +44,7 @@ class LazyInfos(OrderedDict[int, Any]):
     # What the dictionary in C would do without asking `__getitem__`.
     get = MutableMapping.get  # type: ignore[assignment]
     setdefault = MutableMapping.setdefault  # type: ignore[assignment]
-    update = MutableMapping.update  # type: ignore[assignment]
+    update = MutableMapping.update
 
     def values(self) -> ValuesView[Any]:  # type: ignore[override]
         return ValuesView(self)
@@ -52,7 +52,7 @@ class LazyInfos(OrderedDict[int, Any]):
     def items(self) -> ItemsView[int, Any]:  # type: ignore[override]
         return ItemsView(self)
 
-    def pop(self, arch: Any, *default: Any) -> Any:  # type: ignore[override]
+    def pop(self, arch: Any, *default: Any) -> Any:
         if arch not in self and default:
             return default[0]
         results = self[arch]
@@ -87,10 +87,10 @@ class LazyInfos(OrderedDict[int, Any]):
     def __or__(self, other: Any) -> OrderedDict[int, Any]:  # type: ignore[override]
         return self.copy() | other
 
-    def __ror__(self, other: Any) -> Any:  # type: ignore[override]
+    def __ror__(self, other: Any) -> Any:
         return other | self.copy()
 
-    def __ior__(self, other: Any) -> LazyInfos:  # type: ignore[override, misc]
+    def __ior__(self, other: Any) -> LazyInfos:  # type: ignore[override]
         self.update(other)
         return self
 

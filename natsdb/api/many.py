@@ -47,10 +47,11 @@ def simulate_many(
     indexes = _indexes(api, archs)
     every, place = np.unique(indexes, return_inverse=True)
     known = _simulations(api, every, dataset, iepoch, str(hp))
+    columns: dict[str, Any]
     if known is None:
         rows = [api.simulate_train_eval(int(arch), dataset, iepoch, hp, account_time) for arch in indexes]
-        accuracy, latency, cost, used = zip(*rows, strict=True) if rows else ((),) * 4
-        columns: dict[str, Any] = {"accuracy": accuracy, "latency": latency, "time": cost, "used_time": used}
+        names = ("accuracy", "latency", "time", "used_time")
+        columns = dict(zip(names, zip(*rows, strict=True) if rows else [()] * 4, strict=True))
     else:
         choice, seeds = random.choice, known.seeds
         passes = known.passes is not None

@@ -33,7 +33,7 @@ def print_information(information: ArchResults, extra_info: Any = None, show: bo
     return lines
 
 
-_SHOWN = {"cifar10-valid": ("x-valid",)}
+_SHOWN: dict[str, tuple[str, ...]] = {"cifar10-valid": ("x-valid",)}
 
 
 def _hp(hp: Any, use_12epochs_result: bool | None) -> Any:
@@ -113,8 +113,10 @@ class NASBench201API(NATStopology):
         Raises:
             AssertionError: the index is outside the space.
         """
+        if self.verbose:
+            print(f"Call the arch function with index={index}")
         assert 0 <= index < len(self.meta_archs), f"invalid index : {index} vs. {len(self.meta_archs)}."
-        return super().arch(index)
+        return self[index]
 
     def get_more_info(
         self,

@@ -76,7 +76,7 @@ class ResultsCount:
         self.train_acc1es = copy.deepcopy(train_accs)
         self.train_acc5es = None
         self.train_losses = copy.deepcopy(train_losses)
-        self.train_times = None
+        self.train_times: Any = None
         self.arch_config = copy.deepcopy(arch_config)
         self.params = params
         self.flop = flop
@@ -198,7 +198,7 @@ class ResultsCount:
             if all(each is not None for _, each in seconds):
                 times: dict[str, float | None] = {}
                 for name, each in seconds:
-                    total = summed(each, count)  # type: ignore[arg-type]
+                    total = summed(each, count)
                     times[f"T-{name}@epoch"], times[f"T-{name}@total"] = total / count, total
                 return times
         found: dict[str, float | None] = {"T-train@epoch": None, "T-train@total": None}

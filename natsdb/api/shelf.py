@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
@@ -151,13 +153,19 @@ class SingleFile(Database):
     def __init__(self, path: str, space: str) -> None:
         from natsdb.ingest import ingest
 
-        self._folder = tempfile.TemporaryDirectory(prefix="natsdb-")
-        ingest([Path(path)], self._folder.name)
-        super().__init__(self._folder.name, space)
+        folder = tempfile.mkdtemp(prefix="natsdb-")
+        weakref.finalize(self, _remove, folder, os.getpid())
+        ingest([Path(path)], folder)
+        super().__init__(folder, space)
         self.path = path
 
     def __reduce__(self) -> tuple[Any, ...]:
         return SingleFile, (self.path, self.space)
+
+
+def _remove(folder: str, process: int) -> None:
+    if os.getpid() == process:  # a forked child ends earlier than its parent
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _read(read: Callable[[int, str], np.ndarray], group: int, name: str) -> np.ndarray:

@@ -32,14 +32,16 @@ def described(value: Any) -> Any:
     return type(value).__name__, repr(value)
 
 
-def outcome(call: Callable[[], Any], seed: int = 0) -> tuple[Any, str, list[str], Any]:
+def outcome(
+    call: Callable[[], Any], seed: int = 0, describe: Callable[[Any], Any] = described
+) -> tuple[Any, str, list[str], Any]:
     """What a call returns or raises, prints (without times of day) and warns, and the state it leaves `random` in."""
     random.seed(seed)
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            found = described(call())
+            found = describe(call())
         except Exception as error:
             found = ("raised", type(error).__name__, str(error))
     text = re.sub(r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\]", "[now]", printed.getvalue())

@@ -1,0 +1,117 @@
+"""Many at once: the numbers and random draws of a loop of single calls."""
+
+from __future__ import annotations
+
+import random
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from natsdb import NatsdbError, api
+from natsdb.schema.schedules import HPS, HPS_OF_SPACE
+from pairs import COUNT
+
+DATASETS = ("cifar10", "cifar100", "ImageNet16-120")
+
+
+def _simulated_alike(handle: Any, archs: list[int], dataset: str, iepoch: int | None, hp: str, seed: int) -> None:
+    handle.reset_time()
+    random.seed(seed)
+    frame = handle.simulate_many(np.array(archs, np.int64), dataset, iepoch, hp)
+    state, used = random.getstate(), handle.used_time
+    handle.reset_time()
+    random.seed(seed)
+    expected = [handle.simulate_train_eval(arch, dataset, iepoch, hp) for arch in archs]
+    assert frame["arch"].to_list() == archs
+    assert frame.select("accuracy", "latency", "time", "used_time").rows() == expected
+    assert random.getstate() == state
+    assert handle.used_time == used
+
+
+def _more_alike(handle: Any, archs: list[int], dataset: str, iepoch: int | None, hp: str, seed: Any) -> None:
+    random.seed(7)
+    failed: Exception | None = None
+    expected: list[dict[str, Any]] = []
+    try:
+        expected = [handle.get_more_info(arch, dataset, iepoch, hp, seed) for arch in archs]
+    except (KeyError, ValueError) as error:
+        failed = error
+    if failed is not None:
+        with pytest.raises(type(failed), match=re.escape(str(failed))):
+            handle.get_many(archs, dataset, iepoch, hp, seed)
+        return
+    state = random.getstate()
+    random.seed(7)
+    frame = handle.get_many(archs, dataset, iepoch, hp, seed)
+    assert frame.columns[1:] == [key for key in expected[0] if key != "comment"]
+    assert frame["arch"].to_list() == archs
+    assert frame.select(frame.columns[1:]).rows() == [
+        tuple(info[key] for key in frame.columns[1:]) for info in expected
+    ]
+    assert random.getstate() == state
+
+
+@pytest.mark.parametrize("space", ["tss", "sss"])
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@given(data=st.data())
+def test_many_equal_a_loop(generated: Any, space: str, data: st.DataObject) -> None:
+    handle = api.create(str(generated[1]), space, verbose=False)
+    archs = data.draw(st.lists(st.integers(0, COUNT - 1), min_size=1, max_size=40), "archs")
+    hp = data.draw(st.sampled_from(HPS_OF_SPACE[space]), "hp")
+    iepoch = data.draw(st.one_of(st.none(), st.integers(0, HPS[hp] - 1)), "iepoch")
+    dataset = data.draw(st.sampled_from(DATASETS), "dataset")
+    _simulated_alike(handle, archs, dataset, iepoch, hp, data.draw(st.integers(0, 99), "seed"))
+    trained = data.draw(st.sampled_from(["cifar10-valid", *DATASETS]), "trained on")
+    _more_alike(handle, archs, trained, iepoch, hp, data.draw(st.sampled_from([True, False, 777, 888, 5]), "is_random"))
+
+
+def test_results_that_were_changed_count(generated: Any) -> None:
+    handle = api.create(str(generated[1]), "sss", verbose=False)
+    handle.arch2infos_dict[3]["12"].reset_latency("cifar10", None, 0.5)
+    handle.arch2infos_dict[3]["12"].query("cifar10", 777).train_losses[11] = -1.0
+    assert handle.simulate_many([2, 3, 4], "cifar10")["latency"][1] == 0.5
+    assert handle.get_many([2, 3, 4], "cifar10", is_random=777)["train-loss"][1] == -1.0
+    _simulated_alike(handle, [2, 3, 4, 3], "cifar10", None, "12", 1)
+
+
+def test_archs_may_be_strings_and_other_arrays(generated: Any) -> None:
+    handle = api.create(str(generated[1]), "sss", verbose=False)
+    expected = handle.get_many([5, 6], "cifar10")
+    for archs in ([handle[5], handle[6]], np.array([5, 6], np.uint8), pl.Series([5, 6]), (5, 6), range(5, 7)):
+        assert handle.get_many(archs, "cifar10").equals(expected)
+    assert handle.get_many([], "cifar10").shape[0] == handle.simulate_many([], "cifar10").shape[0] == 0
+    with pytest.raises(ValueError, match=r"Invalid architecture index 40000 vs \[0, 32768\]"):
+        handle.get_many(np.array([5, 40000]), "cifar10")
+    with pytest.raises(ValueError, match="Did not find 300 from arch2infos_dict"):
+        handle.get_many([5, 300], "cifar10")
+    with pytest.raises(ValueError, match="Invalid dataset name : mnist"):
+        handle.simulate_many([5], "mnist")
+    with pytest.raises(KeyError, match="200"):
+        handle.simulate_many([5], "cifar10", hp="200")
+
+
+def test_time_is_accounted_for_only_if_asked(generated: Any) -> None:
+    handle = api.create(str(generated[1]), "tss", verbose=False)
+    frame = handle.simulate_many([1, 2], "cifar10", account_time=False)
+    assert handle.used_time == 0
+    assert frame["used_time"].to_list() == [0.0, 0.0]
+    handle.simulate_many([1, 2], "cifar10")
+    assert handle.used_time == pytest.approx(frame["time"].sum())
+
+
+def test_sql_and_frames(real_db: Path, official: dict[str, Path]) -> None:
+    handle = api.create(str(real_db), "tss", verbose=False)
+    assert handle.sql("select count(*) as n from final where space = 'tss'").item() == len(handle.frame("final"))
+    assert set(handle.frame("final")["space"]) == {"tss"}
+    assert len(handle.frame("dataset")) == 13
+    with pytest.raises(NatsdbError, match="there is no table 'finals'"):
+        handle.frame("finals")
+    folder = api.create(str(official["tss"]), "tss", True, False)
+    with pytest.raises(NatsdbError, match="SQL asks a natsdb database"):
+        folder.sql("select 1")
