@@ -8,7 +8,7 @@ nothing that can be in a bad state: a block may be read by several threads, and 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ def blocks_of(manifest: Manifest, source: str, space: str) -> dict[int, dict[tup
 class Block:
     """The rows of a block of one source at one hp.
 
-    `arch`, `dataset` (a code into `datasets`), `seed`, `position`, `weights`: a value a run, sorted by (arch, dataset,
+    `arch`, `dataset` (a code into `datasets`), `seed`, `position`: a value a run, sorted by (arch, dataset,
     seed); `forms`, `form_of`: the forms of the runs; `rows`, `last`: where a run's rows start in `metric` and `final`.
 
     Args:
@@ -61,28 +61,48 @@ class Block:
         check: bool = False,
     ) -> None:
         self.space, self.hp, self._database, self._files, self._check = space, hp, database, files, check
-        seed = self._read("seed", ["arch", "dataset", "seed", "position", "form", "weights"], ["dataset", "form"])
-        self.arch, self.seed = seed["arch"].to_numpy(), seed["seed"].to_numpy()
-        self.position, self.weights = seed["position"].to_numpy(), seed["weights"].to_numpy(zero_copy_only=False)
+        seed = self._read("seed", ["arch", "dataset", "seed", "position", "form"], ["dataset", "form"])
+        self.arch, self.seed, self.position = (seed[name].to_numpy() for name in ("arch", "seed", "position"))
         self.dataset, self.datasets = _codes(seed["dataset"])
         self.form_of, texts = _codes(seed["form"])
         self.forms = [read_form(text) for text in texts]
         rows = np.array([form.rows for form in self.forms], np.int64)[self.form_of]
         last = np.array([len(form.last) for form in self.forms], np.int64)[self.form_of]
         self.rows, self.last = _starts(rows), _starts(last)
-        cost = self._read("cost", None, [])
-        # Where the form says that a number is there, it is not null.
-        self._cost = {name: cost[name].to_numpy() for name in ("flops", "params", "latency", *_SECONDS.values())}
-        self._varying = cost["seconds"] if cost["seconds"].null_count < len(cost) else None
-        final = self._read("final", ["accuracy", "loss"], [])
-        self._final = {name: final[name].to_numpy() for name in ("accuracy", "loss")}
-        self._metadata = pq.read_metadata(self._path("metric"))
-        self._starts = _starts(
-            np.array([self._metadata.row_group(n).num_rows for n in range(self._metadata.num_row_groups)], np.int64)
-        )
-        if (len(final), len(cost), self._starts[-1]) != (self.last[-1], len(self.arch), self.rows[-1]):
-            self._damaged("metric", "it has other rows than its table seed says")
         self._column = keep(self._read_column)
+        self._small: dict[tuple[str, str], np.ndarray] = {}
+
+    def _column_of(self, table: str, name: str, rows: int) -> np.ndarray:
+        """A column of a small table, read when it is asked for; some 0.15 ms."""
+        key = table, name
+        if key not in self._small:
+            column = self._read(table, [name], [])[name]
+            if len(column) != rows:
+                self._damaged(table, "it has other rows than its table seed says")
+            self._small[key] = column.to_numpy()
+        return self._small[key]
+
+    @cached_property
+    def _metadata(self) -> pq.FileMetaData:
+        found = pq.read_metadata(self._path("metric"))
+        if found.num_rows != self.rows[-1]:
+            self._damaged("metric", "it has other rows than its table seed says")
+        return found
+
+    @cached_property
+    def _starts(self) -> np.ndarray:
+        groups = range(self._metadata.num_row_groups)
+        return _starts(np.array([self._metadata.row_group(n).num_rows for n in groups], np.int64))
+
+    @cached_property
+    def weights(self) -> np.ndarray:
+        """Whether natsdb holds the trained weights, a value a run."""
+        return self._column_of("seed", "weights", len(self.arch))
+
+    @cached_property
+    def _varying(self) -> pa.ChunkedArray | None:
+        column = self._read("cost", ["seconds"], [])["seconds"]
+        return column if column.null_count < len(column) else None
 
     def _path(self, table: str) -> Path:
         return self._database / self._files[table]
@@ -139,11 +159,11 @@ class Block:
 
     def at_last(self, name: str) -> np.ndarray:
         """A column of `final`: accuracy or loss, of all runs, by (split)."""
-        return self._final[name]
+        return self._column_of("final", name, int(self.last[-1]))
 
     def costs(self, name: str) -> np.ndarray:
-        """A column of `cost`, a value a run; NaN where there is none."""
-        return self._cost[name]
+        """A column of `cost`, a value a run; NaN where there is none, which the form knows."""
+        return self._column_of("cost", name, len(self.arch))
 
     @property
     def any_varying(self) -> bool:

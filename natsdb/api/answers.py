@@ -93,7 +93,7 @@ class Answers:
     def __init__(self, shelf: Shelf) -> None:
         self._shelf = shelf
         # Made for these answers alone: nobody else ever holds, and so changes, these results.
-        self._results = lru_cache(maxsize=64)(shelf.results)
+        self._result = lru_cache(maxsize=64)(shelf.result)
         # An answer takes some 1.3 kB, a simulation 0.5 kB. Types are told apart: 0 is a seed, False asks for means.
         self.more_info = lru_cache(maxsize=1 << 14, typed=True)(self._more_info)
         self.simulation = lru_cache(maxsize=1 << 16, typed=True)(self._simulation)
@@ -102,11 +102,12 @@ class Answers:
         self.accuracies = lru_cache(maxsize=32, typed=True)(self._accuracies)
 
     def _at(self, index: int, hp: str) -> ArchResults:
-        try:
-            results = self._results(index)
-        except KeyError:
-            raise ValueError(f"Did not find {index} from arch2infos_dict.") from None
-        return results[hp]
+        results = self._result(index, hp)
+        if results is None:
+            if not self._shelf.has(index):
+                raise ValueError(f"Did not find {index} from arch2infos_dict.")
+            raise KeyError(hp)
+        return results
 
     def _seeds(self, index: int, dataset: str, hp: str) -> list[int]:
         return self._at(index, hp).get_dataset_seeds(dataset)
@@ -145,10 +146,10 @@ class Answers:
 
         if not isinstance(self._shelf, Database) or type(hp) is not str or split not in SPLITS:
             return None
-        runs = runs_of(self._shelf, hp, dataset)
+        runs = runs_of(self._shelf, hp, dataset, timed=False)
         if runs is None:
             return None
-        accuracy = runs.means(runs.accuracy[split]).tolist()
+        accuracy = runs.means(runs.measured("accuracy", split)).tolist()
         flops, params = ([None] * len(accuracy),) * 2
         if limited:
             try:

@@ -607,6 +607,9 @@ class NASBenchMetaAPI(abc.ABC):
             f"| with #FLOPs < {flop_max} and #Params < {param_max}"
         )
         dataset, metric_on_set = remap_dataset_set_names(dataset, metric_on_set, self.verbose)
+        known = None
+        if self._answers is not None:
+            known = self._answers.accuracies(dataset, metric_on_set, hp, flop_max is not None or param_max is not None)
         if enforce_all is None:
             # A database counts as loaded; a folder that is read on demand does not.
             enforce_all = bool(self.fast_mode) and self._shelf is None
@@ -619,7 +622,7 @@ class NASBenchMetaAPI(abc.ABC):
         else:
             indexes = sorted(self.evaluated_indexes)
         best, highest = -1, None
-        for index, accuracy in self._candidates(indexes, dataset, metric_on_set, flop_max, param_max, hp):
+        for index, accuracy in self._candidates(indexes, known, dataset, metric_on_set, flop_max, param_max, hp):
             if best == -1 or highest < accuracy:
                 best, highest = index, accuracy
         if self.verbose:
@@ -630,16 +633,15 @@ class NASBenchMetaAPI(abc.ABC):
         return best, highest
 
     def _candidates(
-        self, indexes: list[int], dataset: str, split: str, flop_max: Any, param_max: Any, hp: str
+        self, indexes: list[int], known: Any, dataset: str, split: str, flop_max: Any, param_max: Any, hp: str
     ) -> Iterator[tuple[int, Any]]:
-        """Architectures within the limits with their accuracy, ascending."""
-        known = None
-        if self._answers is not None:
-            known = self._answers.accuracies(dataset, split, hp, flop_max is not None or param_max is not None)
+        """Architectures within the limits with their accuracy, ascending; `known` are those of untouched results."""
+        untouched = known is not None and self._infos is None and not self.verbose
+        untouched = untouched and set(self.evaluated_indexes).issuperset(indexes)
         for index in indexes:
-            if self.verbose or not self._unread(index):
+            if not (untouched or self._unread(index)) or self.verbose:
                 self._prepare_info(index)
-            if known is not None and index in known and self._unread(index):
+            if known is not None and index in known and (untouched or self._unread(index)):
                 flops, params, accuracy = known[index]
             else:
                 results = self._results(index)[hp]

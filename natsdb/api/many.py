@@ -140,14 +140,14 @@ class _Simulations:
     def __init__(self, runs: Runs, latency: np.ndarray) -> None:
         self.start, self.latency = runs.start[:-1], latency
         self.seeds = [range(count) for count in np.diff(runs.start).tolist()]
-        train = _sums(runs.seconds["train"], runs.epoch)
-        valid = runs.accuracy["x-valid"]
+        train = _sums(runs.seconds("train"), runs.epoch)
+        valid = runs.measured("accuracy", "x-valid")
         if not np.isnan(valid).any():
             self.accuracy = valid
-            self.cost = train + _sums(runs.seconds["x-valid"], runs.epoch) / (runs.epoch + 1)
+            self.cost = train + _sums(runs.seconds("x-valid"), runs.epoch) / (runs.epoch + 1)
             self.passes = None
         else:
-            self.accuracy, self.cost, self.passes = runs.accuracy["ori-test"], train, np.zeros(0)
+            self.accuracy, self.cost, self.passes = runs.measured("accuracy", "ori-test"), train, np.zeros(0)
 
 
 def _simulations(
@@ -162,17 +162,17 @@ def _simulations(
     if timed is None:
         return None
     # The mean of the latencies that were measured.
-    measured = [[value for value in values if value > 0] for values in timed.of_arch(timed.cost["latency"])]
+    measured = [[value for value in values if value > 0] for values in timed.of_arch(timed.cost("latency"))]
     if not all(measured):
         return None
     found = _Simulations(runs, np.array([mean(values) for values in measured]))
     if found.passes is not None:
         last = _runs(api, every, dataset, None, hp)
-        missing = np.isnan(runs.accuracy["x-valid"])
+        missing = np.isnan(runs.measured("accuracy", "x-valid"))
         if dataset == "cifar10" or last is None or not missing.all() or np.isnan(found.accuracy).any():
             return None
-        found.passes = _sums(last.seconds["x-valid"], last.epoch) / (last.epoch + 1)
-        if np.isnan(last.accuracy["x-valid"]).any():
+        found.passes = _sums(last.seconds("x-valid"), last.epoch) / (last.epoch + 1)
+        if np.isnan(last.measured("accuracy", "x-valid")).any():
             return None
     return found
 
@@ -193,7 +193,7 @@ def _many(
 ) -> dict[str, Any] | None:
     """Columns by name: values, and where there are any."""
     runs = _runs(api, every, dataset, iepoch, hp)
-    if runs is None or (dataset == "cifar10-valid" and np.isnan(runs.accuracy["x-valid"]).any()):
+    if runs is None or (dataset == "cifar10-valid" and np.isnan(runs.measured("accuracy", "x-valid")).any()):
         return None
     if isinstance(is_random, bool):
         chosen = None
@@ -215,15 +215,14 @@ def _many(
     total = runs.epoch + 1
     columns: dict[str, Any] = {}
     for name, split in splits.items():
-        there = ~np.isnan(runs.accuracy[split])
+        there = ~np.isnan(runs.measured("accuracy", split))
         # A split that only some of an architecture's runs evaluated has no key in any.
         whole = np.array([all(each) for each in runs.of_arch(there)])
         if not whole.any():
             continue
-        spent = _sums(runs.seconds[split], runs.epoch)
-        for kind, values in zip(_KINDS, (runs.loss[split], runs.accuracy[split], None, spent), strict=True):
-            if values is None:
-                continue
+        spent = _sums(runs.seconds(split), runs.epoch)
+        measured = {kind: runs.measured(kind, split) for kind in ("loss", "accuracy")}
+        for kind, values in {**measured, "all-time": spent}.items():
             by_arch = runs.means(values)[place] if chosen is None else values[chosen]
             columns[f"{name}-{kind}"] = by_arch, whole[place]
         epochs = np.array([mean(each) for each in runs.of_arch(total)])[place] if chosen is None else total[chosen]

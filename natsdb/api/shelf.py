@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from natsdb.api.results import ArchResults, ResultsCount
 from natsdb.api.weights import stored_weights, torch_tensors
+from natsdb.ingest.forms import Form
 from natsdb.ingest.official import Block, Run, blocks_of, in_order, result
 from natsdb.ingest.sources import Source, open_source
 from natsdb.ingest.unpickle import decompress, unpickle
@@ -42,6 +44,9 @@ class Shelf(Protocol):
 
     def results(self, arch: int) -> Results:
         """Results of an architecture by hp, made anew each time; KeyError where there are none."""
+
+    def result(self, arch: int, hp: str) -> ArchResults | None:
+        """Results at one hp, None where there are none at this hp or at any."""
 
 
 class Database:
@@ -103,7 +108,14 @@ class Database:
         return found
 
     def archs(self) -> list[int]:
-        every = [block.arch for hp, number in self._files for _, block in self.blocks(hp, number)]
+        every = []
+        for key, sources in self._files.items():
+            if key in self._blocks:
+                every += [block.arch for _, block in self._blocks[key]]
+                continue
+            for _, files in sources:
+                with pq.ParquetFile(self.home / files["cost"], memory_map=True, pre_buffer=False) as file:
+                    every.append(file.read(["arch"], use_threads=False)["arch"].to_numpy())
         return np.unique(np.concatenate(every)).tolist()
 
     def has(self, arch: Any) -> bool:
@@ -121,24 +133,30 @@ class Database:
                     seen.add(run.key)
                     yield source, run
 
+    def result(self, arch: int, hp: str) -> ArchResults | None:
+        found = self._result(arch, hp)
+        return found[0] if found is not None else None
+
+    def _result(self, arch: int, hp: str) -> tuple[ArchResults, Form] | None:
+        sources = {run.key: (source, run) for source, run in self.runs(hp, arch)}
+        if not sources:
+            return None
+        runs = [run for _, run in sources.values()]
+
+        def made(run: Run) -> ResultsCount:
+            return ResultsCount.of_run(run, partial(stored_weights, self.home, sources[run.key][0], run))
+
+        results = ArchResults(arch, "")
+        results.__dict__.update(result(self.space, arch, runs, made))
+        return results, runs[-1].form
+
     def results(self, arch: int) -> Results:
-        by_hp: dict[str, ArchResults] = {}
-        form = None
-        for hp in sorted(self.hps(), key=int):
-            sources = {run.key: (source, run) for source, run in self.runs(hp, arch)}
-            if not sources:
-                continue
-            runs = [run for _, run in sources.values()]
-            form = form or runs[-1].form
-
-            def made(run: Run, sources: dict[Any, Any] = sources) -> ResultsCount:
-                return ResultsCount.of_run(run, partial(stored_weights, self.home, sources[run.key][0], run))
-
-            by_hp[hp] = ArchResults(arch, "")
-            by_hp[hp].__dict__.update(result(self.space, arch, runs, made))
-        if form is None:
+        every = {hp: self._result(arch, hp) for hp in sorted(self.hps(), key=int)}
+        found = {hp: each for hp, each in every.items() if each is not None}
+        if not found:
             raise KeyError(arch)
-        return OrderedDict(in_order(by_hp, form))
+        form = next(iter(found.values()))[1]
+        return OrderedDict(in_order({hp: results for hp, (results, _) in found.items()}, form))
 
 
 class SingleFile(Database):
@@ -205,6 +223,9 @@ class Archive:
 
     def has(self, arch: Any) -> bool:
         return arch in self._entries
+
+    def result(self, arch: int, hp: str) -> ArchResults | None:
+        return self.results(arch).get(hp) if arch in self._entries else None
 
     def results(self, arch: int) -> Results:
         entry = self._entries[arch]

@@ -1,5 +1,5 @@
 """Fixtures of the benchmarks; see `full_scale`."""
 
-from full_scale import folders, records, results
+from full_scale import database, folders, records, results
 
-__all__ = ["folders", "records", "results"]
+__all__ = ["database", "folders", "records", "results"]

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import archives
+from natsdb.ingest import ingest
 from natsdb.schema.spaces import SIZES
 from natsdb.synthetic import write_folder
 
@@ -56,6 +57,14 @@ def folders() -> list[Path]:
         print(f"\nmaking {folder} where it is not there", flush=True)
         made.append(write_folder(folder, space, range(count), jobs=JOBS))
     return made
+
+
+@pytest.fixture(scope="session")
+def database(folders: list[Path]) -> Path:
+    """Database of both complete folders."""
+    home = HOME / "db"
+    ingest(folders, home, source="synthetic")
+    return home
 
 
 @pytest.fixture(scope="session")

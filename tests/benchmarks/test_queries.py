@@ -15,18 +15,9 @@ import pytest
 
 import natsdb
 from full_scale import HOME, Results
-from natsdb.ingest import ingest
 from natsdb.schema.spaces import SIZES
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="session")
-def database(folders: list[Path]) -> Path:
-    """Database of both complete folders."""
-    home = HOME / "db"
-    ingest(folders, home, source="synthetic")
-    return home
 
 
 @pytest.fixture(scope="session")
