@@ -107,7 +107,7 @@ def _result(
 ) -> tuple[dict[str, Any], Any]:
     form: Any = None
     runs: list[tuple[tuple[str, int], dict[str, Any]]] = []
-    for number in np.argsort(seed["position"]):
+    for number in np.argsort(seed["position"], kind="stable"):
         form = json.loads(seed["form"][number])
         key = (str(seed["dataset"][number]), int(seed["seed"][number]))
         mine = (metric["dataset"] == key[0]) & (metric["seed"] == key[1])

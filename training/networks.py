@@ -15,10 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from natsdb.schema.errors import NatsdbError
-from natsdb.schema.spaces import EDGES, LAYERS, OPS, arch_index, arch_str
+from natsdb.schema.spaces import EDGES, LAYERS, OPS, SSS_CELL, arch_index, arch_str
 
-# The one topology of sss: the best of tss on CIFAR-100's x-valid, index 9930.
-SSS_CELL = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|"
 WIDTH, CELLS = 16, 5
 
 

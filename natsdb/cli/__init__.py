@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from natsdb.cli import archives, demo, questions
+from natsdb.cli import archives, demo, questions, training
 from natsdb.schema.errors import NatsdbError
 
 app = typer.Typer(
@@ -46,6 +46,8 @@ for _command in (
     archives.ingest,
     archives.verify,
     archives.export,
+    training.train,
+    training.collect,
     questions.sql,
     questions.info,
     questions.duckdb,

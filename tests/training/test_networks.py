@@ -15,8 +15,8 @@ models = pytest.importorskip(
 
 from natsdb.schema.costs import IMAGES, costs  # noqa: E402
 from natsdb.schema.errors import NatsdbError  # noqa: E402
-from natsdb.schema.spaces import OPS, SIZES, arch_index, arch_str, sss_channels  # noqa: E402
-from natsdb.training.networks import SSS_CELL, counted_cost, network, network_of_config  # noqa: E402
+from natsdb.schema.spaces import OPS, SIZES, SSS_CELL, arch_index, arch_str, sss_channels  # noqa: E402
+from natsdb.training.networks import counted_cost, network, network_of_config  # noqa: E402
 
 _DRAW = random.Random(5)
 # Cells of one operation throughout: all none and all skip compute nothing, the others are extremes too.
