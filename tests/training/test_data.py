@@ -15,13 +15,13 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'natsdb[training]'")
 
-from pictures import made_up_pixels, png, write_parquet  # noqa: E402
 from torchvision.transforms import v2  # noqa: E402
 
 from natsdb.schema.errors import NatsdbError  # noqa: E402
 from natsdb.training import images as disk  # noqa: E402
 from natsdb.training.data import augmented, draws, eval_batches, load, normalized, train_batches  # noqa: E402
 from natsdb.training.splits import halves_by_rule, halves_of_test, some  # noqa: E402
+from pictures import made_up_pixels, png, write_parquet  # noqa: E402
 
 
 def test_the_split_of_cifar10_is_the_official_one() -> None:

@@ -9,13 +9,13 @@ models = pytest.importorskip(
     "xautodl.models", reason="the oracle is not installed: pip install --no-deps xautodl==1.0.0"
 )
 
-from pictures import write_parquet  # noqa: E402
 from torchvision.transforms import v2  # noqa: E402
 
 from natsdb.schema.schedules import cosine, learning_rate  # noqa: E402
 from natsdb.schema.spaces import SSS_CELL, arch_str  # noqa: E402
 from natsdb.training import recipe  # noqa: E402
 from natsdb.training.data import DataSet, draws, load, normalized  # noqa: E402
+from pictures import write_parquet  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,6 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'natsdb[training]'")
 
-from pictures import write_parquet  # noqa: E402
 from safetensors.numpy import load_file  # noqa: E402
 from typer.testing import CliRunner  # noqa: E402
 
@@ -28,6 +27,7 @@ from natsdb.training.data import load  # noqa: E402
 from natsdb.training.folder import indexes, runs_of  # noqa: E402
 from natsdb.training.networks import network  # noqa: E402
 from natsdb.training.run import train  # noqa: E402
+from pictures import write_parquet  # noqa: E402
 
 COMMAND = [sys.executable, "-c", "from natsdb.cli import app; app()"]
 
