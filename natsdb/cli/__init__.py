@@ -48,6 +48,7 @@ for _command in (
     archives.export,
     training.train,
     training.collect,
+    training.compare,
     questions.sql,
     questions.info,
     questions.duckdb,

@@ -113,6 +113,29 @@ def collect(
         raise typer.Exit(1)
 
 
+def compare(
+    db: DbOption = None,
+    source: Annotated[str, typer.Option(help="Which rows: the value of the column `source`.")] = "regenerated",
+    other: Annotated[
+        str, typer.Option("--with", help="Against which: another source, or a published table (.parquet).")
+    ] = "official",
+    other_hp: Annotated[str | None, typer.Option(help="Schedule of the other; the same if not given.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw both accuracies of each architecture (.png, .svg, .html).")
+    ] = None,
+) -> None:
+    """Regenerated accuracies against official or published ones: rank correlation and mean difference, split by split.
+
+    Example: natsdb compare --with tss_hp12_means.parquet --plot agreement.png
+    """
+    from natsdb.cli.questions import _table
+    from natsdb.compare import compare as run
+
+    print(_table(run(db, source=source, other=other, other_hp=other_hp, plot=plot)))
+    if plot is not None:
+        print(f"picture: {plot}")
+
+
 def _home(db: Path | None) -> Path:
     from natsdb.schema.manifest import default_database
 
