@@ -57,7 +57,8 @@ def runs_of(space: str, archs: Iterable[int], hp: str, datasets: Sequence[str], 
             raise NatsdbError(f"there is no data set {dataset!r}", remedy=f"choose among {', '.join(IMAGES)}")
     if any(not 0 <= seed < 1 << 31 for seed in seeds):
         raise NatsdbError("a seed is a whole number from 0 to 2147483647", remedy="the official ones are 777, 888, 999")
-    return [Run(space, arch, hp, dataset, seed) for dataset in datasets for arch in archs for seed in seeds]
+    runs = (Run(space, arch, hp, dataset, seed) for dataset in datasets for arch in archs for seed in seeds)
+    return list(dict.fromkeys(runs))
 
 
 def indexes(text: str, space: str) -> list[int]:

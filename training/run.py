@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +24,11 @@ from natsdb.schema.errors import NatsdbError
 from natsdb.schema.schedules import HPS
 from natsdb.training.data import DataSet, load
 from natsdb.training.folder import Run, finished, key_of, remove_traces, write, write_with
-from natsdb.training.recipe import PRECISIONS, Diverged, Measured, Training, start, train_epoch
+from natsdb.training.recipe import PRECISIONS, Measured, Training, start, train_epoch
+
+
+class Diverged(Exception):
+    """A loss is not a finite number: which, and when."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,7 @@ def train(
         folder: of the runs, finished and under way.
         data: folder of the data set; see `natsdb.training.images.read_images`.
         device: as PyTorch names it; a GPU if there is one, else the CPU, if None.
-        precision: float32 (the official one, without TF32) or bf16 (autocast; weights and sums in float32).
+        precision: float32 (the official one, without TF32), bf16 (autocast; weights and sums in float32) or float64.
         images, epochs: for reduced runs: at most so many images a split, another number of epochs than the schedule's
             (the learning rate follows it). Reduced runs say so in their provenance.
         keep_weights: keep the trained weights too.
@@ -94,7 +99,7 @@ def train(
     """
     where = _device(device)
     if precision not in PRECISIONS:
-        raise NatsdbError(f"there is no precision {precision!r}", remedy=f"choose {' or '.join(PRECISIONS)}")
+        raise NatsdbError(f"there is no precision {precision!r}", remedy=f"choose {', '.join(PRECISIONS)}")
     if (images is not None and images < 1) or (epochs is not None and not 0 < epochs < 1 << 15):
         raise NatsdbError("a run needs an image and an epoch at least", remedy="leave --images and --epochs out")
     loaded: dict[str, DataSet] = {}
@@ -139,7 +144,7 @@ def _epochs(
     """Train a run epoch by epoch from where it was, then write its file."""
     digest = hashlib.sha256(json.dumps([settings, epochs]).encode()).hexdigest()[:8]
     checkpoint = run.path(folder, f".{digest}.checkpoint")
-    training = start(run.space, run.arch, run.seed, data)
+    training = start(run.space, run.arch, run.seed, data, settings["precision"])
     curves = _resume(training, checkpoint) if checkpoint.exists() else {}
     images = {"train": len(data.train)} | {split: len(of) for split, of in data.evals.items()}
     while training.epoch < epochs:
@@ -148,6 +153,8 @@ def _epochs(
         with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
             measured = train_epoch(training, data, run.seed, epochs, settings["precision"])
         for split, values in measured.items():
+            if not math.isfinite(values.loss):
+                raise Diverged(f"diverged: the {split} loss of epoch {training.epoch - 1} is {values.loss}")
             curves.setdefault(split, []).append(list(values))
         _save(training, curves, checkpoint)
         yield _Epoch(training.epoch - 1, measured, sum(images.values()), time.perf_counter() - began)

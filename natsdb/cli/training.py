@@ -35,7 +35,7 @@ def train(
         Path | None, typer.Option(help="Folder of runs, finished and under way; beside the database if not given.")
     ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, …; a GPU if there is one.")] = None,
-    precision: Annotated[str, typer.Option(help="float32, the official one, or bf16.")] = "float32",
+    precision: Annotated[str, typer.Option(help="float32, the official one, bf16 or float64.")] = "float32",
     keep_weights: Annotated[bool, typer.Option("--keep-weights", help="Keep the trained weights too.")] = False,
     images: Annotated[int | None, typer.Option(min=1, help="Reduced run: at most so many images a split.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Reduced run: so many epochs, not the schedule's.")] = None,

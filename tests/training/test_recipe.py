@@ -71,7 +71,7 @@ def test_figures_are_means_over_images(data: DataSet, monkeypatch: pytest.Monkey
     training.net.train()
     for _ in range(3):  # running statistics that are not the initial ones
         training.net(torch.randn(16, 3, 32, 32))
-    found = recipe.evaluate(training.net, data, "ori-test", 0, "float32")
+    found = recipe.evaluate(training.net, data, "ori-test", "float32")
     images = data.evals["ori-test"]
     with torch.no_grad():
         logits = training.net.eval()(normalized(images.pixels, data))[1].double()
@@ -86,13 +86,14 @@ def test_figures_are_means_over_images(data: DataSet, monkeypatch: pytest.Monkey
 def test_training_learns_and_bf16_is_near(data: DataSet) -> None:
     last = {}
     for precision in recipe.PRECISIONS:
-        training = recipe.start("sss", 0, 777, data)
+        training = recipe.start("sss", 0, 777, data, precision)
         for _ in range(8):
             last[precision] = recipe.train_epoch(training, data, 777, 8, precision)["train"].loss
         assert all(value.dtype != torch.bfloat16 for value in training.net.state_dict().values())
     assert last["float32"] < 2.0
     assert last["bf16"] == pytest.approx(last["float32"], rel=0.15)
     assert last["bf16"] != last["float32"]
+    assert last["float64"] == pytest.approx(last["float32"], rel=0.02)
 
 
 def test_starting_leaves_the_random_state_alone(data: DataSet) -> None:

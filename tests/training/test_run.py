@@ -85,7 +85,7 @@ def test_rows_arrive_with_their_provenance(pictures: Path, tmp_path: Path) -> No
     state = {name.removeprefix(prefix): torch.from_numpy(v) for name, v in kept.items() if name.startswith(prefix)}
     net.load_state_dict(state, strict=True)
     data = load("cifar10-valid", pictures)
-    again = recipe.evaluate(net, data, "x-valid", 1, "float32")
+    again = recipe.evaluate(net, data, "x-valid", "float32")
     last = metric.filter(arch=3, seed=888, split="x-valid", epoch=1).row(0, named=True)
     assert (again.loss, again.accuracy) == (last["loss"], last["accuracy"])
     code, out, _ = _run(*_train(tmp_path / "db", pictures, "--seeds", "777,888", "--epochs", "2"))
@@ -250,7 +250,7 @@ def test_wrong_options_are_one_sentence(pictures: Path, tmp_path: Path) -> None:
         ("--dataset", "mnist", "there is no data set 'mnist'"),
         ("--seeds", "a", "'a' are no seeds"),
         ("--device", "abacus", "there is no device 'abacus'"),
-        ("--precision", "float8", "there is no precision 'float8'; choose float32 or bf16"),
+        ("--precision", "float8", "there is no precision 'float8'; choose float32, bf16, float64"),
         ("--data", str(tmp_path / "none"), "is not here or damaged"),
     ):
         code, _, err = _run(*_train(tmp_path / "db", pictures, option, value))
