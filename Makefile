@@ -13,13 +13,20 @@ $(VENV)/.installed: pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[test,lint]'
 	@touch $@
 
+# PyTorch takes gigabytes, so the demo does without. xautodl is the oracle of the networks' tests; it asks for packages long
+# gone, none of which its networks use.
+$(VENV)/.training: $(VENV)/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[training]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps xautodl==1.0.0
+	@touch $@
+
 demo: $(VENV)/.installed  ## ingest an archive (ARCHIVE=PATH) or a generated one, ask five questions, draw a picture
 	$(BIN)/natsdb demo $(if $(ARCHIVE),--archive "$(ARCHIVE)")
 
-test: $(VENV)/.installed  ## the test suite
+test: $(VENV)/.training  ## the test suite
 	$(BIN)/pytest
 
-test-all: $(VENV)/.installed  ## the test suite with the slow tests (kills, mutations)
+test-all: $(VENV)/.training  ## the test suite with the slow tests (kills, mutations)
 	$(BIN)/pytest -m ''
 
 bench: $(VENV)/.installed  ## measure ingest and queries at full scale, as ratios (needs 8 GB of disk, 20 minutes)

@@ -73,7 +73,7 @@ def ingest(
         KeyboardInterrupt: interrupted; the database is unchanged, the same call resumes.
     """
     started = time.monotonic()
-    _check_name(source)
+    check_name(source)
     if not sources:
         raise NatsdbError("no source is named", remedy="name an archive folder, tar or file")
     home = Path(database) if database is not None else default_database()
@@ -108,11 +108,16 @@ def ingest(
         if manifest == before:
             staging.clear()
         else:
-            _publish(staging, manifest)
+            publish(staging, manifest)
     return Report(home, archs, rows, changed, resumed, failures, time.monotonic() - started)
 
 
-def _publish(staging: Staging, manifest: Manifest) -> None:
+def publish(staging: Staging, manifest: Manifest) -> None:
+    """Publish what is staged.
+
+    Raises:
+        NatsdbError: the disk is full or cannot be written; the database is unchanged.
+    """
     try:
         staging.publish(manifest)
     except OSError as error:
@@ -123,7 +128,12 @@ def _publish(staging: Staging, manifest: Manifest) -> None:
         ) from error
 
 
-def _check_name(source: str) -> None:
+def check_name(source: str) -> None:
+    """Refuse what cannot be a value of the column `source`, which is part of a folder's name.
+
+    Raises:
+        NatsdbError: it has other characters, or none.
+    """
     if not source or not all(c.isalnum() or c in "-_." for c in source) or source.startswith("."):
         raise NatsdbError(
             f"{source!r} cannot be a source's name", remedy="use letters, digits, '-', '_' and '.', as in --source mine"

@@ -67,6 +67,32 @@ def curves(connection: Any, space: str, arch: int, dataset: str, hp: str) -> Any
     )
 
 
+def agreement(pairs: Any, source_a: str, source_b: str) -> Any:
+    """Chart of two sources' accuracies (percent), a point an architecture, a panel a split; equal ones lie on the line.
+
+    Args:
+        pairs: rows of the macro `paired`.
+    """
+    alt = _altair()
+    columns = ("space", "hp", "dataset", "split")
+    panels = []
+    for key, rows in pairs.sort(*columns).group_by(*columns, maintain_order=True):
+        low = min(rows["accuracy_a"].min(), rows["accuracy_b"].min())
+        high = max(rows["accuracy_a"].max(), rows["accuracy_b"].max())
+        line = alt.Chart(alt.Data(values=[{"x": low, "y": low}, {"x": high, "y": high}]))
+        points = alt.Chart(alt.Data(values=rows.select("arch", "accuracy_a", "accuracy_b").to_dicts()))
+        panels.append(
+            alt.layer(
+                line.mark_line(color="#bbb", strokeWidth=1).encode(alt.X("x:Q"), alt.Y("y:Q")),
+                points.mark_circle(size=22, opacity=0.6, color="black").encode(
+                    alt.X("accuracy_b:Q", title=f"{source_b} (percent)").scale(zero=False),
+                    alt.Y("accuracy_a:Q", title=f"{source_a} (percent)").scale(zero=False),
+                ),
+            ).properties(title=f"{key[0]}, hp {key[1]}, {key[2]}, {key[3]}: {len(rows):,}", width=240, height=240)
+        )
+    return alt.concat(*panels, columns=3)
+
+
 def _said(rows: Any) -> str:
     return " (synthetic)" if "synthetic" in rows["source"].to_list() else ""
 

@@ -25,9 +25,8 @@ import numpy as np
 from natsdb.schema.costs import IMAGES, costs
 from natsdb.schema.datasets import SPLIT_IMAGES
 from natsdb.schema.schedules import HPS
-from natsdb.schema.spaces import SIZES, sss_channels, strings, tss_ops
+from natsdb.schema.spaces import SIZES, SSS_CELL, sss_channels, strings, tss_ops
 
-GENOTYPE = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|"
 DATASETS = ("cifar10-valid", "cifar10", "cifar100", "ImageNet16-120")
 # Order of the splits as the real records evaluate them.
 EVALS = {
@@ -137,7 +136,7 @@ def _run(
             "name": "infer.shape.tiny",
             "channels": text,
             "arch_str": text,
-            "genotype": GENOTYPE,
+            "genotype": SSS_CELL,
             "class_num": classes,
         }
     flops, params = (values[index] for values in _costs(space, dataset))

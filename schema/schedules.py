@@ -11,4 +11,9 @@ HPS_OF_SPACE = {"tss": ("12", "200"), "sss": ("01", "12", "90")}
 
 def learning_rate(hp: str, epoch: int) -> float:
     """Learning rate during an epoch: cosine from 0.1 to 0, constant inside the epoch (official training recipe)."""
-    return 0.1 * (1 + math.cos(math.pi * epoch / HPS[hp])) / 2
+    return cosine(epoch, HPS[hp])
+
+
+def cosine(epoch: int, epochs: int) -> float:
+    """Learning rate of an epoch, counted from 0, of a schedule of so many epochs."""
+    return 0.1 * (1 + math.cos(math.pi * epoch / epochs)) / 2

@@ -135,7 +135,9 @@ TABLES: dict[str, Table] = {
                 ),
                 Column("file", "VARCHAR", "name of the file that the run was read from"),
                 Column("file_md5", "VARCHAR", "MD5 of that file, in hexadecimal; null for the single benchmark file"),
-                Column("code", "VARCHAR", "version of the code that trained the run, when known"),
+                Column(
+                    "code", "VARCHAR", "JSON: versions of the code and torch, precision, data set's digest; when known"
+                ),
                 Column("device", "VARCHAR", "device that trained the run, when known"),
                 Column("weights", "BOOLEAN", "whether natsdb holds the trained weights of the run"),
             ),

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     import duckdb
 
 # In an order in which each finds what it is made of. `final` is a table: the rows of the last epochs, kept apart.
-VIEWS = ("runs", "curves", "mean_final", "mean_cost", "leaderboard", "topology", "size")
-MACROS = ("curve", "best", "pareto", "rank_correlation", "neighbours", "more_info")
+VIEWS = ("runs", "curves", "mean_final", "mean_cost", "leaderboard", "topology", "size", "mean_by_source")
+MACROS = ("curve", "best", "pareto", "rank_correlation", "neighbours", "more_info", "paired", "agreement")
 
 
 def statements(database: Path, manifest: Manifest) -> list[str]:

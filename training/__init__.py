@@ -1,1 +1,4 @@
-"""Regenerating rows of the benchmark with PyTorch. Not built yet."""
+"""Regenerating rows of the benchmark with PyTorch: networks, data, the official recipe, and runs that survive a kill.
+
+Imports torch, torchvision, numpy and pyarrow only: a machine that trains need not have DuckDB.
+"""

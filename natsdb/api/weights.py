@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def _tensor(values: np.ndarray) -> Any:
     try:
-        import torch  # type: ignore[import-not-found, unused-ignore]  # there or not
+        import torch
     except ImportError:
         return values
     return torch.from_numpy(values)

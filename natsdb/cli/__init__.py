@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from natsdb.cli import archives, demo, questions
+from natsdb.cli import archives, demo, questions, training
 from natsdb.cli import run as scripts
 from natsdb.schema.errors import NatsdbError
 
@@ -47,6 +47,9 @@ for _command in (
     archives.ingest,
     archives.verify,
     archives.export,
+    training.train,
+    training.collect,
+    training.compare,
     questions.sql,
     questions.info,
     questions.duckdb,

@@ -169,7 +169,7 @@ def test_demo_on_the_real_files(tmp_path: Path, official: dict[str, Path]) -> No
 
 
 def test_every_command_has_an_example() -> None:
-    for command in ("ingest", "verify", "export", "sql", "info", "duckdb", "demo"):
+    for command in ("ingest", "verify", "export", "train", "collect", "compare", "sql", "info", "duckdb", "demo"):
         code, out, _ = _run(command, "--help")
         assert code == 0
         assert f"Example: natsdb {command}" in out

@@ -1,0 +1,223 @@
+"""Runs that natsdb trained become rows: a folder of finished runs, through the same records and writers as archives."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from natsdb.ingest.ingest import Report, check_name, publish
+from natsdb.ingest.publish import Staging, only_writer, open_manifest, with_block, with_catalogue, with_ingested
+from natsdb.ingest.records import read_record
+from natsdb.ingest.weights import add_weights
+from natsdb.ingest.write import BlockWriter, Provenance
+from natsdb.schema.costs import IMAGES
+from natsdb.schema.errors import NatsdbError
+from natsdb.schema.manifest import Ingested, default_database
+from natsdb.schema.spaces import SSS_CELL, arch_str
+from natsdb.schema.tables import BLOCK
+
+# Of what the schedule's last batch is one, however small.
+_BATCH = 256
+
+
+@dataclass(frozen=True)
+class _Finished:
+    """A finished run's file: what it holds and its MD5."""
+
+    path: Path
+    md5: str
+    run: dict[str, Any]
+
+    @property
+    def key(self) -> tuple[str, int, int, str, str, int]:
+        run = self.run
+        return run["space"], run["arch"] // BLOCK, run["arch"], run["hp"], run["dataset"], run["seed"]
+
+
+def collect(
+    runs: str | os.PathLike[str],
+    database: str | os.PathLike[str] | None = None,
+    *,
+    source: str = "regenerated",
+    replace: bool = False,
+) -> Report:
+    """Take all finished runs of a folder into a database, all or nothing; those that it holds already stay as they are.
+
+    Seconds are those measured where the run was trained, as a mean over its epochs; latency is formed from them by the
+    rule of the official sss files. The column `code` says in JSON what trained a run: version and digest of the code,
+    torch, precision, fingerprint of the data set, number of epochs, and of images where it was reduced.
+
+    Args:
+        runs: folder of runs, as `natsdb train` keeps it; unfinished and failed ones are passed over.
+        database: folder of the database; the default one when None.
+        source: what the column `source` says of these rows.
+        replace: overwrite runs that the database holds with other numbers, instead of refusing.
+
+    Returns:
+        What was done; `failures` lists the folder's failed runs with their reasons.
+
+    Raises:
+        NatsdbError: a run's file is damaged or contradicts the database; the database is unchanged.
+    """
+    started = time.monotonic()
+    check_name(source)
+    folder = Path(runs)
+    found = sorted(map(_read, _files(folder)), key=lambda one: one.key)
+    failures = [(str(path), _reason(path)) for path in sorted(folder.glob("*/*/*.failed.json"))]
+    if not found:
+        why = f"; the first of {len(failures)} that failed: {failures[0][1]}" if failures else ""
+        raise NatsdbError(f"there is no finished run in it{why}", where=str(folder), remedy="train some: natsdb train")
+    home = Path(database) if database is not None else default_database()
+    digest = hashlib.sha256(repr(([one.md5 for one in found], source, replace)).encode()).hexdigest()[:16]
+    rows = 0
+    with only_writer(home):
+        before = open_manifest(home)
+        staging = Staging(home, digest)
+        try:
+            manifest = with_catalogue(before, staging)
+            for (space, block), members in groupby(found, key=lambda one: one.key[:2]):
+                mine = [p for p in manifest.parts if (p.source, p.space, p.block) == (source, space, block)]
+                old = {(part.table, part.hp): staging.path(part.path) for part in mine}
+                writer = BlockWriter(staging.folder, source, space, block, old, replace)
+                try:
+                    for one in members:
+                        _add(writer, one, staging, source, replace)
+                    manifest = with_block(manifest, writer.close())
+                    rows += writer.rows
+                finally:
+                    writer.abort()
+            changed = manifest.parts != before.parts
+            if changed:
+                for space in sorted({one.key[0] for one in found}):
+                    archs = len({one.key[2] for one in found if one.key[0] == space})
+                    manifest = with_ingested(manifest, Ingested(source, space, "runs", folder.name, digest, archs))
+                publish(staging, manifest)
+        finally:
+            staging.clear()
+    archs = len({(one.key[0], one.key[2]) for one in found})
+    return Report(home, archs, rows, changed, 0, failures, time.monotonic() - started)
+
+
+def _files(folder: Path) -> Iterable[Path]:
+    return (path for path in folder.glob("*/*/*.json") if not path.name.endswith(".failed.json"))
+
+
+def _read(path: Path) -> _Finished:
+    try:
+        raw = path.read_bytes()
+        run = json.loads(raw)
+        if run["natsdb_run"] != 1:
+            raise ValueError(f"format {run['natsdb_run']}")
+        if arch_str(run["space"], run["arch"]) != run["arch_str"] or run["dataset"] not in IMAGES:
+            raise ValueError("it contradicts the catalogue")
+        one = _Finished(path, hashlib.md5(raw, usedforsecurity=False).hexdigest(), run)
+        assert one.key is not None
+        return one
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> NatsdbError:
+    return NatsdbError(
+        f"this is no finished run ({type(error).__name__}: {error})",
+        where=str(path),
+        remedy="remove the file and train the run again",
+    )
+
+
+def _reason(path: Path) -> str:
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["reason"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return f"its note cannot be read ({error})"
+
+
+def _add(writer: BlockWriter, one: _Finished, staging: Staging, source: str, replace: bool) -> None:
+    run = one.run
+    try:
+        official = official_record(run)
+        device = run["provenance"]["device"]
+        said = {**run["provenance"], "epochs": run["epochs"], "seconds": "measured on this device"}
+        code = json.dumps({name: value for name, value in said.items() if name != "device"})
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+        raise _damaged(one.path, error) from error
+    record = read_record(official, run["arch"], run["arch_str"], str(one.path))
+    weights = one.path.with_suffix(".npz")
+    if weights.exists():
+        record = [hp._replace(weights={(run["dataset"], run["seed"]): {}}) for hp in record]
+        prefix = f"{run['hp']}/{run['dataset']}/{run['seed']}"
+        add_weights(staging.folder, staging.database, source, run["space"], run["arch"], prefix, weights, replace)
+    writer.add(run["arch"], record, Provenance(one.path.name, one.md5, code, device))
+
+
+def official_record(run: dict[str, Any]) -> dict[str, Any]:
+    """A run as an official record holds it: one schedule, one data set, one seed.
+
+    Args:
+        run: contents of a finished run's file.
+    """
+    dataset, seed, epochs, arch = run["dataset"], run["seed"], run["epochs"], run["arch"]
+    measured, images = run["measured"], run["images"]
+    train, evals = measured["train"], [split for split in measured if split != "train"]
+    seconds = {split: fmean(values["seconds"]) for split, values in measured.items()}
+    latency = fmean(seconds[split] / -(-images[split] // _BATCH) for split in evals)
+    classes = IMAGES[dataset][1]
+    config: dict[str, Any] = {"channel": 16, "num_cells": 5, "arch_str": run["arch_str"], "class_num": classes}
+    if run["space"] == "sss":
+        config = {
+            "name": "infer.shape.tiny",
+            "channels": run["arch_str"],
+            "arch_str": run["arch_str"],
+            "genotype": SSS_CELL,
+            "class_num": classes,
+        }
+
+    def by_epoch(name: str) -> dict[str, float]:
+        return {f"{split}@{n}": value for split in evals for n, value in enumerate(_all(measured[split][name], epochs))}
+
+    result = {
+        "name": dataset,
+        "train_acc1es": dict(enumerate(_all(train["accuracy"], epochs))),
+        "train_acc5es": dict(enumerate(_all(train["top5"], epochs))),
+        "train_losses": dict(enumerate(_all(train["loss"], epochs))),
+        "train_times": OrderedDict((epoch, seconds["train"]) for epoch in range(epochs)),
+        "arch_config": config,
+        "params": np.float64(run["params"]),
+        "flop": run["flops"],
+        "seed": f"{seed:04d}",
+        "epochs": epochs,
+        "latency": [np.float64(latency)],
+        "eval_names": evals,
+        "eval_acc1es": by_epoch("accuracy"),
+        "eval_times": {f"{split}@{epoch}": seconds[split] for split in evals for epoch in range(epochs)},
+        "eval_losses": by_epoch("loss"),
+        "net_state_dict": None,
+    }
+    return OrderedDict(
+        {
+            run["hp"]: {
+                "arch_index": arch,
+                "arch_str": run["arch_str"],
+                "all_results": {(dataset, seed): result},
+                "dataset_seed": {dataset: [seed]},
+                "clear_net_done": True,
+            }
+        }
+    )
+
+
+def _all(values: list[float], epochs: int) -> list[float]:
+    if len(values) != epochs or not all(type(value) is float for value in values):
+        raise ValueError(f"there are not {epochs} numbers for as many epochs")
+    return values

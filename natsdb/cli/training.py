@@ -1,0 +1,195 @@
+"""Commands that make rows: train, collect, compare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from natsdb.cli.archives import DbOption
+from natsdb.schema.errors import NatsdbError
+
+if TYPE_CHECKING:
+    from natsdb.training.run import Progress
+
+ReplaceOption = Annotated[bool, typer.Option("--replace", help="Overwrite runs that are there with other numbers.")]
+SourceOption = Annotated[str, typer.Option(help="What the column `source` says of these rows.")]
+
+
+def train(
+    space: Annotated[str, typer.Option(help="tss or sss.")],
+    archs: Annotated[str, typer.Option(help="Architectures: 0-99,1462, or all.")],
+    hp: Annotated[str, typer.Option(help="Schedule by its official name: 01, 12, 90 or 200 epochs.")],
+    dataset: Annotated[
+        str, typer.Option(help="cifar10-valid, cifar10, cifar100, ImageNet16-120; several with commas.")
+    ],
+    seeds: Annotated[str, typer.Option(help="Seeds, with commas.")] = "777",
+    data: Annotated[Path, typer.Option(help="Folder of the data set: official files, Parquet, or pictures.")] = Path(
+        "data"
+    ),
+    db: DbOption = None,
+    runs: Annotated[
+        Path | None, typer.Option(help="Folder of runs, finished and under way; beside the database if not given.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, …; a GPU if there is one.")] = None,
+    precision: Annotated[str, typer.Option(help="float32, the official one, bf16 or float64.")] = "float32",
+    keep_weights: Annotated[bool, typer.Option("--keep-weights", help="Keep the trained weights too.")] = False,
+    images: Annotated[int | None, typer.Option(min=1, help="Reduced run: at most so many images a split.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Reduced run: so many epochs, not the schedule's.")] = None,
+    download: Annotated[bool, typer.Option("--download", help="Fetch CIFAR into --data if it is not there.")] = False,
+    source: SourceOption = "regenerated",
+    replace: ReplaceOption = False,
+) -> None:
+    """Train architectures by the official recipe, and add what was measured to the database.
+
+    Killed or interrupted, the same command goes on after the last whole epoch. A run that fails (it diverged, memory
+    ran out) is listed with its reason, the others go on, and the command exits with 1.
+
+    Example: natsdb train --space tss --archs 0-99,1462 --hp 12 --dataset cifar10-valid --seeds 777,888 --data DIR
+    """
+    from natsdb.ingest import collect as take
+    from natsdb.training import folder as plan
+
+    try:
+        from natsdb.training.run import train as run
+    except ImportError as error:
+        raise NatsdbError(f"training needs PyTorch ({error})", remedy="pip install 'natsdb[training]'") from error
+
+    todo = plan.runs_of(space, plan.indexes(archs, space), hp, dataset.split(","), _numbers(seeds))
+    home = _home(db)
+    kept = runs or home.resolve().with_name(f"{home.resolve().name}-runs")
+    with _progress() as progress:
+        report = run(
+            todo,
+            kept,
+            data,
+            device=device,
+            precision=precision,
+            images=images,
+            epochs=epochs,
+            keep_weights=keep_weights,
+            download=download,
+            progress=progress,
+        )
+    print(f"{report.finished:,} runs finished, {report.before:,} were before → {kept}")
+    if report.finished or report.before:
+        added = take(kept, home, source=source, replace=replace)
+        print(
+            f"{added.archs:,} architectures, {added.rows:,} rows → {home}" + ("" if added.changed else " (no change)")
+        )
+    if report.failed:
+        _list_failures([(str(one), reason) for one, reason in report.failed])
+    if report.lost:
+        raise NatsdbError(
+            f"the device cannot be used any more ({report.lost})",
+            remedy="run the same command again: it goes on where it was",
+        )
+    if report.failed:
+        raise typer.Exit(1)
+
+
+def collect(
+    runs: Annotated[Path, typer.Argument(help="Folder of runs, as `natsdb train` keeps it.")],
+    db: DbOption = None,
+    source: SourceOption = "regenerated",
+    replace: ReplaceOption = False,
+) -> None:
+    """Add a folder's finished runs to the database; list the failed ones, and exit with 1 if there are any.
+
+    Example: natsdb collect my-runs --db DIR && natsdb export --space tss --source regenerated --db DIR OUT
+    """
+    from natsdb.ingest import collect as take
+
+    report = take(runs, db, source=source, replace=replace)
+    if report.changed:
+        print(f"{report.archs:,} architectures, {report.rows:,} rows in {report.seconds:.1f} s → {report.database}")
+    else:
+        print(f"nothing to do: {report.database} holds all of it already")
+    if report.failures:
+        _list_failures(report.failures)
+        raise typer.Exit(1)
+
+
+def compare(
+    db: DbOption = None,
+    source: Annotated[str, typer.Option(help="Which rows: the value of the column `source`.")] = "regenerated",
+    other: Annotated[
+        str, typer.Option("--with", help="Against which: another source, or a published table (.parquet).")
+    ] = "official",
+    other_hp: Annotated[str | None, typer.Option(help="Schedule of the other; the same if not given.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw both accuracies of each architecture (.png, .svg, .html).")
+    ] = None,
+) -> None:
+    """Regenerated accuracies against official or published ones: rank correlation and mean difference, split by split.
+
+    Example: natsdb compare --with tss_hp12_means.parquet --plot agreement.png
+    """
+    from natsdb.cli.questions import _table
+    from natsdb.compare import compare as run
+
+    print(_table(run(db, source=source, other=other, other_hp=other_hp, plot=plot)))
+    if plot is not None:
+        print(f"picture: {plot}")
+
+
+def _home(db: Path | None) -> Path:
+    from natsdb.schema.manifest import default_database
+
+    return db if db is not None else default_database()
+
+
+def _numbers(text: str) -> list[int]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() for part in parts):
+        raise NatsdbError(f"{text!r} are no seeds", remedy="write them as in 777,888")
+    return [int(part) for part in parts]
+
+
+def _list_failures(failures: list[tuple[str, str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("run", "why it failed", title=f"{len(failures):,} runs failed")
+    for run, reason in failures:
+        table.add_row(run, reason)
+    Console(stderr=True).print(table)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[Progress], None]]:
+    """Runs and epochs done, rate and time left, on standard error: a bar on a terminal, a line an epoch elsewhere."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    console = Console(stderr=True)
+    with Bar(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as bar:
+        runs, epochs = bar.add_task("runs", total=None), bar.add_task("epochs", total=None)
+
+        def tell(done: Progress) -> None:
+            figures = ", ".join(f"{split} {one.accuracy:.2f} %" for split, one in done.measured.items())
+            pace = f"{done.rate:,.0f} images/s, {_time(done.seconds_left)} left"
+            at = f"run {done.number} of {done.runs}: {done.run}: epoch {done.epoch + 1} of {done.epochs}: {figures}"
+            finished = done.epoch + 1 == done.epochs
+            if not console.is_terminal or finished:
+                console.print(f"{at}; {pace}", highlight=False, soft_wrap=True)
+            bar.update(runs, total=done.runs, completed=done.number - (not finished), description=pace)
+            bar.update(epochs, total=done.epochs, completed=done.epoch + 1, description=str(done.run))
+
+        yield tell
+
+
+def _time(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"

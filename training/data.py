@@ -1,0 +1,156 @@
+"""A data set as trained on: uint8 pixels on the device, official splits, flips and crops on whole batches.
+
+An epoch's draws (order, flips, shifts) come from the run's seed and the epoch's number alone and are made on the CPU:
+the same on every device, for every architecture, and after an interruption, with no generator to save.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from natsdb.schema.costs import IMAGES
+from natsdb.training.images import Pixels, fingerprint, read_images
+from natsdb.training.splits import halves_by_rule, halves_of_test, some
+
+# Means and standard deviations of red, green and blue in units of 1/255, as the official recipe has them.
+MEAN_STD = {
+    "cifar10": ((125.3, 123.0, 113.9), (63.0, 62.1, 66.7)),
+    "cifar100": ((129.3, 124.1, 112.4), (68.2, 65.4, 70.4)),
+    "ImageNet16-120": ((122.68, 116.66, 104.01), (63.22, 61.26, 65.09)),
+}
+
+
+@dataclass(frozen=True)
+class Images:
+    """Pixels (uint8, N×3×H×H) and labels (int64, N), on the device."""
+
+    pixels: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set: images to train on, images to evaluate on by split in the order of evaluation, and how to normalize.
+
+    `classes`: number of them; `mean` and `std`: 3×1×1 in units of 1; `padding`: black pixels around an image before it
+    is cropped; `fingerprint`: what was read, and the first digits of the SHA-256 of all its pixels and labels.
+    """
+
+    name: str
+    classes: int
+    train: Images
+    evals: dict[str, Images]
+    mean: Tensor
+    std: Tensor
+    padding: int
+    fingerprint: str
+
+
+def load(
+    dataset: str,
+    folder: Path,
+    device: torch.device | str = "cpu",
+    *,
+    images: int | None = None,
+    download: bool = False,
+) -> DataSet:
+    """A data set with its official splits, from a folder (see `natsdb.training.images.read_images`).
+
+    Args:
+        images: at most so many images in each split, drawn by a fixed seed; all if None.
+
+    Raises:
+        NatsdbError: the data set is missing, damaged, or another one.
+    """
+    train, test, kind = read_images(dataset, folder, download=download)
+    ids: dict[str, tuple[Pixels, Sequence[int]]]
+    if dataset == "cifar10-valid":
+        half, valid = halves_by_rule(len(train.labels))
+        ids = {"train": (train, half), "ori-test": (test, range(len(test.labels))), "x-valid": (train, valid)}
+    else:
+        ids = {"train": (train, range(len(train.labels))), "ori-test": (test, range(len(test.labels)))}
+        if dataset != "cifar10":
+            valid, rest = halves_of_test(dataset, len(test.labels))
+            ids |= {"x-valid": (test, valid), "x-test": (test, rest)}
+    splits = {split: _chosen(part, some(of, images), device) for split, (part, of) in ids.items()}
+    mean, std = (
+        torch.tensor([value / 255 for value in values]).view(3, 1, 1).to(device)
+        for values in MEAN_STD[dataset.removesuffix("-valid")]
+    )
+    height, classes = IMAGES[dataset]
+    said = f"{kind} {fingerprint(train, test)}"
+    return DataSet(dataset, classes, splits.pop("train"), splits, mean, std, height // 8, said)
+
+
+def _chosen(part: Pixels, ids: Sequence[int], device: torch.device | str) -> Images:
+    at = list(ids)
+    return Images(torch.from_numpy(part.pixels[at]).to(device), torch.from_numpy(part.labels[at]).to(device))
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What chance decides in an epoch: `order` (N), `flip` (N, bool) and `shift` (N×2: down, right; 0 to 2·padding)."""
+
+    order: Tensor
+    flip: Tensor
+    shift: Tensor
+
+
+def draws(seed: int, epoch: int, images: int, padding: int) -> Draws:
+    """The draws of an epoch, a function of these numbers alone; on the CPU."""
+    generator = torch.Generator().manual_seed(seed * 65_536 + epoch)
+    return Draws(
+        torch.randperm(images, generator=generator),
+        torch.rand(images, generator=generator) < 0.5,
+        torch.randint(2 * padding + 1, (images, 2), generator=generator),
+    )
+
+
+def augmented(pixels: Tensor, flip: Tensor, shift: Tensor, padding: int) -> Tensor:
+    """Images mirrored where `flip`, then padded with black and cropped to their size at `shift`.
+
+    One gather for the whole batch: a mirrored image is read from right to left.
+
+    Args:
+        pixels: B×3×H×H of any type; flip: B bools; shift: B×2.
+    """
+    height = pixels.shape[-1]
+    padded = torch.nn.functional.pad(pixels, [padding] * 4)
+    span = torch.arange(height, device=pixels.device)
+    rows, columns = shift[:, :1] + span, shift[:, 1:] + span
+    columns = torch.where(flip[:, None], height + 2 * padding - 1 - columns, columns)
+    image = torch.arange(len(pixels), device=pixels.device)[:, None, None, None]
+    channel = torch.arange(3, device=pixels.device)[None, :, None, None]
+    return padded[image, channel, rows[:, None, :, None], columns[:, None, None, :]]
+
+
+def normalized(pixels: Tensor, data: DataSet) -> Tensor:
+    """Pixels as float32 of mean 0 and standard deviation 1 over the official training set, in torchvision's steps."""
+    return pixels.float().div(255).sub(data.mean).div(data.std)
+
+
+def train_batches(data: DataSet, seed: int, epoch: int, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """An epoch's batches, augmented and normalized, on the data's device: B×3×H×H floats and B labels."""
+    device = data.train.labels.device
+    drawn = draws(seed, epoch, len(data.train), data.padding)
+    order, flip, shift = (drawn.order.to(device), drawn.flip.to(device), drawn.shift.to(device))
+    for start in range(0, len(order), size):
+        at = slice(start, start + size)
+        pixels = augmented(data.train.pixels[order[at]], flip[at], shift[at], data.padding)
+        yield normalized(pixels, data), data.train.labels[order[at]]
+
+
+def eval_batches(data: DataSet, split: str, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """A split's batches in order, normalized only: B×3×H×H floats and B labels."""
+    images = data.evals[split]
+    for start in range(0, len(images), size):
+        at = slice(start, start + size)
+        yield normalized(images.pixels[at], data), images.labels[at]

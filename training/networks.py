@@ -1,0 +1,221 @@
+"""The networks of both spaces, with the official state-dict keys and in the official order of registration.
+
+Both are one skeleton: stem, five stages of cells and reductions, normalization, pooling, a linear classifier. In tss
+all cells share a topology and the widths are 16, 32, 64; in sss all cells share one topology and the widths differ.
+Source: Dong et al., NATS-Bench (TPAMI 2021), section 3; the tests hold them against the authors' package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from natsdb.schema.errors import NatsdbError
+from natsdb.schema.spaces import EDGES, LAYERS, OPS, SSS_CELL, arch_index, arch_str
+
+WIDTH, CELLS = 16, 5
+
+
+class ReluConvNorm(nn.Module):
+    """ReLU, convolution, batch normalization. The name `op` is part of the official keys."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1) -> None:
+        super().__init__()
+        self.op = nn.Sequential(
+            nn.ReLU(),
+            nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False),
+            nn.BatchNorm2d(outputs),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.op(x)
+
+
+class ConvNorm(nn.Module):
+    """What a skip edge is where the width changes (sss only): a 1×1 convolution and normalization, no ReLU before."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, 1, bias=False)
+        self.bn = nn.BatchNorm2d(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.bn(self.conv(x))
+
+
+class Skip(nn.Module):
+    """The operation `skip_connect`. As a view, and free of cost, it sums gradients in the authors' order."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.view_as(x)
+
+
+class Zero(nn.Module):
+    """The operation `none`: a product, so that gradients are zeros and not absent, and weight decay still acts."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * 0.0
+
+
+class Cell(nn.Module):
+    """Four nodes; each is the sum of the operations on its edges from earlier nodes. Returns the last."""
+
+    def __init__(self, ops: Sequence[str], inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            _operation(op, inputs if source == 0 else outputs, outputs)
+            for op, (_, source) in zip(ops, EDGES, strict=True)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        nodes = [x]
+        for operation, (node, source) in zip(self.layers, EDGES, strict=True):
+            term = operation(nodes[source])
+            if node == len(nodes):
+                nodes.append(term)
+            else:
+                nodes[node] = nodes[node] + term
+        return nodes[3]
+
+
+class Reduction(nn.Module):
+    """A residual block that halves height and width: two convolutions beside average pooling and a 1×1 convolution."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv_a = ReluConvNorm(inputs, outputs, 3, stride=2)
+        self.conv_b = ReluConvNorm(outputs, outputs, 3)
+        self.downsample = nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(inputs, outputs, 1, bias=False))
+
+    def forward(self, x: Tensor) -> Tensor:
+        # In this order gradients are summed as the authors' are, to the last bit.
+        main = self.conv_b(self.conv_a(x))
+        return self.downsample(x) + main
+
+
+class Network(nn.Module):
+    """A network of either space.
+
+    Args:
+        ops: operations of every cell on the six edges (see `natsdb.schema.spaces.EDGES`).
+        widths: output channels of each layer; the stem has those of the first.
+        reductions: indexes of the layers that halve height and width; the others are cells.
+        classes: number of classes.
+    """
+
+    def __init__(self, ops: Sequence[str], widths: Sequence[int], reductions: Sequence[int], classes: int) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, widths[0], 3, padding=1, bias=False), nn.BatchNorm2d(widths[0]))
+        self.cells = nn.ModuleList(
+            Reduction(inputs, outputs) if layer in reductions else Cell(ops, inputs, outputs)
+            for layer, (inputs, outputs) in enumerate(pairwise([widths[0], *widths]))
+        )
+        self.lastact = nn.Sequential(nn.BatchNorm2d(widths[-1]), nn.ReLU(inplace=True))
+        self.classifier = nn.Linear(widths[-1], classes)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """(features, logits) of normalized images: N×3×H×H floats → N×width and N×classes."""
+        x = self.stem(images)
+        for cell in self.cells:
+            x = cell(x)
+        features = nn.functional.adaptive_avg_pool2d(self.lastact(x), 1).flatten(1)
+        return features, self.classifier(features)
+
+
+def network(space: str, arch: int | str | Sequence[int], classes: int) -> Network:
+    """The network of an architecture, with PyTorch's default initialization from the global generator.
+
+    Args:
+        space: tss or sss.
+        arch: catalogue index or official string; in sss also the five channel numbers.
+        classes: number of classes.
+
+    Raises:
+        NatsdbError: there is no such space or architecture.
+    """
+    text = (
+        arch_str(space, arch) if isinstance(arch, int) else arch if isinstance(arch, str) else ":".join(map(str, arch))
+    )
+    arch_index(space, text)
+    return _tss(text, WIDTH, CELLS, classes) if space == "tss" else _sss(text, classes)
+
+
+def network_of_config(config: Mapping[str, Any]) -> Network:
+    """The network of a dictionary as the official `get_net_config` gives it.
+
+    Raises:
+        NatsdbError: it is the configuration of no network of these spaces.
+    """
+    try:
+        name, classes = config["name"], int(config["num_classes"])
+        if name == "infer.tiny":
+            arch_index("tss", config["arch_str"])
+            return _tss(config["arch_str"], int(config["C"]), int(config["N"]), classes)
+        if name == "infer.shape.tiny" and config["genotype"] == SSS_CELL:
+            return network("sss", config["channels"], classes)
+    except KeyError as error:
+        raise NatsdbError(
+            f"the network's configuration has no key {error}", remedy="take it from get_net_config"
+        ) from None
+    raise NatsdbError(
+        f"{dict(config)!r:.200} is no network of tss or sss",
+        remedy="its name is infer.tiny or infer.shape.tiny, the latter with the official genotype",
+    )
+
+
+def _tss(text: str, width: int, cells: int, classes: int) -> Network:
+    # |op~0|+|op~0|op~1|+|op~0|op~1|op~2|: what stands before each "~".
+    ops = [part.split("~")[0] for part in text.split("|") if "~" in part]
+    widths = [width] * cells + [width * 2] * (cells + 1) + [width * 4] * (cells + 1)
+    return Network(ops, widths, (cells, 2 * cells + 1), classes)
+
+
+def _sss(text: str, classes: int) -> Network:
+    widths = [int(width) for width in text.split(":")]
+    assert len(widths) == LAYERS
+    ops = [part.split("~")[0] for part in SSS_CELL.split("|") if "~" in part]
+    return Network(ops, widths, (1, 3), classes)
+
+
+def _operation(op: str, inputs: int, outputs: int) -> nn.Module:
+    if op == "nor_conv_3x3":
+        return ReluConvNorm(inputs, outputs, 3)
+    if op == "nor_conv_1x1":
+        return ReluConvNorm(inputs, outputs, 1)
+    if op == "skip_connect":
+        return Skip() if inputs == outputs else ConvNorm(inputs, outputs)
+    # The other two keep their width in both spaces: only sss changes it, and its cell has neither.
+    assert op in OPS
+    assert inputs == outputs
+    return Zero() if op == "none" else nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
+
+
+def counted_cost(network: Network, images: Tensor) -> tuple[float, float]:
+    """Multiply-adds of one image's forward pass and trainable parameters, both in millions, counted on the modules.
+
+    Convolutions and the classifier count, with their biases; the rest does not (as in the official records).
+
+    Args:
+        network: it runs once, in evaluation mode, and is left as it was.
+        images: 1×3×H×H floats.
+    """
+    flops = 0
+
+    def count(module: nn.Module, _: Any, output: Tensor) -> None:
+        nonlocal flops
+        assert isinstance(module, nn.Conv2d | nn.Linear)
+        weights = module.weight[0].numel() + (module.bias is not None)
+        flops += weights * output[0].numel()
+
+    hooks = [m.register_forward_hook(count) for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    training = network.training
+    with torch.no_grad():
+        network.eval()(images)
+    network.train(training)
+    for hook in hooks:
+        hook.remove()
+    return flops / 1e6, sum(parameter.numel() for parameter in network.parameters()) / 1e6

@@ -1,0 +1,184 @@
+"""Several runs as one program: their channels lie side by side, their convolutions are groups of one convolution.
+
+A small network leaves a GPU idle; members side by side fill it. Every layer works on each channel or each group of
+channels alone, so a member computes what it would compute alone, and one that diverges does not touch the others.
+Members of tss may have any topologies: on each edge an operation is worked out for those that have it, all at once.
+Members of sss share their widths. In float64 the tests hold members to 1e-9 of the same runs alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+
+import torch
+from torch import Tensor, nn
+
+from natsdb.training.data import DataSet, eval_batches, train_batches
+from natsdb.training.networks import Cell, ConvNorm, Network, Reduction, ReluConvNorm, Skip, Zero
+from natsdb.training.recipe import BATCH, Measured, Meter, Training, autocast, cast, sgd
+
+# A tensor of the stack, and those of the members that it holds one after the other.
+Link = tuple[Tensor, list[Tensor]]
+
+
+class Stack(nn.Module):
+    """Networks of one space and data set side by side, with copies of their weights; `links` says whose is what.
+
+    Forward: B×3M×H×H images, a member's three channels after the other's → M×B×classes logits.
+    """
+
+    def __init__(self, members: Sequence[Network]) -> None:
+        super().__init__()
+        self.links: list[Link] = []
+        self.stem = _stacked([m.stem for m in members], self.links)
+        self.cells = nn.ModuleList(
+            _stacked(layer, self.links) for layer in zip(*(m.cells for m in members), strict=True)
+        )
+        self.lastact = _stacked([m.lastact for m in members], self.links)
+        self.weight, self.bias = (
+            _linked([getattr(m.classifier, name) for m in members], self.links, torch.stack)
+            for name in ("weight", "bias")
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.stem(images)
+        for cell in self.cells:
+            x = cell(x)
+        features = nn.functional.adaptive_avg_pool2d(self.lastact(x), 1)
+        features = features.view(len(images), len(self.weight), -1).transpose(0, 1)
+        return torch.baddbmm(self.bias[:, None], features, self.weight.transpose(1, 2))
+
+
+class Edge(nn.Module):
+    """An edge of a cell on which members have different operations: each is worked out for the members that have it."""
+
+    def __init__(self, operations: Sequence[nn.Module], links: list[Link]) -> None:
+        super().__init__()
+        kinds = [_kind(operation) for operation in operations]
+        self.members = [[n for n, kind in enumerate(kinds) if kind == one] for one in dict.fromkeys(kinds)]
+        self.parts = nn.ModuleList(_stacked([operations[n] for n in of], links) for of in self.members)
+        order = list(chain.from_iterable(self.members))
+        self.register_buffer("order", torch.tensor(order), persistent=False)
+        self.register_buffer("back", torch.tensor(order).argsort(), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if len(self.parts) == 1:
+            return self.parts[0](x)
+        by_member = x.unflatten(1, (len(self.order), -1))
+        pieces = by_member.index_select(1, self.order).split([len(of) for of in self.members], 1)
+        done = [
+            part(piece.flatten(1, 2)).unflatten(1, (piece.shape[1], -1))
+            for part, piece in zip(self.parts, pieces, strict=True)
+        ]
+        return torch.cat(done, 1).index_select(1, self.back).flatten(1, 2)
+
+
+def _kind(operation: nn.Module) -> tuple[object, ...]:
+    return type(operation), operation.op[1].kernel_size if isinstance(operation, ReluConvNorm) else None
+
+
+def _linked(tensors: list[Tensor], links: list[Link], join: object = torch.cat) -> nn.Parameter:
+    assert callable(join)
+    whole = nn.Parameter(join([tensor.detach() for tensor in tensors]))
+    links.append((whole, tensors))
+    return whole
+
+
+def _stacked(modules: Sequence[nn.Module], links: list[Link]) -> nn.Module:
+    """One module that does for channels side by side what each of these does for its own."""
+    first, count = modules[0], len(modules)
+    if isinstance(first, nn.Conv2d):
+        shape = (first.in_channels * count, first.out_channels * count, first.kernel_size, first.stride, first.padding)
+        conv = nn.Conv2d(*shape, groups=count, bias=False)
+        conv.weight = _linked([m.weight for m in modules], links)
+        return conv
+    if isinstance(first, nn.BatchNorm2d):
+        norm = nn.BatchNorm2d(first.num_features * count)
+        norm.weight, norm.bias = (_linked([getattr(m, name) for m in modules], links) for name in ("weight", "bias"))
+        for name in ("running_mean", "running_var"):
+            parts = [getattr(m, name) for m in modules]
+            setattr(norm, name, torch.cat(parts))
+            links.append((getattr(norm, name), parts))
+        # One for all: members have done as many batches.
+        norm.num_batches_tracked = first.num_batches_tracked.clone()
+        links.append((norm.num_batches_tracked, [m.num_batches_tracked for m in modules]))
+        return norm
+    if isinstance(first, nn.Sequential):
+        return nn.Sequential(*(_stacked(group, links) for group in zip(*modules, strict=True)))
+    if isinstance(first, ReluConvNorm | ConvNorm | Reduction | Cell):
+        # The same forward, over stacked parts.
+        whole = type(first).__new__(type(first))
+        nn.Module.__init__(whole)
+        for name, _ in first.named_children():
+            parts = [getattr(m, name) for m in modules]
+            edges = zip(*parts, strict=True) if isinstance(first, Cell) else ()
+            whole.add_module(
+                name,
+                nn.ModuleList(Edge(edge, links) for edge in edges)
+                if isinstance(first, Cell)
+                else _stacked(parts, links),
+            )
+        return whole
+    assert isinstance(first, nn.ReLU | nn.AvgPool2d | Skip | Zero)
+    return first
+
+
+def train_epoch_together(
+    members: Sequence[Training], data: DataSet, seeds: Sequence[int], epochs: int, precision: str
+) -> list[dict[str, Measured]]:
+    """What `natsdb.training.recipe.train_epoch` does, for several runs at once; all have done as many epochs.
+
+    A member that diverged has figures that are not finite. Seconds are a member's share: those of all, divided.
+    """
+    device = data.train.labels.device
+    epoch = members[0].epoch
+    stack = Stack([member.net for member in members]).to(device)
+    optimizer = sgd(stack, epoch, epochs)
+    state = {part: member.optimizer.state[part] for member in members for part in member.net.parameters()}
+    for whole, parts in stack.links:
+        if all(state.get(part) for part in parts):
+            held = [state[part]["momentum_buffer"] for part in parts]
+            optimizer.state[whole]["momentum_buffer"] = torch.cat(held).view_as(whole)
+    stack.train()
+    meter = Meter(len(members))
+    batches = zip(*(train_batches(data, seed, epoch, BATCH) for seed in seeds), strict=True)
+    for batch in batches:
+        pixels, labels = torch.cat([p for p, _ in batch], 1), torch.stack([of for _, of in batch])
+        optimizer.zero_grad()
+        with autocast(device, precision):
+            logits = stack(cast(pixels, precision))
+            losses = _losses(logits, labels)
+        losses.sum().backward()
+        optimizer.step()
+        meter.add(losses, logits, labels)
+    found = [{"train": one} for one in meter.measured()]
+    stack.eval()
+    for split in data.evals:
+        meter = Meter(len(members))
+        with torch.no_grad():
+            for pixels, labels in eval_batches(data, split, BATCH):
+                with autocast(device, precision):
+                    logits = stack(cast(pixels, precision).repeat(1, len(members), 1, 1))
+                    several = labels.expand(len(members), -1)
+                    losses = _losses(logits, several)
+                meter.add(losses, logits, several)
+        for figures, one in zip(found, meter.measured(), strict=True):
+            figures[split] = one
+    with torch.no_grad():
+        for whole, parts in stack.links:
+            pieces = whole.chunk(len(parts)) if whole.ndim else [whole] * len(parts)
+            for part, piece in zip(parts, pieces, strict=True):
+                part.copy_(piece.view_as(part))
+            if whole in optimizer.state:
+                held = optimizer.state[whole]["momentum_buffer"].chunk(len(parts))
+                for part, piece in zip(parts, held, strict=True):
+                    state[part]["momentum_buffer"] = piece.view_as(part).clone()
+    for member in members:
+        member.epoch += 1
+    return found
+
+
+def _losses(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross entropy of each member: M×B×classes and M×B → M."""
+    return nn.functional.cross_entropy(logits.transpose(1, 2), labels, reduction="none").mean(1)
