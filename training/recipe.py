@@ -57,7 +57,9 @@ def start(space: str, arch: int, seed: int, data: DataSet, precision: str = "flo
         torch.manual_seed(seed)
         net = network(space, arch, data.classes)
     flops, params = counted_cost(net, torch.zeros(1, *data.train.pixels.shape[1:]))
-    net.to(data.train.labels.device, torch.float64 if precision == "float64" else torch.float32)
+    # Channels last in memory: on a CPU twice as fast as channels first (measured, see the README of this folder).
+    dtype = torch.float64 if precision == "float64" else torch.float32
+    net.to(data.train.labels.device, dtype, memory_format=torch.channels_last)
     return Training(net, sgd(net, 0, 1), flops, params)
 
 
@@ -112,8 +114,9 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
 
 
 def cast(pixels: Tensor, precision: str) -> Tensor:
-    """Pixels in the network's type."""
-    return pixels.double() if precision == "float64" else pixels
+    """Pixels in the network's type and order in memory."""
+    dtype = torch.float64 if precision == "float64" else torch.float32
+    return pixels.to(dtype, memory_format=torch.channels_last)
 
 
 class Meter:

@@ -117,9 +117,7 @@ def test_cold(
     own = benchmark.pedantic(lambda: cold(mine, 1000), rounds=1)
     what = "the last epoch" if iepoch is None else f"epoch {iepoch}"
     must = "≤ 1/5" if iepoch is None else ""
-    _add(
-        results, f"cold `get_more_info`, {space}, hp {hp}, {what}", official, own, must
-    )
+    _add(results, f"cold `get_more_info`, {space}, hp {hp}, {what}", official, own, must)
 
 
 @pytest.mark.parametrize(("space", "hp"), [("tss", "200"), ("sss", "90")])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -103,7 +105,10 @@ def _numbers(home: Path) -> list[object]:
 
 def _killed(command: list[str], runs: Path, wait: float, until: int) -> int:
     """Start a command, kill it so many seconds after it has made `until` checkpoints; its return code."""
-    process = subprocess.Popen([*COMMAND, *command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    # As many threads as this process has: with others a run begins again.
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    pipes: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True, "env": environment}
+    process = subprocess.Popen([*COMMAND, *command], **pipes)
     assert process.stderr is not None
     seen = 0
     while seen < until and process.stderr.readline():
