@@ -14,10 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
 import archives
+from natsdb import api
 from natsdb.cli import app
 from natsdb.ingest import ingest, verify
 from natsdb.schema.errors import NatsdbError
@@ -247,3 +250,33 @@ def test_mutated_pickles_are_refused_or_harmless(tmp_path: Path) -> None:
 @pytest.mark.parametrize("level", ["file", "pickle"])
 def test_a_thousand_mutations(tmp_path: Path, level: str) -> None:
     _mutation_loop(tmp_path, 1000, level)
+
+
+@pytest.mark.parametrize("column", ["arch", "dataset", "seed", "split", "epoch"])
+def test_keys_that_contradict_the_table_seed_are_found(
+    official: dict[str, Path], real_db: Path, tmp_path: Path, column: str
+) -> None:
+    home = tmp_path / "db"
+    shutil.copytree(real_db, home)
+    path = next((home / "metric").glob("*/space=sss/hp=12/*/*.parquet"))
+    rows = pq.ParquetFile(path).read()
+    # The keys of the first and the last row change places: as many of each are there.
+    values = rows[column].to_pylist()
+    values[0], values[-1] = values[-1], values[0]
+    field = rows.schema.field(column)
+    changed = rows.set_column(rows.schema.get_field_index(column), field, pa.array(values, field.type))
+    pq.write_table(changed, path, row_group_size=len(rows))
+    with pytest.raises(NatsdbError, match=f"its column {column} is not what the table seed says; ingest the sources"):
+        verify(official["sss"], home)
+
+
+@pytest.mark.parametrize("table", ["metric", "final", "cost"])
+def test_missing_rows_are_found(real_db: Path, tmp_path: Path, table: str) -> None:
+    home = tmp_path / "db"
+    shutil.copytree(real_db, home)
+    path = next((home / table).glob("*/space=sss/hp=12/*/*.parquet"))
+    rows = pq.ParquetFile(path).read()
+    pq.write_table(rows.slice(0, len(rows) - 1), path)
+    handle = api.create(str(home), "sss", verbose=False)
+    with pytest.raises(NatsdbError, match="it has other rows than its table seed says"):
+        handle.get_more_info(0, "cifar10", iepoch=3 if table == "metric" else None, hp="12")
