@@ -7,8 +7,10 @@ nothing that can be in a bad state: a block may be read by several threads, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import cached_property, lru_cache
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable
+from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,24 @@ from natsdb.schema.manifest import Manifest
 from natsdb.schema.spaces import arch_str
 
 _SECONDS = {split: f"{split.replace('-', '_')}_seconds" for split in ("train", "x-valid", "x-test", "ori-test")}
-_LAST_FOUR = lru_cache(maxsize=4)
+
+
+class Recent:
+    """The last few arrays that were asked for, by key. It holds nothing else, so that it keeps no handle alive."""
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self._held: OrderedDict[Hashable, np.ndarray] = OrderedDict()
+
+    def __call__(self, key: Hashable, make: Callable[[], np.ndarray]) -> np.ndarray:
+        found = self._held.get(key)
+        if found is None:
+            # Two threads may make the same array: the later one stays, both are right.
+            self._held[key] = found = make()
+            while len(self._held) > self._room:
+                with suppress(KeyError):
+                    self._held.popitem(last=False)
+        return found
 
 
 def blocks_of(manifest: Manifest, source: str, space: str) -> dict[int, dict[tuple[str, str], str]]:
@@ -43,7 +62,7 @@ class Block:
     Args:
         database, space, hp: where the files lie, and what they are.
         files: paths by table, relative to the database.
-        keep: wraps the reader of a column of a row group, to remember some of them; by default the last four.
+        keep: remembers columns of row groups; by default the last four of this block.
         check: read the key columns of `metric` too, and hold them against what the forms say.
 
     Raises:
@@ -56,7 +75,7 @@ class Block:
         space: str,
         hp: str,
         files: dict[str, str],
-        keep: Callable[[Any], Any] = _LAST_FOUR,
+        keep: Recent | None = None,
         *,
         check: bool = False,
     ) -> None:
@@ -69,7 +88,7 @@ class Block:
         rows = np.array([form.rows for form in self.forms], np.int64)[self.form_of]
         last = np.array([len(form.last) for form in self.forms], np.int64)[self.form_of]
         self.rows, self.last = _starts(rows), _starts(last)
-        self._column = keep(self._read_column)
+        self._keep = keep or Recent(4)
         self._small: dict[tuple[str, str], np.ndarray] = {}
 
     def _column_of(self, table: str, name: str, rows: int) -> np.ndarray:
@@ -111,6 +130,10 @@ class Block:
         # Without threads and read-ahead: a process that forks later takes no half-used pool along.
         with pq.ParquetFile(self._path(table), memory_map=True, read_dictionary=coded, pre_buffer=False) as file:
             return file.read(columns, use_threads=False)
+
+    def _column(self, group: int, name: str) -> np.ndarray:
+        key = self._files["metric"], group, name
+        return self._keep(key, lambda: self._read_column(group, name))
 
     def _read_column(self, group: int, name: str) -> np.ndarray:
         columns = ["arch", "dataset", "seed", "split", "epoch", name] if self._check else [name]

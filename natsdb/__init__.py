@@ -91,7 +91,7 @@ def scan(table: str, db: str | os.PathLike[str] | None = None) -> pl.LazyFrame:
     hive = {column.name: types[column.type] for column in columns if column.partition}
     if hive:
         hive["block"] = pl.Int32
-    frame = pl.scan_parquet(files, hive_partitioning=bool(hive), hive_schema=hive or None)
+    frame = pl.scan_parquet(files, glob=False, hive_partitioning=bool(hive), hive_schema=hive or None)
     return frame.select([column.name for column in columns])
 
 

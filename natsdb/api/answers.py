@@ -9,7 +9,10 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from natsdb.schema.errors import NatsdbError
+
 if TYPE_CHECKING:
+    from natsdb.api.columns import Runs
     from natsdb.api.results import ArchResults
     from natsdb.api.shelf import Shelf
 
@@ -54,10 +57,12 @@ def more_info(results: ArchResults, dataset: str, iepoch: int | None, hp: Any, i
         splits["valtest"] = "ori-test"
     for name, split in splits.items():
         needed = (dataset, name) == ("cifar10-valid", "valid")
-        if not needed and any(run.lacks(split, iepoch) for run in results.query(dataset).values()):
+        if not needed and any(run._lacks(split, iepoch) for run in results.query(dataset).values()):
             continue
         try:
             info = results.get_metrics(dataset, split, iepoch=iepoch, is_random=is_random)
+        except (NatsdbError, OSError):
+            raise  # a file that is not there any more is no missing split
         except Exception:
             # Not evaluated at this epoch: its keys are left out. Only x-valid of cifar10-valid must be there.
             if needed:
@@ -91,15 +96,23 @@ class Answers:
     """Remembered answers of a shelf. Threads may share it: what is remembered never changes."""
 
     def __init__(self, shelf: Shelf) -> None:
+        # Nothing here refers back to this object, so that it goes as soon as its handle does.
+        asked = _Questions(shelf)
+        # An answer takes some 1.3 kB, a simulation 0.5 kB. Types are told apart: 0 is a seed, False asks for means.
+        self.more_info = lru_cache(maxsize=1 << 14, typed=True)(asked.more_info)
+        self.simulation = lru_cache(maxsize=1 << 16, typed=True)(asked.simulation)
+        self.costs = lru_cache(maxsize=1 << 14, typed=True)(asked.costs)
+        self.seeds = lru_cache(maxsize=1 << 16, typed=True)(asked.seeds)
+        self.accuracies = lru_cache(maxsize=32, typed=True)(asked.accuracies)
+
+
+class _Questions:
+    """What is asked once."""
+
+    def __init__(self, shelf: Shelf) -> None:
         self._shelf = shelf
         # Made for these answers alone: nobody else ever holds, and so changes, these results.
         self._result = lru_cache(maxsize=64)(shelf.result)
-        # An answer takes some 1.3 kB, a simulation 0.5 kB. Types are told apart: 0 is a seed, False asks for means.
-        self.more_info = lru_cache(maxsize=1 << 14, typed=True)(self._more_info)
-        self.simulation = lru_cache(maxsize=1 << 16, typed=True)(self._simulation)
-        self.costs = lru_cache(maxsize=1 << 14, typed=True)(self._costs)
-        self.seeds = lru_cache(maxsize=1 << 16, typed=True)(self._seeds)
-        self.accuracies = lru_cache(maxsize=32, typed=True)(self._accuracies)
 
     def _at(self, index: int, hp: str) -> ArchResults:
         results = self._result(index, hp)
@@ -109,18 +122,16 @@ class Answers:
             raise KeyError(hp)
         return results
 
-    def _seeds(self, index: int, dataset: str, hp: str) -> list[int]:
+    def seeds(self, index: int, dataset: str, hp: str) -> list[int]:
         return self._at(index, hp).get_dataset_seeds(dataset)
 
-    def _more_info(
-        self, index: int, dataset: str, iepoch: int | None, hp: str, is_random: bool | int
-    ) -> dict[str, Any]:
+    def more_info(self, index: int, dataset: str, iepoch: int | None, hp: str, is_random: bool | int) -> dict[str, Any]:
         return more_info(self._at(index, hp), dataset, iepoch, hp, is_random)
 
-    def _costs(self, index: int, dataset: str, hp: str) -> dict[str, Any]:
+    def costs(self, index: int, dataset: str, hp: str) -> dict[str, Any]:
         return self._at(index, hp).get_compute_costs(dataset)
 
-    def _simulation(self, index: int, dataset: str, iepoch: int | None, hp: str) -> Simulation:
+    def simulation(self, index: int, dataset: str, iepoch: int | None, hp: str) -> Simulation:
         results = self._at(index, hp)
         trained = "cifar10-valid" if dataset == "cifar10" else dataset
         seeds = results.get_dataset_seeds(trained)
@@ -136,25 +147,31 @@ class Answers:
         passes = {seed: more_info(results, dataset, None, hp, seed)["valid-per-time"] for seed in seeds}
         return Simulation(seeds, runs, passes, latency)
 
-    def _accuracies(self, dataset: str, split: str, hp: Any, limited: bool) -> dict[int, tuple[Any, Any, float]] | None:
+    def accuracies(self, dataset: str, split: str, hp: Any, limited: bool) -> dict[int, tuple[Any, Any, float]] | None:
         """FLOPs, parameters (both only if `limited`) and mean accuracy at the last epoch by architecture.
 
         Architectures that lack a number are left out; None where the shelf has no columns for the question.
         """
-        from natsdb.api.columns import SPLITS, agreed, runs_of
+        from natsdb.api.columns import SPLITS, runs_of
         from natsdb.api.shelf import Database
 
-        if not isinstance(self._shelf, Database) or type(hp) is not str or split not in SPLITS:
+        shelf = self._shelf
+        if not isinstance(shelf, Database) or type(hp) is not str or split not in SPLITS:
             return None
-        runs = runs_of(self._shelf, hp, dataset, timed=False)
-        if runs is None:
+        return shelf.read(lambda: _accuracies(runs_of(shelf, hp, dataset, timed=False), split, limited))
+
+
+def _accuracies(runs: Runs | None, split: str, limited: bool) -> dict[int, tuple[Any, Any, float]] | None:
+    from natsdb.api.columns import agreed
+
+    if runs is None:
+        return None
+    accuracy = runs.means(runs.measured("accuracy", split)).tolist()
+    flops, params = ([None] * len(accuracy),) * 2
+    if limited:
+        try:
+            flops, params = agreed(runs, "flops").tolist(), agreed(runs, "params").tolist()
+        except ValueError:
             return None
-        accuracy = runs.means(runs.measured("accuracy", split)).tolist()
-        flops, params = ([None] * len(accuracy),) * 2
-        if limited:
-            try:
-                flops, params = agreed(runs, "flops").tolist(), agreed(runs, "params").tolist()
-            except ValueError:
-                return None
-        every = zip(runs.archs.tolist(), flops, params, accuracy, strict=True)
-        return {arch: (f, p, a) for arch, f, p, a in every if a == a}
+    every = zip(runs.archs.tolist(), flops, params, accuracy, strict=True)
+    return {arch: (f, p, a) for arch, f, p, a in every if a == a}

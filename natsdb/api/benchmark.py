@@ -59,6 +59,8 @@ class NASBenchMetaAPI(abc.ABC):
     _search_space_name: str
     _full_train_epochs: int
     _space: str
+    # Its own versions of the methods in INNER are known to go with remembered answers.
+    _remembers = True
 
     @abc.abstractmethod
     def __init__(self, file_path_or_dict: Any = None, fast_mode: bool = False, verbose: bool = True) -> None:
@@ -90,8 +92,14 @@ class NASBenchMetaAPI(abc.ABC):
 
     def _remember(self) -> None:
         # A subclass that answers for itself is asked, also by our own methods.
-        mine = all(getattr(type(self), name) is getattr(NASBenchMetaAPI, name) for name in INNER)
+        base = next(kind for kind in type(self).__mro__ if "_remembers" in kind.__dict__)
+        mine = all(getattr(type(self), name) is getattr(base, name) for name in INNER)
         self._answers = Answers(self._shelf) if self._shelf is not None and mine else None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name in INNER:
+            self._answers = None  # a method that was put on this handle is asked
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_answers"}
@@ -119,6 +127,9 @@ class NASBenchMetaAPI(abc.ABC):
     @property
     def evaluated_indexes(self) -> Any:
         """Architectures that there are results of: a set; all that a database holds."""
+        return self._evaluated_set()
+
+    def _evaluated_set(self) -> Any:
         if self._evaluated is None:
             assert self._shelf is not None
             self._evaluated = set(self._shelf.archs())
@@ -284,7 +295,7 @@ class NASBenchMetaAPI(abc.ABC):
             self._say(f"Call _prepare_info with index={index} skip because it is in arch2infos_dict")
         elif self.fast_mode and self.archive_dir is not None:
             # What a database lacks cannot be loaded: the caller says so.
-            mine = self._shelf is not None and self.archive_dir == self._shelf.path
+            mine = self._is_mine(self.archive_dir)
             if not (mine and isinstance(index, int) and 0 <= index < len(self) and not self._shelf.has(index)):  # type: ignore[union-attr]
                 self.reload(self.archive_dir, index)
         elif not self.fast_mode:
@@ -311,9 +322,11 @@ class NASBenchMetaAPI(abc.ABC):
                 warnings.warn(
                     f"The input archive_root is None and the default archive_root path ({archive_root}) does not "
                     "exist, try to use self.archive_dir.",
-                    stacklevel=2,
+                    stacklevel=1,
                 )
                 archive_root = self.archive_dir
+        if archive_root is not None and self._is_mine(archive_root):
+            archive_root = self._shelf.home  # type: ignore[union-attr]
         if archive_root is None or not nats_is_dir(archive_root):
             raise ValueError(f"Invalid archive_root : {archive_root}")
         every, load = self._loader(str(archive_root))
@@ -321,19 +334,26 @@ class NASBenchMetaAPI(abc.ABC):
             if not 0 <= idx < len(self.meta_archs):
                 raise ValueError(f"invalid index of {idx}")
             found = load(idx)
-            self.evaluated_indexes.add(idx)
+            self._evaluated_set().add(idx)
             if found is None:
                 self.arch2infos_dict.put_back(idx)
             else:
                 self._avaliable_hps.update(found)
                 self.arch2infos_dict[idx] = found
 
+    def _is_mine(self, root: Any) -> bool:
+        """Whether a folder is the database that the handle was made on, also from another working directory."""
+        from natsdb.api.shelf import Database
+
+        shelf = self._shelf
+        return type(shelf) is Database and (root == shelf.path or os.path.abspath(root) == str(shelf.home))
+
     def _loader(self, root: str) -> tuple[Iterable[int], Callable[[int], Any]]:
         """All architectures of a folder, and what reads one's results; it gives None for the handle's own shelf."""
         from natsdb.api.shelf import Database, is_database, results_of
 
         if is_database(root):
-            mine = self._shelf is not None and self._shelf.path == root and isinstance(self._infos, LazyInfos | None)
+            mine = self._is_mine(root) and isinstance(self._infos, LazyInfos | None)
             shelf = self._shelf if mine else Database(root, self._space)
             assert shelf is not None
 
@@ -368,7 +388,7 @@ class NASBenchMetaAPI(abc.ABC):
         self._say(f"Call clear_params with index={index} and hp={hp}")
         if not self._holds(index):
             warnings.warn(
-                f"The {index}-th architecture is not in the benchmark data yet, no need to clear params.", stacklevel=2
+                f"The {index}-th architecture is not in the benchmark data yet, no need to clear params.", stacklevel=1
             )
             return
         results = self.arch2infos_dict[index]
@@ -420,7 +440,10 @@ class NASBenchMetaAPI(abc.ABC):
         hp = hp if hp.__class__ is str else str(hp)
         if is_random is True:
             is_random = random.choice(answers.seeds(index, dataset, hp))
-        return answers.more_info(index, dataset, iepoch, hp, is_random).copy()
+        try:
+            return answers.more_info(index, dataset, iepoch, hp, is_random).copy()
+        except TypeError:  # what cannot be a key: the results say what is wrong with it
+            return more_info(self._results(index)[hp], dataset, iepoch, hp, is_random)
 
     def simulate_train_eval(
         self, arch: Any, dataset: str, iepoch: int | None = None, hp: Any = "12", account_time: bool = True
@@ -539,7 +562,7 @@ class NASBenchMetaAPI(abc.ABC):
         index = self.query_index_by_arch(arch)
         self._prepare_info(index)
         if not self._holds(index):
-            warnings.warn(f"Find this arch-index : {index}, but this arch is not evaluated.", stacklevel=3)
+            warnings.warn(f"Find this arch-index : {index}, but this arch is not evaluated.", stacklevel=1)
             return None
         results = self._results(index)
         if hp not in results:

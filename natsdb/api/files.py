@@ -9,6 +9,8 @@ import pickle
 import time
 from typing import Any
 
+from natsdb.schema.errors import NatsdbError
+
 _FILE_SYSTEM = "default"
 PICKLE_EXT = "pickle.pbz2"
 
@@ -98,7 +100,7 @@ def pickle_load(file_path: Any, ext: str = ".pbz2") -> Any:
         NatsdbError: the file is damaged, or asks for a name that no benchmark file needs.
     """
     path = str(file_path) if nats_is_file(str(file_path)) else f"{file_path}{ext}"
-    from natsdb.ingest.unpickle import DAMAGE, damaged, restricted
+    from natsdb.ingest.unpickle import DAMAGE, restricted
 
     def opened() -> Any:
         return bz2.BZ2File(path, "rb")
@@ -107,4 +109,8 @@ def pickle_load(file_path: Any, ext: str = ".pbz2") -> Any:
         with _of_file_system(opened, lambda: bz2.BZ2File(_gfile().GFile(path, mode="rb"))) as file:
             return restricted(file)
     except DAMAGE as error:
-        raise damaged(path, error) from error
+        raise NatsdbError(
+            f"the pickle cannot be read ({error or type(error).__name__})",
+            where=path,
+            remedy="get a benchmark file again; load a pickle of your own with the pickle module",
+        ) from error

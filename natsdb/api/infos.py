@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from natsdb.api.shelf import Results, Shelf
 
 _UNREAD: Any = None
+_NONE: Any = object()
 
 
 class LazyInfos(OrderedDict[int, Any]):
@@ -20,17 +21,20 @@ class LazyInfos(OrderedDict[int, Any]):
         super().__init__()
         self._shelf = shelf
         self.unread: set[int] = set()
+        self._made: dict[int, Results] = {}
         for arch in archs:
             self.put_back(arch)
 
     def put_back(self, arch: int) -> None:
         """Let an architecture's results be those of the shelf again."""
+        self._made.pop(arch, None)
         super().__setitem__(arch, _UNREAD)
         self.unread.add(arch)
 
     def __getitem__(self, arch: int) -> Results:
         if arch in self.unread:
-            self[arch] = self._shelf.results(arch)
+            # Of several threads the first one's results are everybody's.
+            self[arch] = self._made.setdefault(arch, self._shelf.results(arch))
         return super().__getitem__(arch)
 
     def __setitem__(self, arch: int, results: Results) -> None:
@@ -52,9 +56,9 @@ class LazyInfos(OrderedDict[int, Any]):
     def items(self) -> ItemsView[int, Any]:  # type: ignore[override]
         return ItemsView(self)
 
-    def pop(self, arch: Any, *default: Any) -> Any:
-        if arch not in self and default:
-            return default[0]
+    def pop(self, arch: Any, default: Any = _NONE) -> Any:
+        if arch not in self and default is not _NONE:
+            return default
         results = self[arch]
         del self[arch]
         return results

@@ -6,7 +6,7 @@ A million simulations take about a second, most of it Python's `random` (`tests/
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,7 +46,7 @@ def simulate_many(
 
     indexes = _indexes(api, archs)
     every, place = np.unique(indexes, return_inverse=True)
-    known = _simulations(api, every, dataset, iepoch, str(hp))
+    known = _read(api, lambda: _simulations(api, every, dataset, iepoch, str(hp)))
     columns: dict[str, Any]
     if known is None:
         rows = [api.simulate_train_eval(int(arch), dataset, iepoch, hp, account_time) for arch in indexes]
@@ -99,7 +99,7 @@ def get_many(
 
     indexes = _indexes(api, archs)
     every, place = np.unique(indexes, return_inverse=True)
-    columns = _many(api, every, place, dataset, iepoch, str(hp), is_random)
+    columns = _read(api, lambda: _many(api, every, place, dataset, iepoch, str(hp), is_random))
     if columns is None:
         infos = [api.get_more_info(int(arch), dataset, iepoch, hp, is_random) for arch in indexes]
         names = list(dict.fromkeys(name for info in infos for name in info if name != "comment"))
@@ -111,14 +111,32 @@ def get_many(
     return frame
 
 
+def _read(api: NASBenchMetaAPI, ask: Callable[[], Any]) -> Any:
+    """What `ask` finds; a second try, where an ingest has replaced a file, draws the same numbers."""
+    state = random.getstate()
+
+    def again() -> Any:
+        random.setstate(state)
+        return ask()
+
+    return api._shelf.read(again) if isinstance(api._shelf, Database) else ask()
+
+
 def _indexes(api: NASBenchMetaAPI, archs: Iterable[Any]) -> np.ndarray:
     array = np.asarray(archs) if hasattr(archs, "__array__") else None
+    if array is not None and (array.ndim != 1 or array.dtype.kind not in "iuUTO"):
+        raise ValueError(f"archs: expected indexes or strings in a row, found {array.ndim} dimensions of {array.dtype}")
     if array is not None and array.dtype.kind in "iu":
         wrong = np.flatnonzero((array < 0) | (array >= len(api)))
         if len(wrong):
             api.query_index_by_arch(int(array[wrong[0]]))  # raises
         return array.astype(np.int64)
-    return np.array([api.query_index_by_arch(arch) for arch in archs], np.int64)
+    found = []
+    for arch in archs:
+        found.append(api.query_index_by_arch(arch))
+        if found[-1] == -1:
+            raise ValueError(f"{arch!r} is no architecture of the {api.search_space_name} space")
+    return np.array(found, np.int64)
 
 
 def _runs(api: NASBenchMetaAPI, every: np.ndarray, dataset: str, iepoch: int | None, hp: str) -> Runs | None:

@@ -72,6 +72,7 @@ class NASBench201API(NATStopology):
     """
 
     _print_information = staticmethod(print_information)
+    _remembers = True
 
     def __init__(self, file_path_or_dict: Any = None, verbose: bool = True) -> None:
         global _warned
@@ -85,7 +86,15 @@ class NASBench201API(NATStopology):
         self.verbose = verbose
         if verbose:
             print(f"try to create the NAS-Bench-201 api from {self.filename}")
-        self.evaluated_indexes = sorted(self.evaluated_indexes)
+
+    @property
+    def evaluated_indexes(self) -> Any:
+        """Architectures that there are results of: a list, ascending."""
+        return sorted(self._evaluated_set())
+
+    @evaluated_indexes.setter
+    def evaluated_indexes(self, indexes: Any) -> None:
+        self._evaluated = set(indexes)
 
     def _say(self, text: str) -> None:
         if self.verbose:

@@ -114,7 +114,7 @@ def _source(path: str, fast_mode: bool) -> Source:
 
     refused = ValueError(f"fast_mode={fast_mode} must feed the path for directory : {path}")
     try:
-        source = open_source(Path(path))
+        source = open_source(Path(path).absolute())
     except NatsdbError:
         if fast_mode:
             raise refused from None

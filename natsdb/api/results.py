@@ -86,30 +86,49 @@ class ResultsCount:
         self.reset_eval()
 
     @classmethod
-    def of_run(cls, run: Run, weights: Callable[[], Any]) -> ResultsCount:
-        """A run of a database; `weights` loads its trained weights."""
+    def _of_run(cls, run: Run, weights: Callable[[Any], Any], again: Callable[[], Run]) -> ResultsCount:
+        """A run of a database. `weights` loads a run's trained weights, `again` finds it when files were replaced."""
         self = cls.__new__(cls)
-        self._lazily(run, weights)
+        self._lazily(run, weights, again)
         return self
 
-    def _lazily(self, run: Run | None, weights: Callable[[], Any], order: tuple[str, ...] = FIELDS) -> None:
+    def _lazily(
+        self,
+        run: Run | None,
+        weights: Callable[[Any], Any],
+        again: Callable[[], Run] | None = None,
+        order: tuple[str, ...] = FIELDS,
+    ) -> None:
         """Let fields that the instance does not hold come from a run's rows, and its weights from a function."""
-        self.__dict__["_rows"] = run, weights, order
+        self.__dict__["_rows"] = run, weights, again, order
 
-    def forget_weights(self) -> None:
+    def _from_rows(self, ask: Callable[[Run], Any]) -> Any:
+        """What a run's rows say; a file that an ingest replaced meanwhile is looked up anew."""
+        run, weights, again, order = self.__dict__["_rows"]
+        try:
+            return ask(run)
+        except FileNotFoundError:
+            if again is None:
+                raise
+            run = again()
+            self._lazily(run, weights, again, order)
+            return ask(run)
+
+    def _forget_weights(self) -> None:
         """Let there be no trained weights. As in the official package the field then comes last in `state_dict`."""
         self.__dict__.pop("net_state_dict", None)
         self.net_state_dict = None
         if "_rows" in self.__dict__:
-            run, weights, order = self.__dict__["_rows"]
-            self._lazily(run, weights, (*(name for name in order if name != "net_state_dict"), "net_state_dict"))
+            *rows, order = self.__dict__["_rows"]
+            self._lazily(*rows, (*(name for name in order if name != "net_state_dict"), "net_state_dict"))
 
     def __getattr__(self, name: str) -> Any:
         # Called for what the instance does not hold (yet).
         rows = self.__dict__.get("_rows")
         if rows is None or name not in FIELDS:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        value = self.__dict__[name] = rows[1]() if name == "net_state_dict" else rows[0].field(name)
+        value = self._from_rows(rows[1] if name == "net_state_dict" else lambda run: run.field(name))
+        self.__dict__[name] = value
         return value
 
     def _untouched(self, fields: frozenset[str]) -> Run | None:
@@ -117,6 +136,9 @@ class ResultsCount:
         mine = self.__dict__
         rows = mine.get("_rows")
         return rows[0] if rows is not None and fields.isdisjoint(mine) else None
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *(FIELDS if "_rows" in self.__dict__ else ())]
 
     def update_train_info(self, train_acc1es: Any, train_acc5es: Any, train_losses: Any, train_times: Any) -> None:
         """Set all that was measured in training: dictionaries by epoch."""
@@ -193,8 +215,8 @@ class ResultsCount:
         run = self._untouched(_TIMES)
         if run is not None:
             count = run.form.epochs
-            names = run.form.fields["eval_names"][0]
-            seconds = [(name, run.seconds(name)) for name in ("train", *names)]
+            names = ("train", *run.form.fields["eval_names"][0])
+            seconds = self._from_rows(lambda run: [(name, run.seconds(name)) for name in names])
             if all(each is not None for _, each in seconds):
                 times: dict[str, float | None] = {}
                 for name, each in seconds:
@@ -213,7 +235,7 @@ class ResultsCount:
                 found[f"T-{name}@epoch"] = found[f"T-{name}@total"] = None
         return found
 
-    def lacks(self, split: str, iepoch: int | None) -> bool:
+    def _lacks(self, split: str, iepoch: int | None) -> bool:
         """Whether it is known at once that a split was not evaluated at an epoch, so that `get_eval` would raise."""
         run = self._untouched(_EVAL)
         if run is None or (iepoch is not None and type(iepoch) is not int):
@@ -244,7 +266,7 @@ class ResultsCount:
         """
         run = self._untouched(_TRAIN)
         if run is not None and (iepoch is None or type(iepoch) is int):
-            found = _measured(run, "train", iepoch)
+            found = self._from_rows(lambda run: _measured(run, "train", iepoch))
             if found is not None:
                 return found
         if iepoch is None:
@@ -269,7 +291,7 @@ class ResultsCount:
             name = "x-valid"
         run = self._untouched(_EVAL)
         if run is not None and name != "train" and (iepoch is None or type(iepoch) is int):
-            found = _measured(run, name, iepoch)
+            found = self._from_rows(lambda run: _measured(run, name, iepoch))
             if found is not None:
                 return found
         if iepoch is None:
@@ -318,7 +340,7 @@ class ResultsCount:
         """All fields, from which `create_from_state_dict` makes an equal run."""
         if "_rows" not in self.__dict__:
             return dict(self.__dict__)
-        fields = {name: getattr(self, name) for name in self.__dict__["_rows"][2]}
+        fields = {name: getattr(self, name) for name in self.__dict__["_rows"][3]}
         return fields | {name: value for name, value in self.__dict__.items() if name != "_rows"}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -562,7 +584,7 @@ class ArchResults:
     def clear_params(self) -> None:
         """Forget the trained weights of all runs."""
         for run in self.all_results.values():
-            run.forget_weights()
+            run._forget_weights()
         self.clear_net_done = True
 
     def debug_test(self) -> None:

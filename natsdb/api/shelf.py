@@ -8,9 +8,9 @@ import tempfile
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -18,14 +18,15 @@ import pyarrow.parquet as pq
 from natsdb.api.results import ArchResults, ResultsCount
 from natsdb.api.weights import stored_weights, torch_tensors
 from natsdb.ingest.forms import Form
-from natsdb.ingest.official import Block, Run, blocks_of, in_order, result
+from natsdb.ingest.official import Block, Recent, Run, blocks_of, in_order, result
 from natsdb.ingest.sources import Source, open_source
-from natsdb.ingest.unpickle import decompress, unpickle
+from natsdb.ingest.unpickle import Tensor, decompress, unpickle
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.manifest import NAME, Manifest, preference, read_manifest
 from natsdb.schema.tables import BLOCK
 
 Results = OrderedDict[str, ArchResults]
+T = TypeVar("T")
 
 
 class Shelf(Protocol):
@@ -59,29 +60,47 @@ class Database:
         NatsdbError: there is no database, a newer natsdb wrote it, or it holds nothing of this space.
     """
 
-    def __init__(self, path: str, space: str) -> None:
+    def __init__(self, path: str, space: str, home: Path | None = None) -> None:
         self.path, self.space = path, space
-        self.home = Path(path)
-        manifest = read_manifest(self.home)
-        self._files: dict[tuple[str, int], list[tuple[str, dict[str, str]]]] = {}
-        sources = sorted({part.source for part in manifest.parts if part.space == space}, key=preference)
-        for source in sources:
-            for number, files in blocks_of(manifest, source, space).items():
-                for hp in {hp for _, hp in files}:
-                    of_hp = {table: file for (table, h), file in files.items() if h == hp}
-                    self._files.setdefault((hp, number), []).append((source, of_hp))
-        if not self._files:
-            raise NatsdbError(
-                f"it holds nothing of the space {space}",
-                where=path,
-                remedy=f"it holds {_contents(manifest)}; add an archive with `natsdb ingest`",
-            )
-        self._blocks: dict[tuple[str, int], list[tuple[str, Block]]] = {}
+        # A script may change its working directory.
+        self.home = (home or Path(path)).absolute()
         # Columns of row groups: at most 1.3 MB each.
-        self._column = lru_cache(maxsize=48)(_read)
+        self._recent = Recent(48)
+        self.reopen()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Database, (self.path, self.space)
+        return Database, (self.path, self.space, self.home)
+
+    def reopen(self) -> None:
+        """Look up anew which files there are: an ingest may have replaced some.
+
+        Raises:
+            NatsdbError: the database is gone, or holds nothing of the space.
+        """
+        manifest = read_manifest(self.home)
+        every: dict[tuple[str, int], list[tuple[str, dict[str, str]]]] = {}
+        sources = sorted({part.source for part in manifest.parts if part.space == self.space}, key=preference)
+        for source in sources:
+            for number, files in blocks_of(manifest, source, self.space).items():
+                for hp in {hp for _, hp in files}:
+                    of_hp = {table: file for (table, h), file in files.items() if h == hp}
+                    every.setdefault((hp, number), []).append((source, of_hp))
+        if not every:
+            raise NatsdbError(
+                f"it holds nothing of the space {self.space}",
+                where=self.path,
+                remedy=f"it holds {_contents(manifest)}; add an archive with `natsdb ingest`",
+            )
+        self._files = every
+        self._blocks: dict[tuple[str, int], list[tuple[str, Block]]] = {}
+
+    def read(self, ask: Callable[[], T]) -> T:
+        """What `ask` finds; once more where an ingest has just replaced a file that it wanted."""
+        try:
+            return ask()
+        except FileNotFoundError:
+            self.reopen()
+            return ask()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Database:
         return self
@@ -101,13 +120,16 @@ class Database:
             if key not in self._files:
                 return []
             found = [
-                (source, Block(self.home, self.space, hp, files, keep=partial(partial, self._column)))
+                (source, Block(self.home, self.space, hp, files, keep=self._recent))
                 for source, files in self._files[key]
             ]
             self._blocks[key] = found
         return found
 
     def archs(self) -> list[int]:
+        return self.read(self._archs)
+
+    def _archs(self) -> list[int]:
         every = []
         for key, sources in self._files.items():
             if key in self._blocks:
@@ -121,7 +143,9 @@ class Database:
     def has(self, arch: Any) -> bool:
         if not isinstance(arch, (int, np.integer)):
             return False
-        return any(block.runs(int(arch)) for hp in self.hps() for _, block in self.blocks(hp, int(arch) // BLOCK))
+        index = int(arch)
+        hps = sorted(self.hps())
+        return self.read(lambda: any(block.runs(index) for hp in hps for _, block in self.blocks(hp, index // BLOCK)))
 
     def runs(self, hp: str, arch: int) -> Iterator[tuple[str, Run]]:
         """An architecture's runs at an hp with their sources, each run from the preferred source that has it."""
@@ -134,7 +158,7 @@ class Database:
                     yield source, run
 
     def result(self, arch: int, hp: str) -> ArchResults | None:
-        found = self._result(arch, hp)
+        found = self.read(lambda: self._result(arch, hp))
         return found[0] if found is not None else None
 
     def _result(self, arch: int, hp: str) -> tuple[ArchResults, Form] | None:
@@ -144,13 +168,27 @@ class Database:
         runs = [run for _, run in sources.values()]
 
         def made(run: Run) -> ResultsCount:
-            return ResultsCount.of_run(run, partial(stored_weights, self.home, sources[run.key][0], run))
+            weights = partial(stored_weights, self.home, sources[run.key][0])
+            return ResultsCount._of_run(run, weights, partial(self._again, hp, arch, run.key))
 
         results = ArchResults(arch, "")
         results.__dict__.update(result(self.space, arch, runs, made))
         return results, runs[-1].form
 
+    def _again(self, hp: str, arch: int, key: tuple[str, int]) -> Run:
+        """A run of whose files one was replaced."""
+        self.reopen()
+        found = next((run for _, run in self.runs(hp, arch) if run.key == key), None)
+        if found is None:
+            raise NatsdbError(
+                f"{self.space} {arch}, hp {hp}, {key} is no longer there", where=self.path, remedy="open it again"
+            )
+        return found
+
     def results(self, arch: int) -> Results:
+        return self.read(lambda: self._results(arch))
+
+    def _results(self, arch: int) -> Results:
         every = {hp: self._result(arch, hp) for hp in sorted(self.hps(), key=int)}
         found = {hp: each for hp, each in every.items() if each is not None}
         if not found:
@@ -174,20 +212,16 @@ class SingleFile(Database):
         folder = tempfile.mkdtemp(prefix="natsdb-")
         weakref.finalize(self, _remove, folder, os.getpid())
         ingest([Path(path)], folder)
-        super().__init__(folder, space)
-        self.path = path
+        super().__init__(path, space, Path(folder))
+        self._file = os.path.abspath(path)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return SingleFile, (self.path, self.space)
+        return SingleFile, (self._file, self.space)
 
 
 def _remove(folder: str, process: int) -> None:
     if os.getpid() == process:  # a forked child ends earlier than its parent
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _read(read: Callable[[int, str], np.ndarray], group: int, name: str) -> np.ndarray:
-    return read(group, name)
 
 
 def _contents(manifest: Manifest) -> str:
@@ -203,7 +237,7 @@ class Archive:
     """
 
     def __init__(self, source: Source) -> None:
-        self.path, self.space = source.path, source.space
+        self.path, self.space = os.path.abspath(source.path), source.space
         self._entries = {entry.arch: entry for entry in source.entries}
         self._hps: set[str] = set()
 
@@ -242,8 +276,10 @@ def results_of(record: dict[str, Any]) -> Results:
     for hp, fields in record.items():
         by_hp[hp] = ArchResults.create_from_state_dict(fields)
         for run in by_hp[hp].all_results.values():
-            if run.net_state_dict is not None:
-                run._lazily(None, partial(torch_tensors, run.__dict__.pop("net_state_dict")))
+            state = run.net_state_dict
+            if isinstance(state, dict) and any(isinstance(value, Tensor) for value in state.values()):
+                del run.__dict__["net_state_dict"]
+                run._lazily(None, partial(torch_tensors, state))
     return by_hp
 
 

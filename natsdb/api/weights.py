@@ -25,7 +25,7 @@ def _tensor(values: np.ndarray) -> Any:
     return torch.from_numpy(values)
 
 
-def torch_tensors(state: dict[str, Tensor]) -> OrderedDict[str, Any]:
+def torch_tensors(state: dict[str, Tensor], _: Run | None) -> OrderedDict[str, Any]:
     """The weights of a run of a full archive, read without running its pickles.
 
     Raises:

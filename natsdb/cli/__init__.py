@@ -57,6 +57,11 @@ for _command in (
 ):
     app.command()(_with_exit_codes(_command))
 # What follows the script's name is the script's.
-app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})(
-    _with_exit_codes(scripts.run)
-)
+# (`-h` is left out of its own options, so that `-mhelper` is a module.)
+app.command(
+    context_settings={
+        "ignore_unknown_options": True,
+        "allow_interspersed_args": False,
+        "help_option_names": ["--help"],
+    }
+)(_with_exit_codes(scripts.run))

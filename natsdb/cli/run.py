@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import sys
-import traceback
+from types import TracebackType
 from typing import Annotated
 
 import typer
 
 from natsdb.schema.errors import NatsdbError
 
+_OURS = ("natsdb", "runpy", "<frozen runpy>")
+
 
 def run(
-    arguments: Annotated[list[str], typer.Argument(metavar="[-m MODULE | SCRIPT] [ARGS]…", help="As for python.")],
+    arguments: Annotated[
+        list[str], typer.Argument(metavar="[-m MODULE | -c CODE | SCRIPT] [ARGS]…", help="As for python.")
+    ],
 ) -> None:
     """Run a script written for nats_bench or nas_201_api, unchanged, on natsdb's databases.
 
@@ -22,21 +26,21 @@ def run(
     """
     from natsdb.run import run as start
 
-    module = arguments[0] == "-m"
-    if module and len(arguments) < 2:
-        raise NatsdbError("-m needs the name of a module", remedy="natsdb run -m MODULE ARGS…")
-    target, *rest = arguments[1:] if module else arguments
+    # The command line's own way to show exceptions is not the script's.
+    sys.excepthook = sys.__excepthook__
     try:
-        start(target, rest, module=module)
-    except NatsdbError:
-        raise
-    except Exception as error:
-        # The script's own frames, as python shows them: ours and runpy's are above.
-        frames = error.__traceback__
-        while frames is not None and "runpy" not in frames.tb_frame.f_code.co_filename:
-            frames = frames.tb_next
-        while frames is not None and "runpy" in frames.tb_frame.f_code.co_filename:
-            frames = frames.tb_next
+        start(arguments)
+    except (Exception, KeyboardInterrupt) as error:
+        frames = _script_frames(error.__traceback__)
+        if frames is None and isinstance(error, NatsdbError):
+            raise  # there was nothing to run
         sys.stdout.flush()
-        traceback.print_exception(type(error), error, frames or error.__traceback__)
-        raise typer.Exit(1) from None
+        sys.excepthook(type(error), error.with_traceback(frames), frames)
+        raise typer.Exit(130 if isinstance(error, KeyboardInterrupt) else 1) from None
+
+
+def _script_frames(frames: TracebackType | None) -> TracebackType | None:
+    """The script's own frames: natsdb's and runpy's are above. None where it did not come to run."""
+    while frames is not None and frames.tb_frame.f_globals.get("__name__", "").partition(".")[0] in _OURS:
+        frames = frames.tb_next
+    return frames

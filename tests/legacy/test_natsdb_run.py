@@ -31,7 +31,7 @@ def test_both_packages_and_their_modules_are_answered(tmp_path: Path) -> None:
         "from nas_201_api.api_utils import ArchResults\n"
         "from nas_201_api.api_201 import NASBench201API\n"
         "print(nats_bench.__name__, u.__name__, create.__module__, NATStopology.__module__, API.__module__)\n"
-        "print(sys.argv[1:], __name__, sys.path[1] == __file__.rpartition('/')[0])\n"
+        "print(sys.argv[1:], __name__, sys.path[0] == __file__.rpartition('/')[0])\n"
     )
     done = _run(script, "--hp", "200", "-m", "--help")
     assert done.stderr == ""
@@ -85,5 +85,65 @@ def test_what_is_missing_is_said_in_one_sentence(tmp_path: Path) -> None:
     done = _run(tmp_path / "nothing.py")
     assert done.returncode == 1
     assert done.stderr == f"natsdb: {tmp_path}/nothing.py: there is no such script; name a file, or a module with -m\n"
-    assert "-m needs the name of a module" in _run("-m").stderr
+    assert "-m needs a value" in _run("-m").stderr
     assert _run().returncode == 2
+
+
+def test_what_a_script_sees_of_itself_is_what_python_shows(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "helper.py").write_text("VALUE = 5\n")
+    script = tmp_path / "real" / "script.py"
+    script.write_text(
+        "import atexit, os, pickle, sys, threading, time\n"
+        "class A: pass\n"
+        "import helper\n"
+        "os.chdir('/')\n"
+        "print(os.path.exists(__file__), os.path.isabs(__file__), sys.argv, __name__, __spec__ is None, helper.VALUE)\n"
+        "print(os.path.samefile(sys.path[0], os.path.dirname(helper.__file__)))\n"
+        "def later():\n"
+        "    time.sleep(0.2)\n"
+        "    print(type(pickle.loads(pickle.dumps(A()))).__name__)\n"
+        "threading.Thread(target=later).start()\n"
+        "def at_exit():\n"
+        "    import __main__\n"
+        "    print(__main__.A.__name__)\n"
+        "atexit.register(at_exit)\n"
+    )
+    (tmp_path / "link.py").symlink_to(script)
+    for target in ("real/script.py", "link.py"):
+        plain = subprocess.run([sys.executable, target, "x"], capture_output=True, text=True, check=True, cwd=tmp_path)
+        assert _run(target, "x", cwd=tmp_path).stdout == plain.stdout
+
+
+def test_code_and_modules_by_short_options(tmp_path: Path) -> None:
+    (tmp_path / "helper.py").write_text("import sys\nprint(__name__, sys.argv[1:])\n")
+    assert _run("-c", "import sys, nats_bench; print(nats_bench.__name__, sys.argv)", "x").stdout == (
+        "natsdb.api ['-c', 'x']\n"
+    )
+    assert _run("-mhelper", "-h", cwd=tmp_path).stdout == "__main__ ['-h']\n"
+    missing = _run("-m", "nosuch", cwd=tmp_path)
+    assert missing.returncode == 1
+    assert missing.stderr.endswith("No module named nosuch\n")
+
+
+def test_hooks_interrupts_and_slips_are_the_scripts(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys\nsys.excepthook = lambda kind, value, frames: print('hook', value)\nraise ValueError(3)\n"
+    )
+    done = _run(script)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "hook 3\n", "")
+    script.write_text("def wait():\n    raise KeyboardInterrupt\nwait()\n")
+    done = _run(script)
+    assert done.returncode == 130
+    assert f'File "{script}", line 3' in done.stderr
+    assert "database" not in done.stderr
+    script.write_text("from natsdb import api\napi.create('/nothing/natsdb', 'tss')\nx = (\n")
+    done = _run(script)
+    assert done.stderr.splitlines()[-1].startswith("SyntaxError")
+    assert "natsdb" not in done.stderr.replace("natsdb.json", "").split("SyntaxError")[0].replace("/nothing/natsdb", "")
+    script.write_text("import natsdb\nnatsdb.query('select 1', '/nothing')\n")
+    done = _run(script)
+    assert done.returncode == 1
+    assert f'File "{script}", line 2' in done.stderr
+    assert "there is no natsdb database here" in done.stderr
