@@ -180,7 +180,3 @@ def test_nas_bench_201_on_a_folder_and_reloaded(official: dict[str, Path], real_
     database.reload(str(official["tss"]), 11)
     random.seed(1)
     assert database.get_more_info(11, "cifar10", hp="200") == expected
-    import natsdb.shims.nas_201_api  # noqa: F401
-    from natsdb.api import nas_201
-
-    assert nas_201.api_201 is nas_201  # type: ignore[attr-defined]

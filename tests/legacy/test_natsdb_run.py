@@ -120,6 +120,8 @@ def test_code_and_modules_by_short_options(tmp_path: Path) -> None:
     assert _run("-c", "import sys, nats_bench; print(nats_bench.__name__, sys.argv)", "x").stdout == (
         "natsdb.api ['-c', 'x']\n"
     )
+    names = "import nas_201_api, nas_201_api.api_201 as a; from nas_201_api import api_201 as b"
+    assert _run("-c", f"{names}; print(a is b is nas_201_api)").stdout == "True\n"
     assert _run("-mhelper", "-h", cwd=tmp_path).stdout == "__main__ ['-h']\n"
     missing = _run("-m", "nosuch", cwd=tmp_path)
     assert missing.returncode == 1
