@@ -25,7 +25,7 @@ import numpy as np
 
 from natsdb.schema.costs import IMAGES
 from natsdb.schema.spaces import SIZES, strings
-from natsdb.synthetic import record, write_folder, write_record
+from synthetic import record, write_folder, write_record
 
 __all__ = [
     "FOLDERS",

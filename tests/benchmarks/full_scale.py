@@ -16,7 +16,7 @@ import pytest
 import archives
 from natsdb.ingest import ingest
 from natsdb.schema.spaces import SIZES
-from natsdb.synthetic import write_folder
+from synthetic import write_folder
 
 HOME = Path(os.environ.get("NATSDB_BENCH_DIR") or Path(__file__).parents[2] / ".bench").resolve()
 SCALE = int(os.environ.get("NATSDB_BENCH_SCALE") or 0)

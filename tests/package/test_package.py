@@ -14,7 +14,10 @@ import pytest
 from typer.testing import CliRunner
 
 import natsdb
+from natsdb import api
 from natsdb.cli import app
+from natsdb.cli.demo import EMBEDDED
+from natsdb.ingest import collect
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.manifest import default_database
 from natsdb.schema.tables import TABLES
@@ -151,12 +154,11 @@ def test_a_newer_or_damaged_manifest_is_one_sentence(tmp_path: Path) -> None:
 
 def test_demo_without_an_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "nothing"))
-    monkeypatch.setattr("natsdb.cli.demo._FEW", 12)
-    monkeypatch.setattr("os.cpu_count", lambda: 1)
     code, out, _ = _run("demo", "--out", tmp_path / "demo")
     assert code == 0
     assert out.count("──") >= 5
-    assert "source = 'synthetic'" in out
+    assert out.startswith(f"no official archive here: {len(list(EMBEDDED.glob('runs/*/*/*.json')))} runs that natsdb")
+    assert "(source = 'regenerated'): not those of the paper" in out
     picture = Path(re.search(r"picture: (.*)", out)[1])  # type: ignore[index]
     assert picture.read_bytes()[:4] == b"\x89PNG"
 
@@ -165,7 +167,22 @@ def test_demo_on_the_real_files(tmp_path: Path, official: dict[str, Path]) -> No
     options = [part for folder in official.values() for part in ("--archive", folder)]
     code, out, _ = _run("demo", "--out", tmp_path / "demo", *options)
     assert code == 0
-    assert "synthetic" not in out
+    assert "regenerated" not in out
+
+
+def test_the_embedded_runs_are_small_and_of_both_spaces(tmp_path: Path) -> None:
+    files = list(EMBEDDED.rglob("*.*"))
+    assert sum(file.stat().st_size for file in files) < 5_000_000
+    collect(EMBEDDED / "runs", tmp_path / "db")
+    found = natsdb.info(tmp_path / "db")
+    assert sum(archs for *_, archs, _, _ in found.contents) >= 64
+    assert [content[:3] for content in found.contents] == [("regenerated", "sss", "12"), ("regenerated", "tss", "12")]
+    for statement in re.findall(r"```sql\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL):
+        assert len(natsdb.query(statement, tmp_path / "db")) > 0
+    for space in ("tss", "sss"):
+        handle = api.create(str(tmp_path / "db"), space, verbose=False)
+        best, accuracy = handle.find_best("cifar10", "valid", hp="12")
+        assert handle.get_more_info(best, "cifar10-valid", hp="12")["valid-accuracy"] == accuracy
 
 
 def test_every_command_has_an_example() -> None:

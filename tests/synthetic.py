@@ -1,7 +1,7 @@
 """Made-up archives in the official format: as many as asked, the same bytes each time, entropy as in real ones.
 
-For the demo where no archive is at hand, and for tests and benchmarks at full scale. Rows of it are marked with
-`source = 'synthetic'`; no number of it is a measurement, save FLOPs and parameters, which the formulas give.
+For tests, and for benchmarks at full scale. Rows of it are marked with `source = 'synthetic'`; no number of it is a
+measurement, save FLOPs and parameters, which the formulas give.
 
 Keys, order, types and sharing of objects are those of the real records (see `tests/test_archives.py`). Accuracies are
 averages over batches of 256 of a float32 percentage, as the official meter forms them; a loss is a sum of float32 batch
