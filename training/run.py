@@ -1,7 +1,7 @@
-"""Train runs one after the other, and survive a kill at any moment.
+"""Train runs one after the other or several side by side, and survive a kill at any moment.
 
-After each epoch a checkpoint is renamed into place. Its name holds a digest of all that decides a run's numbers, so it
-is taken up only where it leads to the same rows.
+After each epoch a checkpoint of each run is renamed into place. Its name holds a digest of all that decides a run's
+numbers but for the runs beside it, so it is taken up only where it leads to the same rows.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from natsdb.schema.schedules import HPS
 from natsdb.training.data import DataSet, load
 from natsdb.training.folder import Run, finished, key_of, remove_traces, write, write_with
 from natsdb.training.recipe import PRECISIONS, Measured, Training, start, train_epoch
+from natsdb.training.stack import stacks, train_epoch_together
 
 
 class Diverged(Exception):
@@ -71,11 +72,12 @@ def train(
     precision: str = "float32",
     images: int | None = None,
     epochs: int | None = None,
+    stack: int = 1,
     keep_weights: bool = False,
     download: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> Report:
-    """Train runs one after the other, each by the official recipe; those that are finished already are left alone.
+    """Train runs, each by the official recipe; those that are finished already are left alone.
 
     Killed at any moment, the same call goes on after the last whole epoch; on a CPU, with as many threads, its numbers
     are those of a run that nothing disturbed, bit for bit (seconds apart). A run that fails is noted, with its reason,
@@ -89,6 +91,8 @@ def train(
         precision: float32 (the official one, without TF32), bf16 (autocast; weights and sums in float32) or float64.
         images, epochs: for reduced runs: at most so many images a split, another number of epochs than the schedule's
             (the learning rate follows it). Reduced runs say so in their provenance.
+        stack: so many runs side by side, where they go together; see `natsdb.training.stack.stacks`. Their numbers are
+            those of the same runs alone but for rounding, also when they are resumed with another `stack`.
         keep_weights: keep the trained weights too.
         download: fetch CIFAR if it is not there.
         progress: called after each epoch.
@@ -102,76 +106,166 @@ def train(
         raise NatsdbError(f"there is no precision {precision!r}", remedy=f"choose {', '.join(PRECISIONS)}")
     if (images is not None and images < 1) or (epochs is not None and not 0 < epochs < 1 << 15):
         raise NatsdbError("a run needs an image and an epoch at least", remedy="leave --images and --epochs out")
+    if stack < 1:
+        raise NatsdbError("a stack needs a run at least", remedy="leave --stack out")
     loaded: dict[str, DataSet] = {}
     settings: dict[str, dict[str, Any]] = {}
     for dataset in dict.fromkeys(run.dataset for run in runs):
         loaded[dataset] = load(dataset, data, where, images=images, download=download)
         settings[dataset] = _settings(where, precision, loaded[dataset], images)
     todo = [run for run in runs if not finished(run, folder, settings[run.dataset], epochs or HPS[run.hp])]
+    together = stacks(todo, stack)
+    number = {run: place for place, run in enumerate((run for runs in together for run in runs), 1)}
+    left = {run: epochs or HPS[run.hp] for run in todo}
     failed: list[tuple[Run, str]] = []
     spent: list[float] = []
-    for number, run in enumerate(todo, 1):
-        last = epochs or HPS[run.hp]
-        later = sum(epochs or HPS[other.hp] for other in todo[number:])
-        try:
-            for done in _epochs(run, folder, loaded[run.dataset], settings[run.dataset], last, keep_weights):
-                spent.append(done.seconds)
-                left = (last - done.epoch - 1 + later) * sum(spent) / len(spent)
-                if progress is not None:
-                    rate = done.images / done.seconds
-                    progress(Progress(run, number, len(todo), done.epoch, last, done.measured, rate, left))
-        except Exception as error:  # whatever befalls one run, the others go on: its reason is kept
-            failed.append((run, _reason(error)))
-            note = {**key_of(run), "reason": failed[-1][1], "provenance": settings[run.dataset]}
-            write(run.path(folder, ".failed.json"), json.dumps(note, indent=1).encode())
-            if lost := _lost(where):
-                return Report(folder, number - len(failed), len(runs) - len(todo), failed, lost)
+    for several in together:
+        dataset, last = several[0].dataset, epochs or HPS[several[0].hp]
+        for done in _train(several, folder, loaded[dataset], settings[dataset], last, keep_weights):
+            left[done.run] = 0 if isinstance(done, _Failure) else last - done.epoch - 1
+            if isinstance(done, _Failure):
+                failed.append((done.run, done.reason))
+                note = {**key_of(done.run), "reason": done.reason, "provenance": settings[dataset]}
+                write(done.run.path(folder, ".failed.json"), json.dumps(note, indent=1).encode())
+                if lost := _lost(where):
+                    ended = sum(run.path(folder, ".json").exists() for run in todo)
+                    return Report(folder, ended, len(runs) - len(todo), failed, lost)
+                continue
+            spent.append(done.seconds)
+            if progress is not None:
+                at = (done.run, number[done.run], len(todo), done.epoch, last)
+                pace = (done.images / done.seconds, sum(left.values()) * sum(spent) / len(spent))
+                progress(Progress(*at, done.measured, *pace))
     return Report(folder, len(todo) - len(failed), len(runs) - len(todo), failed)
 
 
 class _Epoch(NamedTuple):
-    """An epoch that is done: what was measured, how many images were passed, seconds with the checkpoint."""
+    """An epoch of a run is done: what was measured, how many images were passed, seconds with the checkpoint.
 
+    Seconds are the run's share, where several were trained side by side.
+    """
+
+    run: Run
     epoch: int
     measured: dict[str, Measured]
     images: int
     seconds: float
 
 
-def _epochs(
-    run: Run, folder: Path, data: DataSet, settings: dict[str, Any], epochs: int, keep_weights: bool
-) -> Iterator[_Epoch]:
-    """Train a run epoch by epoch from where it was, then write its file."""
-    digest = hashlib.sha256(json.dumps([settings, epochs]).encode()).hexdigest()[:8]
-    checkpoint = run.path(folder, f".{digest}.checkpoint")
-    training = start(run.space, run.arch, run.seed, data, settings["precision"])
-    curves = _resume(training, checkpoint) if checkpoint.exists() else {}
+class _Failure(NamedTuple):
+    """A run failed. Its reason is a text: an exception would hold on to the device's memory."""
+
+    run: Run
+    reason: str
+
+
+@dataclass(eq=False)
+class _Member:
+    """A run under way. `curves`: rows of figures by split; `stack`: how many were trained side by side, at the most."""
+
+    run: Run
+    checkpoint: Path
+    training: Training
+    curves: dict[str, list[list[float]]] = field(default_factory=dict)
+    stack: int = 1
+
+
+def _train(
+    runs: Sequence[Run], folder: Path, data: DataSet, settings: dict[str, Any], epochs: int, keep_weights: bool
+) -> Iterator[_Epoch | _Failure]:
+    """Train runs side by side, epoch by epoch from where each was, then write their files; one that fails leaves.
+
+    What fails for all of them at once, such as memory, is the failure of each.
+    """
+    members: list[_Member] = []
+    for run in runs:
+        try:
+            members.append(_begin(run, folder, data, settings, epochs))
+        except Exception as error:  # whatever befalls one run, the others go on: its reason is kept
+            yield _Failure(run, _reason(error))
     images = {"train": len(data.train)} | {split: len(of) for split, of in data.evals.items()}
-    while training.epoch < epochs:
+    # A kill may have come between two members' checkpoints: those that are behind go first.
+    while members and (epoch := min(member.training.epoch for member in members)) < epochs:
+        now = [member for member in members if member.training.epoch == epoch]
+        failures: list[_Failure] = []
         began = time.perf_counter()
-        # The authors ask cuDNN for deterministic algorithms; TF32 came after their runs.
-        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
-            measured = train_epoch(training, data, run.seed, epochs, settings["precision"])
-        for split, values in measured.items():
-            if not math.isfinite(values.loss):
-                raise Diverged(f"diverged: the {split} loss of epoch {training.epoch - 1} is {values.loss}")
-            curves.setdefault(split, []).append(list(values))
-        _save(training, curves, checkpoint)
-        yield _Epoch(training.epoch - 1, measured, sum(images.values()), time.perf_counter() - began)
+        try:
+            measured = _train_epoch(now, data, epochs, settings["precision"])
+        except Exception as error:
+            failures = [_Failure(member.run, _reason(error)) for member in now]
+            measured = []
+        for member, figures in zip(now, measured, strict=False):
+            try:
+                _keep(member, figures, len(now))
+            except Exception as error:
+                failures.append(_Failure(member.run, _reason(error)))
+        seconds = (time.perf_counter() - began) / len(now)
+        gone = {failure.run for failure in failures}
+        members = [member for member in members if member.run not in gone]
+        yield from failures
+        for member, figures in zip(now, measured, strict=False):
+            if member.run not in gone:
+                yield _Epoch(member.run, epoch, figures, sum(images.values()), seconds)
+    for member in members:
+        try:
+            _finish(member, folder, images, settings, keep_weights)
+        except Exception as error:
+            yield _Failure(member.run, _reason(error))
+
+
+def _begin(run: Run, folder: Path, data: DataSet, settings: dict[str, Any], epochs: int) -> _Member:
+    """A run from its checkpoint, or from its initial weights."""
+    digest = hashlib.sha256(json.dumps([settings, epochs]).encode()).hexdigest()[:8]
+    training = start(run.space, run.arch, run.seed, data, settings["precision"])
+    member = _Member(run, run.path(folder, f".{digest}.checkpoint"), training)
+    if member.checkpoint.exists():
+        _resume(member)
+    return member
+
+
+def _train_epoch(members: Sequence[_Member], data: DataSet, epochs: int, precision: str) -> list[dict[str, Measured]]:
+    """Train members for their next epoch, side by side; a single one as ever, bit for bit."""
+    # The authors ask cuDNN for deterministic algorithms; TF32 came after their runs.
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        if len(members) == 1:
+            return [train_epoch(members[0].training, data, members[0].run.seed, epochs, precision)]
+        seeds = [member.run.seed for member in members]
+        return train_epoch_together([member.training for member in members], data, seeds, epochs, precision)
+
+
+def _keep(member: _Member, measured: dict[str, Measured], stack: int) -> None:
+    """Note what was measured in an epoch, and save the run as it is after it.
+
+    Raises:
+        Diverged: a loss is not finite.
+    """
+    for split, values in measured.items():
+        if not math.isfinite(values.loss):
+            raise Diverged(f"diverged: the {split} loss of epoch {member.training.epoch - 1} is {values.loss}")
+        member.curves.setdefault(split, []).append(list(values))
+    member.stack = max(member.stack, stack)
+    _save(member)
+
+
+def _finish(
+    member: _Member, folder: Path, images: dict[str, int], settings: dict[str, Any], keep_weights: bool
+) -> None:
+    """Write a run's file: from here on it is finished."""
+    run, training = member.run, member.training
     if keep_weights:
         weights = {name: value.cpu().numpy() for name, value in training.net.state_dict().items()}
         write_with(run.path(folder, ".npz"), lambda file: np.savez(file, **weights))
     done = {
         **key_of(run),
-        "epochs": epochs,
+        "epochs": training.epoch,
         "flops": training.flops,
         "params": training.params,
         "images": images,
         "measured": {
             split: dict(zip(Measured._fields, map(list, zip(*rows, strict=True)), strict=True))
-            for split, rows in curves.items()
+            for split, rows in member.curves.items()
         },
-        "provenance": settings,
+        "provenance": {**settings, "stack": member.stack},
     }
     write(run.path(folder, ".json"), json.dumps(done, indent=1).encode())
     remove_traces(run, folder)
@@ -235,22 +329,23 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {first}"
 
 
-def _save(training: Training, curves: dict[str, list[list[float]]], path: Path) -> None:
+def _save(member: _Member) -> None:
     state = {
-        "epoch": training.epoch,
-        "curves": curves,
-        "network": training.net.state_dict(),
-        "optimizer": training.optimizer.state_dict(),
+        "epoch": member.training.epoch,
+        "stack": member.stack,
+        "curves": member.curves,
+        "network": member.training.net.state_dict(),
+        "optimizer": member.training.optimizer.state_dict(),
     }
-    write_with(path, lambda file: torch.save(state, file))
+    write_with(member.checkpoint, lambda file: torch.save(state, file))
 
 
-def _resume(training: Training, path: Path) -> dict[str, list[list[float]]]:
+def _resume(member: _Member) -> None:
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        training.net.load_state_dict(state["network"])
-        training.optimizer.load_state_dict(state["optimizer"])
-        training.epoch = state["epoch"]
-        return dict(state["curves"])
+        state = torch.load(member.checkpoint, map_location="cpu", weights_only=True)
+        member.training.net.load_state_dict(state["network"])
+        member.training.optimizer.load_state_dict(state["optimizer"])
+        member.training.epoch, member.stack, member.curves = state["epoch"], state["stack"], dict(state["curves"])
     except Exception as error:  # torch raises many kinds on a damaged file
-        raise NatsdbError("the checkpoint is damaged", where=str(path), remedy="remove it to start over") from error
+        where = str(member.checkpoint)
+        raise NatsdbError("the checkpoint is damaged", where=where, remedy="remove it to start over") from error

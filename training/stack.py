@@ -15,8 +15,18 @@ import torch
 from torch import Tensor, nn
 
 from natsdb.training.data import DataSet, eval_batches, train_batches
+from natsdb.training.folder import Run
 from natsdb.training.networks import Cell, ConvNorm, Network, Reduction, ReluConvNorm, Skip, Zero
 from natsdb.training.recipe import BATCH, Measured, Meter, Training, autocast, cast, sgd
+
+
+def stacks(runs: Sequence[Run], size: int) -> list[list[Run]]:
+    """Runs that can go side by side, `size` or fewer in a list: of one space, data set, hp, and in sss of one size."""
+    alike: dict[tuple[object, ...], list[Run]] = {}
+    for run in runs:
+        alike.setdefault((run.space, run.dataset, run.hp, run.arch if run.space == "sss" else None), []).append(run)
+    return [group[at : at + size] for group in alike.values() for at in range(0, len(group), size)]
+
 
 # A tensor of the stack, and those of the members that it holds one after the other.
 Link = tuple[Tensor, list[Tensor]]
@@ -176,6 +186,8 @@ def train_epoch_together(
                     state[part]["momentum_buffer"] = piece.view_as(part).clone()
     for member in members:
         member.epoch += 1
+        for group in member.optimizer.param_groups:  # as `train_epoch` leaves it
+            group["lr"] = optimizer.param_groups[0]["lr"]
     return found
 
 
