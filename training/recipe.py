@@ -8,9 +8,10 @@ float32 losses and percentages, weighted by their size. Source: AutoDL-Projects,
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -18,14 +19,22 @@ from torch import Tensor, nn
 
 from natsdb.schema.schedules import cosine
 from natsdb.training.data import DataSet, eval_batches, train_batches
+from natsdb.training.graph import Captured
 from natsdb.training.networks import Network, counted_cost, network
 
 MOMENTUM = 0.9
 WEIGHT_DECAY = 5e-4
 BATCH = 256
 PRECISIONS = ("float32", "bf16", "float64")
+STEPS = ("eager", "compile", "graph")
 # Learning rate by (epoch, epochs).
 schedule: Callable[[int, int], float] = cosine
+
+
+# From a network, pixels, labels (M×B) and a precision: losses (M) and logits (M×B×classes) of M runs side by side.
+Forward = Callable[[nn.Module, Tensor, Tensor, str], tuple[Tensor, Tensor]]
+# The same from pixels and labels, with all that a batch does.
+Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 class Measured(NamedTuple):
@@ -69,43 +78,80 @@ def sgd(net: nn.Module, epoch: int, epochs: int) -> torch.optim.SGD:
     return torch.optim.SGD(net.parameters(), rate, MOMENTUM, nesterov=True, weight_decay=WEIGHT_DECAY)
 
 
-def train_epoch(training: Training, data: DataSet, seed: int, epochs: int, precision: str) -> dict[str, Measured]:
+def train_epoch(
+    training: Training, data: DataSet, seed: int, epochs: int, precision: str, how: str = "eager"
+) -> dict[str, Measured]:
     """Train for the next of `epochs` epochs, then evaluate every split; what was measured, `train` first.
 
     Figures of `train` are taken in training mode, with augmentation, while the weights change. A run that diverged has
-    figures that are not finite.
+    figures that are not finite. `how`: one of `STEPS`.
     """
-    epoch = training.epoch
+    net, epoch = training.net, training.epoch
     for group in training.optimizer.param_groups:
         group["lr"] = schedule(epoch, epochs)
-    training.net.train()
-    meter = Meter()
-    for pixels, labels in train_batches(data, seed, epoch, BATCH):
-        training.optimizer.zero_grad()
-        with autocast(pixels.device, precision):
-            _, logits = training.net(cast(pixels, precision))
-            loss = nn.functional.cross_entropy(logits, labels)
-        loss.backward()
-        training.optimizer.step()
-        meter.add(loss[None], logits[None], labels[None])
-    found = {"train": meter.measured()[0]}
+    net.train()
+    step = training_step(forward, net, training.optimizer, precision, how)
+    found = {"train": passed(step, train_batches(data, seed, epoch, BATCH))[0]}
+    net.eval()
+    step = evaluation_step(forward, net, precision, how)
     for split in data.evals:
-        found[split] = evaluate(training.net, data, split, precision)
+        found[split] = passed(step, eval_batches(data, split, BATCH))[0]
     training.epoch += 1
     return found
 
 
-@torch.no_grad()
 def evaluate(net: nn.Module, data: DataSet, split: str, precision: str) -> Measured:
     """One pass over a split in evaluation mode."""
     net.eval()
-    meter = Meter()
-    for pixels, labels in eval_batches(data, split, BATCH):
-        with autocast(pixels.device, precision):
-            _, logits = net(cast(pixels, precision))
-            loss = nn.functional.cross_entropy(logits, labels)
-        meter.add(loss[None], logits[None], labels[None])
-    return meter.measured()[0]
+    return passed(evaluation_step(forward, net, precision), eval_batches(data, split, BATCH))[0]
+
+
+def forward(net: nn.Module, pixels: Tensor, labels: Tensor, precision: str) -> tuple[Tensor, Tensor]:
+    """Loss and logits of one run; see `Forward`."""
+    with autocast(pixels.device, precision):
+        _, logits = net(cast(pixels, precision))
+        return nn.functional.cross_entropy(logits, labels[0])[None], logits[None]
+
+
+def training_step(
+    forward: Forward, net: nn.Module, optimizer: torch.optim.Optimizer, precision: str, how: str = "eager"
+) -> Step:
+    """What is done with a batch in training. `how`: as it is written, compiled, or (CUDA only) captured as a graph."""
+    run = _compiled(forward) if how == "compile" else forward
+
+    def step(pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        optimizer.zero_grad()
+        losses, logits = run(net, pixels, labels, precision)
+        losses.sum().backward()
+        optimizer.step()
+        return losses.detach(), logits.detach()
+
+    return Captured(step) if how == "graph" else step
+
+
+def evaluation_step(forward: Forward, net: nn.Module, precision: str, how: str = "eager") -> Step:
+    """What is done with a batch in evaluation: never compiled, which would take longer than it saves."""
+
+    @torch.no_grad()
+    def step(pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        return forward(net, pixels, labels, precision)
+
+    return Captured(step) if how == "graph" else step
+
+
+@cache
+def _compiled(forward: Forward) -> Forward:
+    """Forward and backward compiled for the network at hand: one piece, or an error, and never in secret as written."""
+    return torch.compile(forward, fullgraph=True, dynamic=False)
+
+
+def passed(step: Step, batches: Iterable[tuple[Tensor, Tensor]], members: int = 1) -> list[Measured]:
+    """Figures of a pass of M runs over batches, whose labels are M×B, or B where all have the same."""
+    meter = Meter(members)
+    for pixels, labels in batches:
+        several = labels.expand(members, -1)
+        meter.add(*step(pixels, several), several)
+    return meter.measured()
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:

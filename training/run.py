@@ -24,7 +24,7 @@ from natsdb.schema.errors import NatsdbError
 from natsdb.schema.schedules import HPS
 from natsdb.training.data import DataSet, load
 from natsdb.training.folder import Run, finished, key_of, remove_traces, write, write_with
-from natsdb.training.recipe import PRECISIONS, Measured, Training, start, train_epoch
+from natsdb.training.recipe import PRECISIONS, STEPS, Measured, Training, start, train_epoch
 from natsdb.training.stack import stacks, train_epoch_together
 
 
@@ -73,6 +73,7 @@ def train(
     images: int | None = None,
     epochs: int | None = None,
     stack: int = 1,
+    step: str = "eager",
     keep_weights: bool = False,
     download: bool = False,
     progress: Callable[[Progress], None] | None = None,
@@ -93,13 +94,15 @@ def train(
             (the learning rate follows it). Reduced runs say so in their provenance.
         stack: so many runs side by side, where they go together; see `natsdb.training.stack.stacks`. Their numbers are
             those of the same runs alone but for rounding, also when they are resumed with another `stack`.
+        step: eager, as it is written; compile, by torch.compile, which takes minutes for a network; or graph,
+            captured as a CUDA graph. Numbers are the same but for rounding.
         keep_weights: keep the trained weights too.
         download: fetch CIFAR if it is not there.
         progress: called after each epoch.
 
     Raises:
-        NatsdbError: the data set is missing or damaged; there is no such device; the folder holds runs of these keys
-            with other settings; it cannot be written.
+        NatsdbError: the data set is missing or damaged; there is no such device, or it cannot do that step; the folder
+            holds runs of these keys with other settings; it cannot be written.
     """
     where = _device(device)
     if precision not in PRECISIONS:
@@ -108,11 +111,12 @@ def train(
         raise NatsdbError("a run needs an image and an epoch at least", remedy="leave --images and --epochs out")
     if stack < 1:
         raise NatsdbError("a stack needs a run at least", remedy="leave --stack out")
+    _check_step(step, where)
     loaded: dict[str, DataSet] = {}
     settings: dict[str, dict[str, Any]] = {}
     for dataset in dict.fromkeys(run.dataset for run in runs):
         loaded[dataset] = load(dataset, data, where, images=images, download=download)
-        settings[dataset] = _settings(where, precision, loaded[dataset], images)
+        settings[dataset] = _settings(where, precision, step, loaded[dataset], images)
     todo = [run for run in runs if not finished(run, folder, settings[run.dataset], epochs or HPS[run.hp])]
     together = stacks(todo, stack)
     number = {run: place for place, run in enumerate((run for runs in together for run in runs), 1)}
@@ -178,6 +182,7 @@ def _train(
     What fails for all of them at once, such as memory, is the failure of each.
     """
     members: list[_Member] = []
+    compiled: list[_Member] = []
     for run in runs:
         try:
             members.append(_begin(run, folder, data, settings, epochs))
@@ -190,7 +195,11 @@ def _train(
         failures: list[_Failure] = []
         began = time.perf_counter()
         try:
-            measured = _train_epoch(now, data, epochs, settings["precision"])
+            if settings["step"] == "compile" and now != compiled:
+                # What was compiled is of no use to other networks, and PyTorch limits how much of it there may be.
+                torch.compiler.reset()
+                compiled = now
+            measured = _train_epoch(now, data, epochs, settings["precision"], settings["step"])
         except Exception as error:
             failures = [_Failure(member.run, _reason(error)) for member in now]
             measured = []
@@ -223,14 +232,16 @@ def _begin(run: Run, folder: Path, data: DataSet, settings: dict[str, Any], epoc
     return member
 
 
-def _train_epoch(members: Sequence[_Member], data: DataSet, epochs: int, precision: str) -> list[dict[str, Measured]]:
+def _train_epoch(
+    members: Sequence[_Member], data: DataSet, epochs: int, precision: str, step: str
+) -> list[dict[str, Measured]]:
     """Train members for their next epoch, side by side; a single one as ever, bit for bit."""
     # The authors ask cuDNN for deterministic algorithms; TF32 came after their runs.
     with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
         if len(members) == 1:
-            return [train_epoch(members[0].training, data, members[0].run.seed, epochs, precision)]
+            return [train_epoch(members[0].training, data, members[0].run.seed, epochs, precision, step)]
         seeds = [member.run.seed for member in members]
-        return train_epoch_together([member.training for member in members], data, seeds, epochs, precision)
+        return train_epoch_together([member.training for member in members], data, seeds, epochs, precision, step)
 
 
 def _keep(member: _Member, measured: dict[str, Measured], stack: int) -> None:
@@ -271,7 +282,7 @@ def _finish(
     remove_traces(run, folder)
 
 
-def _settings(device: torch.device, precision: str, data: DataSet, images: int | None) -> dict[str, Any]:
+def _settings(device: torch.device, precision: str, step: str, data: DataSet, images: int | None) -> dict[str, Any]:
     """All that decides a run's numbers besides its key and epochs: what its provenance says."""
     name = (
         torch.cuda.get_device_name(device)
@@ -285,6 +296,7 @@ def _settings(device: torch.device, precision: str, data: DataSet, images: int |
         "torch": torch.__version__,
         "device": name,
         "precision": precision,
+        "step": step,
         "data": data.fingerprint,
         "images": images,
     }
@@ -306,6 +318,19 @@ def _device(name: str | None) -> torch.device:
         first = str(error).split("\n")[0]
         raise NatsdbError(f"there is no device {name!r} ({first})", remedy="leave --device out") from error
     return device
+
+
+def _check_step(step: str, device: torch.device) -> None:
+    if step not in STEPS:
+        raise NatsdbError(f"there is no step {step!r}", remedy=f"choose {', '.join(STEPS)}")
+    if step == "graph" and device.type != "cuda":
+        raise NatsdbError(f"the device {device} has no CUDA graphs", remedy="leave --graph out, or name a CUDA device")
+    if step == "compile":
+        try:
+            torch.compile(lambda x: (x + 1).sum(), fullgraph=True)(torch.zeros(8, device=device))
+        except Exception as error:  # no C++ compiler, no Triton, no Python headers: many kinds
+            first = str(error).strip().split("\n")[0]
+            raise NatsdbError(f"PyTorch cannot compile here ({first})", remedy="leave --compile out") from error
 
 
 def _lost(device: torch.device) -> str:

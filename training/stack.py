@@ -17,7 +17,17 @@ from torch import Tensor, nn
 from natsdb.training.data import DataSet, eval_batches, train_batches
 from natsdb.training.folder import Run
 from natsdb.training.networks import Cell, ConvNorm, Network, Reduction, ReluConvNorm, Skip, Zero
-from natsdb.training.recipe import BATCH, Measured, Meter, Training, autocast, cast, sgd
+from natsdb.training.recipe import (
+    BATCH,
+    Measured,
+    Training,
+    autocast,
+    cast,
+    evaluation_step,
+    passed,
+    sgd,
+    training_step,
+)
 
 
 def stacks(runs: Sequence[Run], size: int) -> list[list[Run]]:
@@ -135,15 +145,14 @@ def _stacked(modules: Sequence[nn.Module], links: list[Link]) -> nn.Module:
 
 
 def train_epoch_together(
-    members: Sequence[Training], data: DataSet, seeds: Sequence[int], epochs: int, precision: str
+    members: Sequence[Training], data: DataSet, seeds: Sequence[int], epochs: int, precision: str, how: str = "eager"
 ) -> list[dict[str, Measured]]:
     """What `natsdb.training.recipe.train_epoch` does, for several runs at once; all have done as many epochs.
 
     A member that diverged has figures that are not finite. Seconds are a member's share: those of all, divided.
     """
-    device = data.train.labels.device
     epoch = members[0].epoch
-    stack = Stack([member.net for member in members]).to(device)
+    stack = Stack([member.net for member in members]).to(data.train.labels.device)
     optimizer = sgd(stack, epoch, epochs)
     state = {part: member.optimizer.state[part] for member in members for part in member.net.parameters()}
     for whole, parts in stack.links:
@@ -151,29 +160,15 @@ def train_epoch_together(
             held = [state[part]["momentum_buffer"] for part in parts]
             optimizer.state[whole]["momentum_buffer"] = torch.cat(held).view_as(whole)
     stack.train()
-    meter = Meter(len(members))
-    batches = zip(*(train_batches(data, seed, epoch, BATCH) for seed in seeds), strict=True)
-    for batch in batches:
-        pixels, labels = torch.cat([p for p, _ in batch], 1), torch.stack([of for _, of in batch])
-        optimizer.zero_grad()
-        with autocast(device, precision):
-            logits = stack(cast(pixels, precision))
-            losses = _losses(logits, labels)
-        losses.sum().backward()
-        optimizer.step()
-        meter.add(losses, logits, labels)
-    found = [{"train": one} for one in meter.measured()]
+    step = training_step(forward, stack, optimizer, precision, how)
+    each = zip(*(train_batches(data, seed, epoch, BATCH) for seed in seeds), strict=True)
+    batches = ((torch.cat([p for p, _ in batch], 1), torch.stack([of for _, of in batch])) for batch in each)
+    found = [{"train": one} for one in passed(step, batches, len(members))]
     stack.eval()
+    step = evaluation_step(forward, stack, precision, how)
     for split in data.evals:
-        meter = Meter(len(members))
-        with torch.no_grad():
-            for pixels, labels in eval_batches(data, split, BATCH):
-                with autocast(device, precision):
-                    logits = stack(cast(pixels, precision).repeat(1, len(members), 1, 1))
-                    several = labels.expand(len(members), -1)
-                    losses = _losses(logits, several)
-                meter.add(losses, logits, several)
-        for figures, one in zip(found, meter.measured(), strict=True):
+        several = passed(step, eval_batches(data, split, BATCH), len(members))
+        for figures, one in zip(found, several, strict=True):
             figures[split] = one
     with torch.no_grad():
         for whole, parts in stack.links:
@@ -191,6 +186,11 @@ def train_epoch_together(
     return found
 
 
-def _losses(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean cross entropy of each member: M×B×classes and M×B → M."""
-    return nn.functional.cross_entropy(logits.transpose(1, 2), labels, reduction="none").mean(1)
+def forward(stack: nn.Module, pixels: Tensor, labels: Tensor, precision: str) -> tuple[Tensor, Tensor]:
+    """Mean cross entropy (M) and logits (M×B×classes) of the members; B×3 pixels are the same for all."""
+    with autocast(pixels.device, precision):
+        if pixels.shape[1] == 3:
+            pixels = pixels.repeat(1, len(labels), 1, 1)
+        logits = stack(cast(pixels, precision))
+        losses = nn.functional.cross_entropy(logits.transpose(1, 2), labels, reduction="none").mean(1)
+        return losses, logits

@@ -37,6 +37,8 @@ def train(
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, …; a GPU if there is one.")] = None,
     precision: Annotated[str, typer.Option(help="float32, the official one, bf16 or float64.")] = "float32",
     stack: Annotated[int, typer.Option(min=1, help="So many runs side by side, as one program.")] = 1,
+    compile: Annotated[bool, typer.Option("--compile", help="Compile the step: takes minutes for a network.")] = False,
+    graph: Annotated[bool, typer.Option("--graph", help="Capture the step as a CUDA graph.")] = False,
     keep_weights: Annotated[bool, typer.Option("--keep-weights", help="Keep the trained weights too.")] = False,
     images: Annotated[int | None, typer.Option(min=1, help="Reduced run: at most so many images a split.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Reduced run: so many epochs, not the schedule's.")] = None,
@@ -59,6 +61,8 @@ def train(
     except ImportError as error:
         raise NatsdbError(f"training needs PyTorch ({error})", remedy="pip install 'natsdb[training]'") from error
 
+    if compile and graph:
+        raise NatsdbError("a step is compiled or captured, not both", remedy="leave out --compile or --graph")
     todo = plan.runs_of(space, plan.indexes(archs, space), hp, dataset.split(","), _numbers(seeds))
     home = _home(db)
     kept = runs or home.resolve().with_name(f"{home.resolve().name}-runs")
@@ -72,6 +76,7 @@ def train(
             images=images,
             epochs=epochs,
             stack=stack,
+            step="compile" if compile else "graph" if graph else "eager",
             keep_weights=keep_weights,
             download=download,
             progress=progress,
