@@ -124,16 +124,16 @@ class NASBenchMetaAPI(abc.ABC):
         empty = isinstance(infos, dict) and not infos and self._shelf is not None
         self._infos = LazyInfos(self._shelf, ()) if empty and self._shelf is not None else infos
 
-    @property
-    def evaluated_indexes(self) -> Any:
-        """Architectures that there are results of: a set; all that a database holds."""
-        return self._evaluated_set()
-
     def _evaluated_set(self) -> Any:
         if self._evaluated is None:
             assert self._shelf is not None
             self._evaluated = set(self._shelf.archs())
         return self._evaluated
+
+    @property
+    def evaluated_indexes(self) -> Any:
+        """Architectures that there are results of: a set; all that a database holds."""
+        return self._evaluated_set()
 
     @evaluated_indexes.setter
     def evaluated_indexes(self, indexes: Any) -> None:

@@ -119,8 +119,8 @@ class ResultsCount:
         self.__dict__.pop("net_state_dict", None)
         self.net_state_dict = None
         if "_rows" in self.__dict__:
-            *rows, order = self.__dict__["_rows"]
-            self._lazily(*rows, (*(name for name in order if name != "net_state_dict"), "net_state_dict"))
+            run, weights, again, order = self.__dict__["_rows"]
+            self._lazily(run, weights, again, (*(name for name in order if name != "net_state_dict"), "net_state_dict"))
 
     def __getattr__(self, name: str) -> Any:
         # Called for what the instance does not hold (yet).
