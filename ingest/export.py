@@ -56,11 +56,10 @@ def export(
         raise NatsdbError(f"there is no space {space!r}", remedy="choose tss or sss")
     files = blocks_of(manifest, source, space)
     if not files:
-        have = sorted({f"{part.space} from {part.source}" for part in manifest.parts if part.space})
         raise NatsdbError(
             f"there are no rows of {space} from source {source!r}",
             where=str(home),
-            remedy=f"it holds {', '.join(have) or 'the catalogue only'}",
+            remedy=f"it holds {manifest.contents()}",
         )
     target = Path(out)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):

@@ -56,6 +56,11 @@ class Manifest:
         """Paths of a table's Parquet files, relative to the database, in order of source, space, hp and block."""
         return [part.path for part in sorted(self.parts) if part.table == table]
 
+    def contents(self) -> str:
+        """Which spaces it holds from which sources, in words."""
+        found = sorted({f"{part.space} from {part.source}" for part in self.parts if part.space})
+        return ", ".join(found) or "the catalogue only"
+
     def to_json(self) -> str:
         """Text of `natsdb.json`: equal contents give equal text."""
         return (

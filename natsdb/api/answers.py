@@ -34,6 +34,13 @@ _COMMENT = (
 _COMMENTED = {"cifar10-valid": "train set", "cifar10": "train+valid sets"}
 
 
+def eval_splits(dataset: str) -> dict[str, str]:
+    """The split that each name in the keys of `get_more_info` stands for, in their order."""
+    if dataset in _COMMENTED:
+        return {"valid": "x-valid", "test": "ori-test"}
+    return {"valid": "x-valid", "test": "x-test", "valtest": "ori-test"}
+
+
 def more_info(results: ArchResults, dataset: str, iepoch: int | None, hp: Any, is_random: bool | int) -> dict[str, Any]:
     """What `get_more_info` answers, from an architecture's results at an hp."""
     train = results.get_metrics(dataset, "train", iepoch=iepoch, is_random=is_random)
@@ -52,10 +59,7 @@ def more_info(results: ArchResults, dataset: str, iepoch: int | None, hp: Any, i
     }
     if dataset in _COMMENTED:
         found["comment"] = _COMMENT.format(_COMMENTED[dataset], _COMMENTED[dataset], hp)
-    splits = {"valid": "x-valid", "test": "ori-test" if dataset in _COMMENTED else "x-test"}
-    if dataset not in _COMMENTED:
-        splits["valtest"] = "ori-test"
-    for name, split in splits.items():
+    for name, split in eval_splits(dataset).items():
         needed = (dataset, name) == ("cifar10-valid", "valid")
         if not needed and any(run._lacks(split, iepoch) for run in results.query(dataset).values()):
             continue

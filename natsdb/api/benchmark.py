@@ -121,7 +121,7 @@ class NASBenchMetaAPI(abc.ABC):
     @arch2infos_dict.setter
     def arch2infos_dict(self, infos: Any) -> None:
         # Scripts set it to {} to free memory: what they ask for next is read again, in fast mode.
-        empty = isinstance(infos, dict) and not infos and self._shelf is not None
+        empty = isinstance(infos, dict) and not infos
         self._infos = LazyInfos(self._shelf, ()) if empty and self._shelf is not None else infos
 
     def _evaluated_set(self) -> Any:
@@ -330,7 +330,7 @@ class NASBenchMetaAPI(abc.ABC):
         if archive_root is None or not nats_is_dir(archive_root):
             raise ValueError(f"Invalid archive_root : {archive_root}")
         every, load = self._loader(str(archive_root))
-        for idx in every if index is None else [index]:
+        for idx in every() if index is None else [index]:
             if not 0 <= idx < len(self.meta_archs):
                 raise ValueError(f"invalid index of {idx}")
             found = load(idx)
@@ -348,8 +348,8 @@ class NASBenchMetaAPI(abc.ABC):
         shelf = self._shelf
         return type(shelf) is Database and (root == shelf.path or os.path.abspath(root) == str(shelf.home))
 
-    def _loader(self, root: str) -> tuple[Iterable[int], Callable[[int], Any]]:
-        """All architectures of a folder, and what reads one's results; it gives None for the handle's own shelf."""
+    def _loader(self, root: str) -> tuple[Callable[[], Iterable[int]], Callable[[int], Any]]:
+        """What lists a folder's architectures, and what reads one's results (None: the handle's shelf has them)."""
         from natsdb.api.shelf import Database, is_database, results_of
 
         if is_database(root):
@@ -366,7 +366,7 @@ class NASBenchMetaAPI(abc.ABC):
                     )
                 return None if mine else shelf.results(idx)
 
-            return shelf.archs(), from_database
+            return shelf.archs, from_database
 
         def from_archive(idx: int) -> Any:
             path = os.path.join(root, f"{idx:06d}.{PICKLE_EXT}")
@@ -377,7 +377,7 @@ class NASBenchMetaAPI(abc.ABC):
             assert isinstance(record, dict), f"invalid format of data in {path}"
             return results_of(record)
 
-        return range(len(self)), from_archive
+        return lambda: range(len(self)), from_archive
 
     def clear_params(self, index: int, hp: Any = None) -> None:
         """Forget the trained weights of an architecture, at one hp or at all.

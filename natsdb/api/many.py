@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from natsdb.api.answers import eval_splits
 from natsdb.api.columns import Runs, runs_of
 from natsdb.api.results import mean, summed
 from natsdb.api.shelf import Database
@@ -226,10 +227,7 @@ def _many(
         chosen = found[place]
     else:
         return None
-    on_cifar10 = dataset in ("cifar10", "cifar10-valid")
-    splits = {"train": "train", "valid": "x-valid", "test": "ori-test" if on_cifar10 else "x-test"}
-    if not on_cifar10:
-        splits["valtest"] = "ori-test"
+    splits = {"train": "train", **eval_splits(dataset)}
     total = runs.epoch + 1
     columns: dict[str, Any] = {}
     for name, split in splits.items():

@@ -22,7 +22,7 @@ from natsdb.ingest.official import Block, Recent, Run, blocks_of, in_order, resu
 from natsdb.ingest.sources import Source, open_source
 from natsdb.ingest.unpickle import Tensor, decompress, unpickle
 from natsdb.schema.errors import NatsdbError
-from natsdb.schema.manifest import NAME, Manifest, preference, read_manifest
+from natsdb.schema.manifest import NAME, preference, read_manifest
 from natsdb.schema.tables import BLOCK
 
 Results = OrderedDict[str, ArchResults]
@@ -89,7 +89,7 @@ class Database:
             raise NatsdbError(
                 f"it holds nothing of the space {self.space}",
                 where=self.path,
-                remedy=f"it holds {_contents(manifest)}; add an archive with `natsdb ingest`",
+                remedy=f"it holds {manifest.contents()}; add an archive with `natsdb ingest`",
             )
         self._files = every
         self._blocks: dict[tuple[str, int], list[tuple[str, Block]]] = {}
@@ -222,11 +222,6 @@ class SingleFile(Database):
 def _remove(folder: str, process: int) -> None:
     if os.getpid() == process:  # a forked child ends earlier than its parent
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _contents(manifest: Manifest) -> str:
-    found = sorted({f"{part.space} from {part.source}" for part in manifest.parts if part.space})
-    return ", ".join(found) or "the catalogue only"
 
 
 class Archive:

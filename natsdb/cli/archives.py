@@ -108,11 +108,15 @@ def export(
     print(made)
 
 
-def _list_failures(failures: list[tuple[str, str]]) -> None:
+def _list_failures(
+    failures: list[tuple[str, str]],
+    head: tuple[str, str] = ("file", "what is wrong with it"),
+    what: str = "records left out",
+) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("file", "what is wrong with it", title=f"{len(failures):,} records left out")
+    table = Table(*head, title=f"{len(failures):,} {what}")
     for where, what in failures:
         table.add_row(where, what)
     Console(stderr=True).print(table)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from natsdb.cli.archives import DbOption
+from natsdb.cli.archives import DbOption, _list_failures
 from natsdb.schema.errors import NatsdbError
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def train(
 
     Example: natsdb train --space tss --archs 0-99,1462 --hp 12 --dataset cifar10-valid --seeds 777,888 --data DIR
     """
+    from natsdb import _home
     from natsdb.ingest import collect as take
     from natsdb.training import folder as plan
 
@@ -88,7 +89,7 @@ def train(
             f"{added.archs:,} architectures, {added.rows:,} rows → {home}" + ("" if added.changed else " (no change)")
         )
     if report.failed:
-        _list_failures([(str(one), reason) for one, reason in report.failed])
+        _list_failed([(str(one), reason) for one, reason in report.failed])
     if report.lost:
         raise NatsdbError(
             f"the device cannot be used any more ({report.lost})",
@@ -116,7 +117,7 @@ def collect(
     else:
         print(f"nothing to do: {report.database} holds all of it already")
     if report.failures:
-        _list_failures(report.failures)
+        _list_failed(report.failures)
         raise typer.Exit(1)
 
 
@@ -143,12 +144,6 @@ def compare(
         print(f"picture: {plot}")
 
 
-def _home(db: Path | None) -> Path:
-    from natsdb.schema.manifest import default_database
-
-    return db if db is not None else default_database()
-
-
 def _numbers(text: str) -> list[int]:
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() for part in parts):
@@ -156,14 +151,8 @@ def _numbers(text: str) -> list[int]:
     return [int(part) for part in parts]
 
 
-def _list_failures(failures: list[tuple[str, str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("run", "why it failed", title=f"{len(failures):,} runs failed")
-    for run, reason in failures:
-        table.add_row(run, reason)
-    Console(stderr=True).print(table)
+def _list_failed(failures: list[tuple[str, str]]) -> None:
+    _list_failures(failures, ("run", "why it failed"), "runs failed")
 
 
 @contextmanager
