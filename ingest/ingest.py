@@ -49,7 +49,7 @@ def ingest(
     sources: Sequence[str | os.PathLike[str]],
     database: str | os.PathLike[str] | None = None,
     *,
-    source: str = "official",
+    source: str | None = None,
     jobs: int | None = None,
     replace: bool = False,
     keep_going: bool = False,
@@ -59,9 +59,10 @@ def ingest(
     """Turn official archives into tables of a database, all or nothing.
 
     Args:
-        sources: archive folders, tars or their chunks, record files, or single benchmark files.
+        sources: archive folders, tars or their chunks, record files, single benchmark files, or published tables of
+            results (.parquet; see `natsdb.ingest.published.read_published`).
         database: folder of the database; the default one when None (see `default_database`).
-        source: what the column `source` says of these rows.
+        source: what the column `source` says of these rows; by default official, of published tables published.
         jobs: processes; by default one a core, at most six.
         replace: overwrite runs that the database holds with other numbers, instead of refusing.
         keep_going: leave out damaged records and list them in the report, instead of stopping.
@@ -73,13 +74,29 @@ def ingest(
         KeyboardInterrupt: interrupted; the database is unchanged, the same call resumes.
     """
     started = time.monotonic()
-    check_name(source)
     if not sources:
         raise NatsdbError("no source is named", remedy="name an archive folder, tar or file")
     home = Path(database) if database is not None else default_database()
+    tables = [Path(path) for path in sources if Path(path).suffix == ".parquet"]
+    if tables:
+        if len(tables) < len(sources):
+            raise NatsdbError(
+                "published tables and archives are of different sources", remedy="ingest them one after the other"
+            )
+        from natsdb.ingest.published import ingest_published  # polars is for these only
+
+        return ingest_published(tables, home, source=source, replace=replace)
+    source = source or "official"
+    check_name(source)
     opened = [open_source(Path(path)) for path in sources]
     with only_writer(home):
         before = open_manifest(home)
+        if source in before.tabled():
+            raise NatsdbError(
+                f"its rows of source {source!r} are of a published table",
+                where=str(home),
+                remedy="name an archive's rows otherwise, with --source NAME",
+            )
         asked = [(s.kind, s.space, s.name, s.fingerprint) for s in opened]
         options = (source, replace, keep_going, weights, [s.path for s in opened if s.kind == "single"])
         staging = Staging(home, hashlib.sha256(repr((asked, options)).encode()).hexdigest()[:16])

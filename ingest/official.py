@@ -45,7 +45,16 @@ class Recent:
 
 
 def blocks_of(manifest: Manifest, source: str, space: str) -> dict[int, dict[tuple[str, str], str]]:
-    """Files of each block of a space by (table, hp)."""
+    """Files of each block of a space by (table, hp).
+
+    Raises:
+        NatsdbError: the source is a published table, of which no record can be made.
+    """
+    if source in manifest.tabled():
+        raise NatsdbError(
+            f"rows of source {source!r} are of a published table: no official record can be made of them",
+            remedy="ask for them in SQL, or name another source",
+        )
     blocks: dict[int, dict[tuple[str, str], str]] = {}
     for part in manifest.parts:
         if (part.source, part.space) == (source, space):

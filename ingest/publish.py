@@ -18,7 +18,7 @@ from pathlib import Path
 from natsdb.ingest.write import write_table
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.manifest import NAME, Ingested, Manifest, Part, read_manifest
-from natsdb.schema.tables import TABLES
+from natsdb.schema.tables import CATALOGUE, TABLES
 
 STAGING = ".ingest"
 
@@ -184,8 +184,7 @@ def open_manifest(database: Path) -> Manifest:
 def with_catalogue(manifest: Manifest, staging: Staging) -> Manifest:
     """The manifest with the tables of the catalogue, which are computed and staged if it has none."""
     have = {part.table for part in manifest.parts}
-    missing = [name for name, table in TABLES.items() if not table.partitioned and name not in have]
-    if not missing:
+    if have.issuperset(CATALOGUE):
         return manifest
     from natsdb.schema.catalogue import catalogue_tables
 

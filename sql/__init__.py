@@ -13,8 +13,22 @@ if TYPE_CHECKING:
     import duckdb
 
 # In an order in which each finds what it is made of. `final` is a table: the rows of the last epochs, kept apart.
-VIEWS = ("runs", "curves", "mean_final", "mean_cost", "leaderboard", "topology", "size", "mean_by_source")
-MACROS = ("curve", "best", "pareto", "rank_correlation", "neighbours", "more_info", "paired", "agreement")
+VIEWS = (
+    "runs",
+    "curves",
+    "mean_final",
+    "mean_cost",
+    "leaderboard",
+    "topology",
+    "size",
+    "mean_by_source",
+    "full_accuracy",
+    "search_result",
+    "search_table",
+    "trajectory",
+    "discovered",
+)
+MACROS = ("simulated", "curve", "best", "pareto", "rank_correlation", "neighbours", "more_info", "paired", "agreement")
 
 
 def statements(database: Path, manifest: Manifest) -> list[str]:

@@ -79,7 +79,8 @@ class Database:
         """
         manifest = read_manifest(self.home)
         every: dict[tuple[str, int], list[tuple[str, dict[str, str]]]] = {}
-        sources = sorted({part.source for part in manifest.parts if part.space == self.space}, key=preference)
+        every_source = {part.source for part in manifest.parts if part.space == self.space} - manifest.tabled()
+        sources = sorted(every_source, key=preference)
         for source in sources:
             for number, files in blocks_of(manifest, source, self.space).items():
                 for hp in {hp for _, hp in files}:

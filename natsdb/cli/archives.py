@@ -18,9 +18,15 @@ JobsOption = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Pro
 
 
 def ingest(
-    sources: Annotated[list[Path], typer.Argument(help="Archive folders, tars or chunks, record or benchmark files.")],
+    sources: Annotated[
+        list[Path],
+        typer.Argument(help="Archive folders, tars or chunks, record or benchmark files; published tables (.parquet)."),
+    ],
     db: DbOption = None,
-    source: Annotated[str, typer.Option(help="What the column `source` says of these rows.")] = "official",
+    source: Annotated[
+        str | None,
+        typer.Option(help="What the column `source` says of these rows; official, or published for a table."),
+    ] = None,
     jobs: JobsOption = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Overwrite runs that are there with other numbers.")

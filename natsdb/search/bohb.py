@@ -1,0 +1,165 @@
+"""BOHB (Falkner et al., ICML 2018): Hyperband's brackets, whose newcomers come from a model of good and bad results.
+
+Rules and figures are those of hpbandster 0.7.4, which the published runs used, for choices without order.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+import random
+
+import numpy as np
+
+from natsdb.schema.errors import NatsdbError
+from natsdb.search.benchmark import Benchmark, Choices
+from natsdb.search.multi_trial import Search
+
+_ETA = 3
+_TOP_PERCENT = 15
+
+
+def bohb(
+    benchmark: Benchmark,
+    chance: random.Random,
+    *,
+    num_samples: int = 4,
+    random_fraction: float = 0.0,
+    bandwidth_factor: float = 3,
+    min_bandwidth: float = 0.3,
+    min_budget: float = 1,
+    n_iters: int = 300,
+) -> Search:
+    """Brackets of successive halving over epochs of the schedule, 1.33, 4 and 12 of twelve.
+
+    A budget of b epochs asks at epoch int(b) - 1, counted from 0, of the schedule's own run.
+
+    Args:
+        num_samples: candidates drawn from the model for a proposal, of which the most promising is taken.
+        random_fraction: share of proposals that are random all the same.
+        bandwidth_factor: widens ordered choices' kernels; these spaces have none, so it changes nothing.
+        min_bandwidth: kernels are at least so wide.
+        min_budget: the least epochs of a training; as many as the schedule has make it a search with the model alone.
+        n_iters: brackets at most.
+    """
+    budgets = epochs_of_rungs(benchmark.epochs, min_budget)
+    rungs = len(budgets)
+    results = [_Results(benchmark.positions) for _ in budgets]
+    for iteration in range(n_iters):
+        first = iteration % rungs
+        left = rungs - first
+        count = rungs // left * _ETA ** (left - 1)
+        group: list[Choices] = []
+        for rung in range(first, rungs):
+            told = []
+            for place in range(max(1, count // _ETA ** (rung - first))):
+                if rung == first:
+                    proposal = _proposal(benchmark, results, chance, num_samples, random_fraction, min_bandwidth)
+                else:
+                    proposal = group[place]
+                loss = 100 - (yield proposal, budgets[rung])
+                results[rung].add(loss, proposal)
+                told.append((loss, proposal))
+            # In order of loss, the first told of equals first.
+            group = [proposal for _, proposal in sorted(told, key=lambda one: one[0])]
+
+
+def epochs_of_rungs(epochs: int, min_budget: float = 1) -> list[int]:
+    """The epochs, from 0, that are asked at: a third of the training each time, down to `min_budget`."""
+    if not 0 < min_budget <= epochs:
+        raise NatsdbError(f"min_budget {min_budget:g} is outside the schedule", remedy=f"choose 1 to {epochs}")
+    rungs = int(math.log(epochs / min_budget) / math.log(_ETA) + 1e-9) + 1
+    return [int(epochs * _ETA ** -float(rungs - 1 - rung)) - 1 for rung in range(rungs)]
+
+
+def _proposal(
+    benchmark: Benchmark,
+    results: list[_Results],
+    chance: random.Random,
+    num_samples: int,
+    random_fraction: float,
+    min_bandwidth: float,
+) -> Choices:
+    """An architecture that the model of the largest budget holds for promising, or a random one without a model."""
+    model = next((one.model(min_bandwidth) for one in reversed(results) if one.enough), None)
+    if model is None or (random_fraction and chance.random() < random_fraction):
+        return benchmark.random(chance)
+    good, bad = model
+    candidates = []
+    keep = (1 - good.bandwidth).tolist()
+    for _ in range(num_samples):
+        origin = good.points[int(chance.random() * len(good.points))]
+        candidates.append(
+            tuple(
+                [
+                    value if chance.random() < kept else int(chance.random() * benchmark.values)
+                    for value, kept in zip(origin, keep, strict=True)
+                ]
+            )
+        )
+    array = np.array(candidates)
+    best, chosen = math.inf, None
+    for candidate, likely, unlikely in zip(candidates, good.density(array), bad.density(array), strict=True):
+        # A density is infinite, or no number, where the points know one value only and the candidate has another.
+        ratio = max(1e-32, unlikely) / max(1e-32, likely)
+        if not math.isfinite(ratio) and math.isfinite(likely):
+            return candidate
+        if ratio < best:
+            best, chosen = ratio, candidate
+    return benchmark.random(chance) if chosen is None else chosen
+
+
+class _Results:
+    """Results on one budget, in order of loss, and the densities fitted to them when they are asked for."""
+
+    def __init__(self, positions: int) -> None:
+        self._least = positions + 1
+        self._losses: list[float] = []
+        self._points: list[Choices] = []
+        self._model: tuple[Density, Density] | None = None
+
+    def add(self, loss: float, point: Choices) -> None:
+        place = bisect.bisect_right(self._losses, loss)
+        self._losses.insert(place, loss)
+        self._points.insert(place, point)
+        self._model = None
+
+    @property
+    def enough(self) -> bool:
+        """Whether both the good and the bad ones are more than there are positions."""
+        return len(self._points) >= 2 * self._least
+
+    def model(self, min_bandwidth: float) -> tuple[Density, Density]:
+        if self._model is None:
+            count = len(self._points)
+            good = max(self._least, _TOP_PERCENT * count // 100)
+            bad = max(self._least, (100 - _TOP_PERCENT) * count // 100)
+            self._model = (
+                Density(self._points[:good], min_bandwidth),
+                Density(self._points[good : good + bad], min_bandwidth),
+            )
+        return self._model
+
+
+class Density:
+    """A product of Aitchison-Aitken kernels around points of choices without order.
+
+    As statsmodels' `KDEMultivariate` has it: an equal value counts 1 - h, another one h / (c - 1), where c is the
+    number of values that the points have there; h is 1.06 · standard deviation · n^(-1 / (4 + positions)), not below
+    `min_bandwidth`, and may exceed 1.
+    """
+
+    def __init__(self, points: list[Choices], min_bandwidth: float) -> None:
+        self.points = points
+        self._array = array = np.array(points)
+        count, positions = array.shape
+        self.bandwidth = np.maximum(1.06 * array.std(axis=0) * count ** (-1 / (4 + positions)), min_bandwidth)
+        levels = np.array([len(set(column)) for column in zip(*points, strict=True)])
+        with np.errstate(divide="ignore"):
+            self._other = self.bandwidth / (levels - 1)
+
+    def density(self, candidates: np.ndarray) -> list[float]:
+        """Density at each of the candidates (N×positions)."""
+        equal = candidates[:, None, :] == self._array[None]
+        with np.errstate(invalid="ignore"):
+            return np.where(equal, 1 - self.bandwidth, self._other).prod(axis=2).mean(axis=1).tolist()

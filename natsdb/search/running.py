@@ -1,0 +1,228 @@
+"""Runs of a search: each a function of its number and the search's seed, in any order, on any number of processes."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import inspect
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from natsdb.ingest.fanout import count
+from natsdb.schema.errors import NatsdbError
+from natsdb.search.benchmark import Answers, Benchmark
+from natsdb.search.bohb import bohb, epochs_of_rungs
+from natsdb.search.multi_trial import random_search, regularized_ea, reinforce
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """A search on the database.
+
+    `propose`: the generator function, called with a benchmark, a source of chance and its options by name; `epochs`: at
+    which, of so many of the schedule, it asks besides the last; `after`: evaluations after the budget is spent.
+    """
+
+    name: str
+    propose: Callable[..., Any]
+    epochs: Callable[[int, dict[str, Any]], Sequence[int]] = lambda epochs, options: ()
+    after: int = 0
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Its options and their defaults."""
+        every = inspect.signature(self.propose).parameters.values()
+        return {one.name: one.default for one in every if one.kind is one.KEYWORD_ONLY}
+
+
+ALGORITHMS = {
+    one.name: one
+    for one in (
+        Algorithm("random", random_search),
+        Algorithm("regularized_ea", regularized_ea),
+        Algorithm("reinforce", reinforce),
+        Algorithm(
+            "bohb",
+            bohb,
+            lambda epochs, options: epochs_of_rungs(epochs, options.get("min_budget", 1)),
+            # The original goes on after the budget, and its curve is read between the two nearest evaluations.
+            after=1,
+        ),
+    )
+}
+
+# Simulated seconds of the published runs (NATS-Bench, section 5; the authors' scripts).
+BUDGETS = {
+    ("tss", "cifar10"): 20_000.0,
+    ("tss", "cifar100"): 40_000.0,
+    ("tss", "ImageNet16-120"): 120_000.0,
+    ("sss", "cifar10"): 20_000.0,
+    ("sss", "cifar100"): 40_000.0,
+    ("sss", "ImageNet16-120"): 60_000.0,
+}
+
+
+class Steps(NamedTuple):
+    """A run's evaluations in order: index, epoch (from 0), accuracy (percent), simulated seconds so far, index of the
+    best so far."""
+
+    arch: list[int]
+    epoch: list[int]
+    accuracy: list[float]
+    seconds: list[float]
+    best: list[int]
+
+
+def play(
+    algorithm: Algorithm,
+    answers: Answers,
+    budget: float,
+    seed: int,
+    run: int,
+    options: dict[str, Any] | None = None,
+    *,
+    mixed: bool = False,
+) -> Steps:
+    """One run of a search, until its simulated seconds reach the budget; the last evaluation may go over it.
+
+    The best is the most accurate at the latest epoch that was asked for, the earliest of equals.
+
+    Args:
+        seed, run: all chance comes from these, the algorithm's name, the space and the data set.
+        mixed: the best is the most accurate at whatever epoch, as in the original BOHB.
+
+    Raises:
+        NatsdbError: the search proposes what is no architecture, or an epoch that was not read.
+    """
+    key = f"{seed} {algorithm.name} {answers.space} {answers.dataset} {run}"
+    benchmark = Benchmark(answers, budget, random.Random(f"{key} trials"))
+    search = algorithm.propose(benchmark, random.Random(key), **(options or {}))
+    steps = Steps([], [], [], [], [])
+    best, best_at, best_accuracy = -1, -1, -1.0
+    told, more = None, algorithm.after
+    while True:
+        if benchmark.spent >= budget:
+            if more == 0 and steps.arch:
+                break
+            more -= 1
+        try:
+            proposal = search.send(told)
+        except StopIteration:
+            break
+        if type(proposal) is tuple and len(proposal) == 2:
+            arch, epoch, told = benchmark.query(*proposal)
+        else:
+            arch, epoch, told = benchmark.query(proposal)
+        if ((mixed or epoch == best_at) and told > best_accuracy) or (not mixed and epoch > best_at):
+            best, best_at, best_accuracy = arch, epoch, told
+        steps.arch.append(arch)
+        steps.epoch.append(epoch)
+        steps.accuracy.append(told)
+        steps.seconds.append(benchmark.spent)
+        steps.best.append(best)
+    search.close()
+    return steps
+
+
+@dataclass(frozen=True)
+class Task:
+    """Some runs of a search, for one process: numbers `first` to `end` - 1, to be left as a file of steps at `path`."""
+
+    algorithm: Algorithm | str
+    answers: Answers
+    budget: float
+    seed: int
+    options: tuple[tuple[str, Any], ...]
+    mixed: bool
+    first: int
+    end: int
+    path: Path
+
+
+def run_task(task: Task) -> Path:
+    """Play a task's runs and write their steps as a Parquet file of the table `search_step`, whole or not at all."""
+    import os
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    algorithm = load_algorithm(task.algorithm) if isinstance(task.algorithm, str) else task.algorithm
+    runs = []
+    for run in range(task.first, task.end):
+        runs.append(play(algorithm, task.answers, task.budget, task.seed, run, dict(task.options), mixed=task.mixed))
+        count(1, len(runs[-1].arch))
+    lengths = [len(steps.arch) for steps in runs]
+    table = pa.table(
+        {
+            "run": np.repeat(np.arange(task.first, task.end, dtype=np.int32), lengths),
+            "step": np.concatenate([np.arange(length, dtype=np.int32) for length in lengths]),
+            **{
+                name: np.concatenate([np.array(getattr(steps, name), kind) for steps in runs])
+                for name, kind in zip(
+                    Steps._fields, (np.int32, np.int16, np.float64, np.float64, np.int32), strict=True
+                )
+            },
+        }
+    )
+    temporary = task.path.with_suffix(f".{os.getpid()}.tmp")
+    pq.write_table(table, temporary)
+    os.replace(temporary, task.path)
+    return task.path
+
+
+def load_algorithm(name: str) -> Algorithm:
+    """An algorithm by its name, or a user's: FILE.py:FUNCTION.
+
+    Raises:
+        NatsdbError: there is no such algorithm, file or function, or the file cannot be run.
+    """
+    if name in ALGORITHMS:
+        return ALGORITHMS[name]
+    file, _, function = name.rpartition(":")
+    if not file.endswith(".py"):
+        raise NatsdbError(
+            f"there is no algorithm {name!r}",
+            remedy=f"choose {', '.join(ALGORITHMS)}, or FILE.py:FUNCTION for your own",
+        )
+    module = _module(Path(file))
+    found = getattr(module, function, None)
+    if isinstance(found, Algorithm):
+        return found
+    if not callable(found):
+        raise NatsdbError(f"it has no function {function!r}", where=file, remedy="name one as FILE.py:FUNCTION")
+    return Algorithm(function, found)
+
+
+def _module(path: Path) -> ModuleType:
+    name = f"natsdb_user_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
+    specification = importlib.util.spec_from_file_location(name, path)
+    if specification is None or specification.loader is None or not path.exists():
+        raise NatsdbError("there is no such file", where=str(path), remedy="name one as FILE.py:FUNCTION")
+    module = importlib.util.module_from_spec(specification)
+    try:
+        specification.loader.exec_module(module)
+    except Exception as error:  # whatever a user's file raises
+        raise NatsdbError(
+            f"it cannot be run ({type(error).__name__}: {error})", where=str(path), remedy="run it with python first"
+        ) from error
+    return module
+
+
+def options_of(algorithm: Algorithm, asked: dict[str, Any]) -> dict[str, Any]:
+    """Those options that were given, with the types of their defaults.
+
+    Raises:
+        NatsdbError: the algorithm has no such option; those that it has are named.
+    """
+    have = algorithm.options
+    for name in asked:
+        if name not in have:
+            own = ", ".join(f"--{one}" for one in have) or "none"
+            raise NatsdbError(f"{algorithm.name} has no option --{name}", remedy=f"its options: {own}")
+    return {name: value for name, value in asked.items() if value != have[name]}

@@ -1,0 +1,111 @@
+-- trajectory: a row is a moment of a search: how good the best architectures of its runs are by then at full training.
+-- Key: search, role, moment. With a budget: 150 moments, equally far apart, from 1/150 of it; without (weight sharing) a
+-- moment an epoch. seconds: mean over runs (simulated, or of the device); accuracy (percent), accuracy_std: mean and
+-- population standard deviation over runs; between a run's evaluations accuracies lie on a straight line, before the first
+-- and after the last they stay. label: as in search_result.
+create or replace view trajectory as
+with
+moment as (
+    select
+        run.search,
+        run.run,
+        unnest(range(1, 151)) as moment,
+        moment * run.budget / 150 as seconds
+    from search_run as run
+    where run.budget is not null
+),
+step as (
+    select
+        one.search,
+        one.run,
+        one.seconds,
+        one.best,
+        lead(one.seconds, 1, one.seconds) over (partition by one.search, one.run order by one.step) as next_seconds,
+        lead(one.best, 1, one.best) over (partition by one.search, one.run order by one.step) as next_best
+    from search_step as one
+),
+start as (
+    select
+        one.search,
+        one.run,
+        one.best
+    from search_step as one
+    where one.step = 0
+),
+placed as (
+    select
+        moment.search,
+        moment.run,
+        moment.moment,
+        moment.seconds,
+        coalesce(step.best, start.best) as best,
+        coalesce(step.next_best, start.best) as next_best,
+        case
+            when step.next_seconds > step.seconds
+                then (moment.seconds - step.seconds) / (step.next_seconds - step.seconds)
+            else 0
+        end as share
+    from moment
+    inner join start on start.search = moment.search and start.run = moment.run
+    asof left join step
+        on step.search = moment.search and step.run = moment.run and step.seconds <= moment.seconds
+    union all
+    select
+        one.search,
+        one.run,
+        one.step as moment,
+        one.seconds,
+        one.best,
+        one.best as next_best,
+        0 as share
+    from search_step as one
+    inner join search_run as run on run.search = one.search and run.run = one.run
+    where run.budget is null
+),
+judged as (
+    select
+        placed.search,
+        placed.moment,
+        placed.seconds,
+        mine.role,
+        mine.accuracy + (other.accuracy - mine.accuracy) * placed.share as accuracy
+    from placed
+    inner join search_run as run on run.search = placed.search and run.run = placed.run
+    inner join full_accuracy as mine
+        on
+            mine.space = run.space
+            and mine.dataset = run.dataset
+            and mine.arch = placed.best
+    inner join full_accuracy as other
+        on
+            other.space = mine.space
+            and other.dataset = mine.dataset
+            and other.role = mine.role
+            and other.arch = placed.next_best
+),
+about as (
+    select distinct
+        search_result.search,
+        search_result.label,
+        search_result.algorithm,
+        search_result.space,
+        search_result.dataset,
+        search_result.budget
+    from search_result
+)
+select
+    about.search,
+    about.label,
+    about.algorithm,
+    about.space,
+    about.dataset,
+    about.budget,
+    judged.role,
+    judged.moment,
+    avg(judged.seconds) as seconds,
+    avg(judged.accuracy) as accuracy,
+    stddev_pop(judged.accuracy) as accuracy_std,
+    count(*) as runs
+from judged
+inner join about on about.search = judged.search
+group by all
