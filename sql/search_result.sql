@@ -5,69 +5,6 @@
 -- label: the algorithm with those of its options that are not the published ones.
 create or replace view search_result as
 with
-nearest as (
-    select
-        step.search,
-        step.run,
-        any_value(run.budget) as budget,
-        min_by(
-            {'seconds': step.seconds, 'best': step.best},
-            abs(step.seconds - run.budget) + step.step * 1e-9, 2
-        ) as point
-    from search_step as step
-    inner join search_run as run on run.search = step.search and run.run = step.run
-    where run.budget is not null
-    group by step.search, step.run
-),
-read as (
-    select
-        nearest.search,
-        nearest.run,
-        nearest.budget,
-        nearest.point[1].seconds as seconds,
-        nearest.point[1].best as best,
-        coalesce(nearest.point[2].seconds, nearest.point[1].seconds) as other_seconds,
-        coalesce(nearest.point[2].best, nearest.point[1].best) as other_best
-    from nearest
-    union all
-    select
-        found.search,
-        found.run,
-        null as budget,
-        found.seconds,
-        found.arch as best,
-        found.seconds as other_seconds,
-        found.arch as other_best
-    from search_run as found
-    where found.budget is null
-),
-judged as (
-    select
-        read.search,
-        read.run,
-        mine.hp,
-        mine.role,
-        case
-            when read.other_seconds = read.seconds then mine.accuracy
-            else
-                mine.accuracy
-                + (other.accuracy - mine.accuracy)
-                * (read.budget - read.seconds) / (read.other_seconds - read.seconds)
-        end as accuracy
-    from read
-    inner join search_run as run on run.search = read.search and run.run = read.run
-    inner join full_accuracy as mine
-        on
-            mine.space = run.space
-            and mine.dataset = run.dataset
-            and mine.arch = read.best
-    inner join full_accuracy as other
-        on
-            other.space = mine.space
-            and other.dataset = mine.dataset
-            and other.role = mine.role
-            and other.arch = read.other_best
-),
 about as (
     select
         run.search,
@@ -81,6 +18,55 @@ about as (
         avg(run.seconds) as seconds
     from search_run as run
     group by run.search
+),
+nearest as (
+    select
+        step.search,
+        step.run,
+        unnest(
+            min_by(
+                {'seconds': step.seconds - run.budget, 'best': step.best},
+                abs(step.seconds - run.budget) + step.step * 1e-9, 2
+            ),
+            recursive := true
+        )
+    from search_step as step
+    inner join about as run on run.search = step.search
+    where run.budget is not null
+    group by step.search, step.run
+),
+point as (
+    select
+        nearest.search,
+        nearest.run,
+        nearest.seconds,
+        nearest.best
+    from nearest
+    union all
+    select
+        found.search,
+        found.run,
+        0 as seconds,
+        found.arch as best
+    from search_run as found
+    where found.budget is null
+),
+judged as (
+    select
+        point.search,
+        point.run,
+        score.hp,
+        score.role,
+        -- Where the straight line through two points is at the budget; a single point is level.
+        coalesce(regr_intercept(score.accuracy, point.seconds), avg(score.accuracy)) as accuracy
+    from point
+    inner join about on about.search = point.search
+    inner join full_accuracy as score
+        on
+            score.space = about.space
+            and score.dataset = about.dataset
+            and score.arch = point.best
+    group by all
 )
 select
     about.search,

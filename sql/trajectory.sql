@@ -5,6 +5,25 @@
 -- and after the last they stay. label: as in search_result.
 create or replace view trajectory as
 with
+about as (
+    select distinct
+        search_result.search,
+        search_result.label,
+        search_result.algorithm,
+        search_result.space,
+        search_result.dataset,
+        search_result.budget
+    from search_result
+),
+score as materialized (
+    select
+        about.search,
+        every.role,
+        every.arch,
+        every.accuracy
+    from about
+    inner join full_accuracy as every on every.space = about.space and every.dataset = about.dataset
+),
 moment as (
     select
         run.search,
@@ -70,28 +89,12 @@ judged as (
         mine.role,
         mine.accuracy + (other.accuracy - mine.accuracy) * placed.share as accuracy
     from placed
-    inner join search_run as run on run.search = placed.search and run.run = placed.run
-    inner join full_accuracy as mine
+    inner join score as mine on mine.search = placed.search and mine.arch = placed.best
+    inner join score as other
         on
-            mine.space = run.space
-            and mine.dataset = run.dataset
-            and mine.arch = placed.best
-    inner join full_accuracy as other
-        on
-            other.space = mine.space
-            and other.dataset = mine.dataset
+            other.search = placed.search
             and other.role = mine.role
             and other.arch = placed.next_best
-),
-about as (
-    select distinct
-        search_result.search,
-        search_result.label,
-        search_result.algorithm,
-        search_result.space,
-        search_result.dataset,
-        search_result.budget
-    from search_result
 )
 select
     about.search,

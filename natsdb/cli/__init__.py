@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from natsdb.cli import archives, demo, questions, training
+from natsdb.cli import archives, demo, questions, search, training
 from natsdb.cli import run as scripts
 from natsdb.schema.errors import NatsdbError
 
@@ -50,12 +50,16 @@ for _command in (
     training.train,
     training.collect,
     training.compare,
+    search.search,
     questions.sql,
     questions.info,
     questions.duckdb,
     demo.demo,
 ):
     app.command()(_with_exit_codes(_command))
+plots = typer.Typer(help="Draw pictures of the benchmark.", no_args_is_help=True)
+plots.command("search")(_with_exit_codes(search.plot_search))
+app.add_typer(plots, name="plot")
 # What follows the script's name is the script's.
 # (`-h` is left out of its own options, so that `-mhelper` is a module.)
 app.command(

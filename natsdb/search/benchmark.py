@@ -118,7 +118,7 @@ def read_answers(
                 raise NatsdbError(
                     f"not all runs of {space} on {trained}, hp {hp}, have x-valid accuracies at epoch {epoch}",
                     where=where,
-                    remedy="choose an algorithm that asks for the last epoch only",
+                    remedy="choose a search that asks at the last epoch only, as bohb does with --min_budget 12",
                 )
             starts, sources = found, ", ".join(sorted(set(rows["source"].tolist())))
             accuracy[epoch], seconds[epoch] = rows["accuracy"].tolist(), rows["seconds"].tolist()

@@ -215,7 +215,7 @@ def _module(path: Path) -> ModuleType:
 
 
 def options_of(algorithm: Algorithm, asked: dict[str, Any]) -> dict[str, Any]:
-    """Those options that were given, with the types of their defaults.
+    """Those options that are not the default ones.
 
     Raises:
         NatsdbError: the algorithm has no such option; those that it has are named.
@@ -225,4 +225,6 @@ def options_of(algorithm: Algorithm, asked: dict[str, Any]) -> dict[str, Any]:
         if name not in have:
             own = ", ".join(f"--{one}" for one in have) or "none"
             raise NatsdbError(f"{algorithm.name} has no option --{name}", remedy=f"its options: {own}")
-    return {name: value for name, value in asked.items() if value != have[name]}
+    # 12 and 12.0 are the same search.
+    numbers = {name: int(value) if float(value).is_integer() else value for name, value in asked.items()}
+    return {name: value for name, value in numbers.items() if value != have[name]}
