@@ -141,7 +141,9 @@ def _panel(alt: Any, rows: Any, timed: bool) -> Any:
         if timed
         else alt.X("moment:Q", title="epochs of the search")
     )
-    legend = alt.Legend(title="algorithm", symbolType="stroke", symbolSize=600, symbolStrokeWidth=2, labelLimit=300)
+    legend = alt.Legend(
+        title="algorithm", symbolType="stroke", symbolSize=600, symbolStrokeWidth=2, symbolOpacity=1, labelLimit=300
+    )
     colours = alt.Scale(domain=labels, range=[_COLOURS[n % len(_COLOURS)] for n in range(len(labels))])
     dashes = alt.Scale(domain=labels, range=[_DASHES[n % len(_DASHES)] for n in range(len(labels))])
     # The climb from the first random architectures would flatten all that comes after.
@@ -161,12 +163,12 @@ def _panel(alt: Any, rows: Any, timed: bool) -> Any:
             x,
             alt.Y("low:Q", title="").scale(scale),
             alt.Y2("high:Q"),
-            alt.Fill("label:N", legend=None).scale(colours),
+            alt.Color("label:N", legend=legend).scale(colours),
         ),
         chart.mark_line(strokeWidth=1.8, clip=True).encode(
             x,
             y,
-            alt.Stroke("label:N", legend=legend).scale(colours),
+            alt.Color("label:N", legend=legend).scale(colours),
             alt.StrokeDash("label:N", legend=legend).scale(dashes),
         ),
     ).properties(title=f"{rows['space'][0]}, {rows['dataset'][0]}: {counts} runs", width=300, height=260)
