@@ -75,7 +75,8 @@ def ingest_published(paths: Sequence[Path], home: Path, *, source: str | None = 
         staging = Staging(home, digest)
         try:
             manifest = with_catalogue(before, staging)
-            for table in tables:
+            known = set() if replace else {(one.source, one.fingerprint) for one in before.ingests}
+            for table in (one for one in tables if (source, one.md5) not in known):
                 held: dict[tuple[str, int], dict[tuple[str, str], Path]] = {}
                 for part in manifest.parts:
                     if part.source == source:

@@ -44,6 +44,9 @@ def search(
     random_fraction: Annotated[float | None, typer.Option("--random_fraction", help="bohb: 0.")] = None,
     bandwidth_factor: Annotated[float | None, typer.Option("--bandwidth_factor", help="bohb: 3.")] = None,
     min_bandwidth: Annotated[float | None, typer.Option("--min_bandwidth", help="bohb: 0.3.")] = None,
+    max_bandwidth: Annotated[
+        float | None, typer.Option("--max_bandwidth", help="bohb: no limit; 0.8 keeps its densities above zero.")
+    ] = None,
     min_budget: Annotated[
         float | None, typer.Option("--min_budget", help="bohb: least epochs of a training, 1; 12: its model alone.")
     ] = None,
@@ -79,6 +82,7 @@ def search(
         "random_fraction": random_fraction,
         "bandwidth_factor": bandwidth_factor,
         "min_bandwidth": min_bandwidth,
+        "max_bandwidth": max_bandwidth,
         "min_budget": min_budget,
         "n_iters": n_iters,
     }

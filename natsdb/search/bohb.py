@@ -27,6 +27,7 @@ def bohb(
     random_fraction: float = 0.0,
     bandwidth_factor: float = 3,
     min_bandwidth: float = 0.3,
+    max_bandwidth: float | None = None,
     min_budget: float = 1,
     n_iters: int = 300,
 ) -> Search:
@@ -39,12 +40,15 @@ def bohb(
         random_fraction: share of proposals that are random all the same.
         bandwidth_factor: widens ordered choices' kernels; these spaces have none, so it changes nothing.
         min_bandwidth: kernels are at least so wide.
+        max_bandwidth: kernels are at most so wide; without a limit, as published, they are often wider than 1, and then
+            an equal value counts less than nothing.
         min_budget: the least epochs of a training; as many as the schedule has make it a search with the model alone.
         n_iters: brackets at most.
     """
     budgets = epochs_of_rungs(benchmark.epochs, min_budget)
     rungs = len(budgets)
     results = [_Results(benchmark.positions) for _ in budgets]
+    widths = min_bandwidth, max_bandwidth
     for iteration in range(n_iters):
         first = iteration % rungs
         left = rungs - first
@@ -54,7 +58,7 @@ def bohb(
             told = []
             for place in range(max(1, count // _ETA ** (rung - first))):
                 if rung == first:
-                    proposal = _proposal(benchmark, results, chance, num_samples, random_fraction, min_bandwidth)
+                    proposal = _proposal(benchmark, results, chance, num_samples, random_fraction, widths)
                 else:
                     proposal = group[place]
                 loss = 100 - (yield proposal, budgets[rung])
@@ -78,10 +82,10 @@ def _proposal(
     chance: random.Random,
     num_samples: int,
     random_fraction: float,
-    min_bandwidth: float,
+    bandwidths: tuple[float, float | None],
 ) -> Choices:
     """An architecture that the model of the largest budget holds for promising, or a random one without a model."""
-    model = next((one.model(min_bandwidth) for one in reversed(results) if one.enough), None)
+    model = next((one.model(bandwidths) for one in reversed(results) if one.enough), None)
     if model is None or (random_fraction and chance.random() < random_fraction):
         return benchmark.random(chance)
     good, bad = model
@@ -129,14 +133,14 @@ class _Results:
         """Whether both the good and the bad ones are more than there are positions."""
         return len(self._points) >= 2 * self._least
 
-    def model(self, min_bandwidth: float) -> tuple[Density, Density]:
+    def model(self, bandwidths: tuple[float, float | None]) -> tuple[Density, Density]:
         if self._model is None:
             count = len(self._points)
             good = max(self._least, _TOP_PERCENT * count // 100)
             bad = max(self._least, (100 - _TOP_PERCENT) * count // 100)
             self._model = (
-                Density(self._points[:good], min_bandwidth),
-                Density(self._points[good : good + bad], min_bandwidth),
+                Density(self._points[:good], *bandwidths),
+                Density(self._points[good : good + bad], *bandwidths),
             )
         return self._model
 
@@ -145,15 +149,16 @@ class Density:
     """A product of Aitchison-Aitken kernels around points of choices without order.
 
     As statsmodels' `KDEMultivariate` has it: an equal value counts 1 - h, another one h / (c - 1), where c is the
-    number of values that the points have there; h is 1.06 · standard deviation · n^(-1 / (4 + positions)), not below
-    `min_bandwidth`, and may exceed 1.
+    number of values that the points have there; h is 1.06 · standard deviation · n^(-1 / (4 + positions)), clipped to
+    `min_bandwidth` and `max_bandwidth`.
     """
 
-    def __init__(self, points: list[Choices], min_bandwidth: float) -> None:
+    def __init__(self, points: list[Choices], min_bandwidth: float, max_bandwidth: float | None = None) -> None:
         self.points = points
         self._array = array = np.array(points)
         count, positions = array.shape
-        self.bandwidth = np.maximum(1.06 * array.std(axis=0) * count ** (-1 / (4 + positions)), min_bandwidth)
+        rule = 1.06 * array.std(axis=0) * count ** (-1 / (4 + positions))
+        self.bandwidth = np.clip(rule, min_bandwidth, max_bandwidth)
         levels = np.array([len(set(column)) for column in zip(*points, strict=True)])
         with np.errstate(divide="ignore"):
             self._other = self.bandwidth / (levels - 1)

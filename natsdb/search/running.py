@@ -103,6 +103,11 @@ def play(
     key = f"{seed} {algorithm.name} {answers.space} {answers.dataset} {run}"
     benchmark = Benchmark(answers, budget, random.Random(f"{key} trials"))
     search = algorithm.propose(benchmark, random.Random(key), **(options or {}))
+    if not inspect.isgenerator(search):
+        raise NatsdbError(
+            f"the search {algorithm.name} is no generator function",
+            remedy="let it yield what it proposes, as in `yield 7`",
+        )
     steps = Steps([], [], [], [], [])
     best, best_at, best_accuracy = -1, -1, -1.0
     told, more = None, algorithm.after

@@ -1,0 +1,150 @@
+"""Published tables of results as a source of a database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import natsdb
+from databases import contents
+from natsdb import api
+from natsdb.ingest import export, ingest
+from natsdb.schema.errors import NatsdbError
+
+
+@pytest.fixture(scope="module")
+def tables(test_data: Path) -> list[Path]:
+    """The real published tables: final accuracies of all topologies, by seed at 200 epochs, means at 12."""
+    return [test_data / "published" / f"{name}.parquet" for name in ("tss_hp200_final_per_seed", "tss_hp12_means")]
+
+
+@pytest.fixture(scope="module")
+def published_db(tables: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("published") / "db"
+    ingest(tables, home)
+    return home
+
+
+def _small(**columns: object) -> pl.DataFrame:
+    key = {"space": "tss", "hp": "200", "arch": [0, 11], "dataset": "cifar100", "split": "ori-test"}
+    return pl.DataFrame(key | {"accuracy": [1.5, 2.5]} | columns)
+
+
+def test_every_published_accuracy_and_time_is_in_the_database(published_db: Path, tables: list[Path]) -> None:
+    rows = natsdb.query(
+        "select arch, dataset, seed, split, accuracy, train_seconds * 200 as seconds, params from final "
+        "join cost using (source, space, hp, arch, dataset, seed) where hp = '200' order by all",
+        published_db,
+    )
+    table = pl.read_parquet(tables[0])
+    expected = table.select("arch", "dataset", "seed", "split", "accuracy", "train_all_time", "params_mb")
+    expected = expected.sort(expected.columns[:4])
+    assert rows.select("arch", "dataset", "seed", "split", "accuracy").rows() == expected[:, :5].rows()
+    assert (rows["params"] == expected["params_mb"]).all()
+    assert ((rows["seconds"] - expected["train_all_time"]).abs() < 1e-9).all()
+    means = pl.read_parquet(tables[1])
+    for column, dataset, split in (
+        ("cifar10_val", "cifar10-valid", "x-valid"),
+        ("imagenet_test", "ImageNet16-120", "x-test"),
+    ):
+        mine = natsdb.query(
+            f"select accuracy from best('{dataset}', '{split}', '12', k := 20000) order by arch", published_db
+        )
+        assert mine["accuracy"].to_list() == means.sort("arch")[column].to_list()
+    assert natsdb.query("select distinct epoch from metric order by 1", published_db)["epoch"].to_list() == [11, 199]
+
+
+def test_official_records_and_the_published_table_agree(published_db: Path, real_db: Path) -> None:
+    ask = (
+        "select arch, dataset, seed, split, accuracy from final where space = 'tss' and hp = '200' and arch in (0, 11) "
+        "and split = if(dataset = 'cifar10-valid', 'x-valid', 'ori-test') and dataset != 'cifar10' order by all"
+    )
+    mine, official = (natsdb.query(ask, home) for home in (published_db, real_db))
+    assert mine[:, :4].equals(official[:, :4])
+    assert ((mine["accuracy"] - official["accuracy"]).abs() < 1e-12).all()
+
+
+def test_the_known_best_accuracies_come_out(published_db: Path) -> None:
+    # Optimal on CIFAR-10's validation images: 91.61 (Dong et al. 2021, Table 4).
+    best = natsdb.query(
+        "select max(accuracy) from full_accuracy where dataset = 'cifar10' and role = 'valid'", published_db
+    )
+    assert round(best.item(), 2) == 91.61
+
+
+def test_the_same_table_again_changes_nothing(published_db: Path, tables: list[Path]) -> None:
+    before = contents(published_db)
+    assert not ingest(tables, published_db).changed
+    assert contents(published_db) == before
+
+
+def test_a_table_beside_official_rows(official: dict[str, Path], tables: list[Path], tmp_path: Path) -> None:
+    ingest([official["tss"]], tmp_path / "db")
+    ingest([tables[1]], tmp_path / "db")
+    sources = natsdb.query("select distinct source from seed order by 1", tmp_path / "db")["source"].to_list()
+    assert sources == ["official", "published"]
+    # The facade and export know the records only.
+    handle = api.create(str(tmp_path / "db"), "tss", fast_mode=True, verbose=False)
+    assert handle.get_more_info(0, "cifar10-valid", hp="12", is_random=False)["valid-accuracy"] > 0
+    with pytest.raises(NatsdbError, match="rows of source 'published' are of a published table: no official record"):
+        export(tmp_path / "out", "tss", tmp_path / "db", source="published")
+
+
+def test_a_database_of_tables_only_has_nothing_for_the_legacy_api(published_db: Path) -> None:
+    with pytest.raises(NatsdbError, match="it holds nothing of the space tss"):
+        api.create(str(published_db), "tss", fast_mode=True, verbose=False)
+
+
+def test_other_numbers_are_refused_or_replaced(tmp_path: Path) -> None:
+    _small().write_parquet(tmp_path / "a.parquet")
+    _small(accuracy=[1.5, 3.5]).write_parquet(tmp_path / "b.parquet")
+    ingest([tmp_path / "a.parquet"], tmp_path / "db")
+    before = contents(tmp_path / "db")
+    with pytest.raises(
+        NatsdbError, match=r"architecture 11, cifar100, seed 0: accuracy.* is 3.5, the database holds 2.5"
+    ):
+        ingest([tmp_path / "b.parquet"], tmp_path / "db")
+    assert contents(tmp_path / "db") == before
+    assert ingest([tmp_path / "b.parquet"], tmp_path / "db", replace=True).changed
+    assert natsdb.query("select accuracy from final order by arch", tmp_path / "db")["accuracy"].to_list() == [1.5, 3.5]
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        (
+            _small().drop("split"),
+            "it has the columns space, hp, arch, dataset, accuracy; a published table has space, hp",
+        ),
+        (_small(arch=[0, 15_625]), "architectures 0 to 15625 go beyond tss; it has 0 to 15624"),
+        (_small(hp="90"), "there is no schedule '90' of space 'tss'"),
+        (_small(split="x-rest"), "cifar100 has no split 'x-rest'; see the table `dataset`"),
+        (_small(accuracy=[1.0, 101.0]), "an accuracy is 101.0; accuracies are in percent"),
+        (_small(arch=[0, 0]), "a run's split has two rows; tell runs apart by a column seed"),
+        (_small(arch=["a", "b"]), "a column has other values"),
+        (_small(accuracy=[None, None]), "it has no accuracies"),
+    ],
+)
+def test_a_table_that_is_none_is_refused_in_one_sentence(tmp_path: Path, table: pl.DataFrame, said: str) -> None:
+    table.write_parquet(tmp_path / "table.parquet")
+    with pytest.raises(NatsdbError) as caught:
+        ingest([tmp_path / "table.parquet"], tmp_path / "db")
+    assert str(caught.value).startswith(f"{tmp_path / 'table.parquet'}: {said}")
+    assert not (tmp_path / "db" / "natsdb.json").exists()
+
+
+def test_sources_of_records_and_of_tables_stay_apart(official: dict[str, Path], tmp_path: Path) -> None:
+    _small().write_parquet(tmp_path / "a.parquet")
+    (tmp_path / "broken.parquet").write_bytes(b"no parquet")
+    with pytest.raises(NatsdbError, match="the Parquet file cannot be read"):
+        ingest([tmp_path / "broken.parquet"], tmp_path / "db")
+    with pytest.raises(NatsdbError, match="published tables and archives are of different sources"):
+        ingest([tmp_path / "a.parquet", official["sss"]], tmp_path / "db")
+    ingest([tmp_path / "a.parquet"], tmp_path / "db", source="mine")
+    with pytest.raises(NatsdbError, match="its rows of source 'mine' are of a published table"):
+        ingest([official["sss"]], tmp_path / "db", source="mine")
+    ingest([official["sss"]], tmp_path / "db", source="other")
+    with pytest.raises(NatsdbError, match="its rows of source 'other' are those of records"):
+        ingest([tmp_path / "a.parquet"], tmp_path / "db", source="other")

@@ -1,0 +1,315 @@
+"""Searches from the command line and Python: what stands in the tables, resumed work, views against plain Python."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+import natsdb
+from databases import contents
+from natsdb.cli import app
+from natsdb.cli.demo import EMBEDDED
+from natsdb.ingest import collect
+from natsdb.schema.errors import NatsdbError
+from natsdb.search import ALGORITHMS, Algorithm, Benchmark, read_answers, search
+from natsdb.search.running import play
+
+
+@pytest.fixture
+def db(made_up_db: Path, tmp_path: Path) -> Path:
+    """A database of 70 made-up architectures of each space, to write to."""
+    return Path(shutil.copytree(made_up_db, tmp_path / "db"))
+
+
+@pytest.fixture(scope="module")
+def searched(made_up_db: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with the four algorithms' searches, 6 runs each. Read only."""
+    home = Path(shutil.copytree(made_up_db, tmp_path_factory.mktemp("searched") / "db"))
+    for name in ALGORITHMS:
+        for dataset in ("cifar10", "cifar100"):
+            search(name, "tss", dataset, home, runs=6, budget=4000.0, jobs=1)
+    return home
+
+
+def _run(*arguments: object) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_every_step_of_every_run_stands_in_the_tables(searched: Path) -> None:
+    answers = read_answers("tss", "cifar100", "12", searched, [0, 3])
+    for name, algorithm in ALGORITHMS.items():
+        rows = natsdb.query(
+            f"""select step.* from search_step as step join search_run using (search, run)
+            where algorithm = '{name}' and dataset = 'cifar100' order by run, step""",
+            searched,
+        )
+        for run in range(6):
+            own = rows.filter(rows["run"] == run)
+            assert own["step"].to_list() == list(range(len(own)))
+            steps = play(algorithm, answers, 4000.0, 0, run)
+            for column in steps._fields:
+                assert own[column].to_list() == getattr(steps, column)
+    runs = natsdb.query("from search_run order by search, run", searched)
+    ends = natsdb.query(
+        "select search, run, count(*) as steps, max(seconds) as seconds, max_by(best, step) as arch from search_step "
+        "group by all order by all",
+        searched,
+    )
+    assert runs.select("search", "run", "steps", "seconds", "arch").rows() == ends.rows()
+    assert json.loads(runs["provenance"][0])["source"] == "synthetic"
+
+
+def _full(searched: Path, dataset: str, split: str) -> dict[int, float]:
+    rows = natsdb.query(
+        f"select arch, accuracy from final where space='tss' and hp='200' and dataset='{dataset}' and split='{split}'",
+        searched,
+    ).rows()
+    by_arch: dict[int, list[float]] = {}
+    for arch, accuracy in rows:
+        by_arch.setdefault(arch, []).append(accuracy)
+    return {arch: statistics.fmean(values) for arch, values in by_arch.items()}
+
+
+@pytest.mark.parametrize(
+    ("dataset", "role", "trained", "split"),
+    [
+        ("cifar10", "valid", "cifar10-valid", "x-valid"),
+        ("cifar10", "test", "cifar10", "ori-test"),
+        ("cifar100", "test", "cifar100", "x-test"),
+        ("cifar100", "both", "cifar100", "ori-test"),
+    ],
+)
+def test_search_result_interpolates_the_full_accuracy_at_the_budget(
+    searched: Path, dataset: str, role: str, trained: str, split: str
+) -> None:
+    full = _full(searched, trained, split)
+    rows = natsdb.query(f"from search_result where dataset = '{dataset}' and role = '{role}'", searched).to_dicts()
+    assert len(rows) == 4
+    for row in rows:
+        steps = natsdb.query(
+            f"select run, seconds, best from search_step where search = '{row['search']}' order by run, step", searched
+        ).rows()
+        found = []
+        for run in range(6):
+            history = [(seconds, full[best]) for of, seconds, best in steps if of == run]
+            (t1, a1), (t2, a2) = sorted(history, key=lambda point: abs(point[0] - 4000))[:2]
+            found.append(a1 + (a2 - a1) * (4000 - t1) / (t2 - t1))
+        assert row["accuracy"] == pytest.approx(statistics.fmean(found), abs=1e-9)
+        assert row["accuracy_std"] == pytest.approx(statistics.pstdev(found), abs=1e-9)
+        assert (row["runs"], row["hp"], row["budget"]) == (6, "200", 4000.0)
+
+
+def test_trajectory_lies_on_straight_lines_between_evaluations(searched: Path) -> None:
+    full = _full(searched, "cifar100", "x-test")
+    rows = natsdb.query(
+        "from trajectory where dataset = 'cifar100' and role = 'test' and label = 'bohb' order by moment", searched
+    ).to_dicts()
+    assert [row["moment"] for row in rows] == list(range(1, 151))
+    steps = natsdb.query(
+        f"select run, seconds, best from search_step where search = '{rows[0]['search']}' order by run, step", searched
+    ).rows()
+    for row in rows:
+        at, found = 4000 * row["moment"] / 150, []
+        for run in range(6):
+            history = [(seconds, full[best]) for of, seconds, best in steps if of == run]
+            before = [point for point in history if point[0] <= at]
+            after = [point for point in history if point[0] > at]
+            if not before:
+                found.append(after[0][1])
+            elif not after:
+                found.append(before[-1][1])
+            else:
+                (t1, a1), (t2, a2) = before[-1], after[0]
+                found.append(a1 + (a2 - a1) * (at - t1) / (t2 - t1))
+        assert row["seconds"] == pytest.approx(at)
+        assert row["accuracy"] == pytest.approx(statistics.fmean(found), abs=1e-9)
+        assert row["accuracy_std"] == pytest.approx(statistics.pstdev(found), abs=1e-9)
+
+
+def test_search_table_holds_results_against_the_space(searched: Path) -> None:
+    rows = {row["label"]: row for row in natsdb.query("from search_table where space = 'tss'", searched).to_dicts()}
+    assert list(rows) == ["bohb", "random", "regularized_ea", "reinforce", "optimal", "mean of the space"]
+    full = _full(searched, "cifar100", "x-test").values()
+    assert rows["optimal"]["cifar100_test"] == f"{max(full):.2f}"
+    mean = f"{statistics.fmean(full):.2f} ± {statistics.pstdev(full):.2f}"
+    assert rows["mean of the space"]["cifar100_test"] == mean
+    (result,) = natsdb.query(
+        "from search_result where label = 'random' and dataset = 'cifar100' and role = 'test'", searched
+    ).to_dicts()
+    assert rows["random"]["cifar100_test"] == f"{result['accuracy']:.2f} ± {result['accuracy_std']:.2f}"
+
+
+def test_discovered_architectures_join_with_their_accuracies(searched: Path) -> None:
+    rows = natsdb.query("from discovered order by all", searched)
+    assert len(rows) == 25
+    assert rows.filter(rows["arch"] == 1835)["arch_str"].unique().to_list() == [
+        "|skip_connect~0|+|skip_connect~0|skip_connect~1|+|skip_connect~0|skip_connect~1|skip_connect~2|"
+    ]
+    joined = natsdb.query(
+        "select count(*) from discovered join full_accuracy using (space, dataset, arch) where arch = 2057", searched
+    )
+    assert joined.item() == 0  # not among the 70 that are here
+
+
+def test_the_same_search_again_changes_nothing_and_more_runs_extend_it(db: Path) -> None:
+    first = search("random", "tss", "cifar10", db, runs=3, budget=2000.0)
+    before = contents(db)
+    assert not search("random", "tss", "cifar10", db, runs=3, budget=2000.0).changed
+    assert not search("random", "tss", "cifar10", db, runs=2, budget=2000.0).changed
+    assert contents(db) == before
+    rows = natsdb.query("from search_step where run < 3 order by all", db)
+    more = search("random", "tss", "cifar10", db, runs=5, budget=2000.0)
+    assert (more.search, more.changed) == (first.search, True)
+    assert natsdb.query("from search_step where run < 3 order by all", db).equals(rows)
+    assert natsdb.query("select count(*) from search_run", db).item() == 5
+
+
+def test_any_number_of_processes_gives_the_same_files(made_up_db: Path, tmp_path: Path) -> None:
+    homes = [Path(shutil.copytree(made_up_db, tmp_path / name)) for name in ("one", "two")]
+    for home, jobs in zip(homes, (1, 2), strict=True):
+        search("regularized_ea", "sss", "cifar100", home, runs=60, budget=3000.0, jobs=jobs)
+    assert contents(homes[0]) == contents(homes[1])
+
+
+def test_a_killed_search_goes_on_where_it_was(made_up_db: Path, tmp_path: Path) -> None:
+    whole, killed = (Path(shutil.copytree(made_up_db, tmp_path / name)) for name in ("whole", "killed"))
+    arguments = ["search", "reinforce", "--space", "tss", "--dataset", "cifar10", "--runs", "200", "--budget", "200000"]
+    assert _run(*arguments, "--db", whole, "-j", "1")[0] == 0
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from natsdb.cli import app; app()", *arguments, "--db", str(killed), "-j", "1"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 60
+    while not list(killed.glob(".ingest/*/steps-*.parquet")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    done = len(list(killed.glob(".ingest/*/steps-*.parquet")))
+    assert 0 < done < 8
+    report = search("reinforce", "tss", "cifar10", killed, runs=200, budget=200_000.0, jobs=1)
+    assert report.resumed == 25 * done
+    assert contents(killed) == contents(whole)
+
+
+def test_a_search_of_ones_own_competes_with_the_others(searched: Path, tmp_path: Path) -> None:
+    home = Path(shutil.copytree(searched, tmp_path / "db"))
+
+    def sweep(benchmark: Benchmark, chance: random.Random, *, stride: int = 20) -> Any:
+        for arch in range(0, 1400, stride):  # noqa: UP028 (`yield from` a range cannot be told anything)
+            yield arch
+
+    report = search(sweep, "tss", "cifar100", home, runs=2, budget=1e9, options={"stride": 40})
+    assert report.algorithm == "sweep"
+    labels = natsdb.query("select label from search_table where space = 'tss'", home)["label"].to_list()
+    assert "sweep stride: 40" in labels
+    path = tmp_path / "mine.py"
+    path.write_text("def first(benchmark, chance, *, end=1):\n    for arch in range(end):\n        yield arch\n")
+    code, out, _ = _run(
+        "search",
+        f"{path}:first",
+        "--space",
+        "tss",
+        "--dataset",
+        "cifar10",
+        "--runs",
+        2,
+        "--db",
+        home,
+        "--option",
+        "end=3",
+    )
+    assert code == 0
+    assert "first end: 3" in out
+    before = natsdb.query("select count(distinct search) from search_run", home).item()
+    path.write_text("def first(benchmark, chance, *, end=1):\n    for arch in range(2, 2 + end):\n        yield arch\n")
+    assert search(f"{path}:first", "tss", "cifar10", home, runs=2, options={"end": 3}).changed
+    assert natsdb.query("select count(distinct search) from search_run", home).item() == before + 1
+
+
+def test_the_embedded_runs_serve_every_algorithm(tmp_path: Path) -> None:
+    collect(EMBEDDED / "runs", tmp_path / "db")
+    for space in ("tss", "sss"):
+        code, out, said = _run("search", "all", "--space", space, "--runs", 3, "--db", tmp_path / "db")
+        assert code == 0, said
+        assert all(name in out for name in ALGORITHMS)
+        assert "architectures are here: the nearest of them answers" in said
+        code, out, _ = _run(
+            "plot", "search", "--space", space, "-o", tmp_path / f"{space}.svg", "--db", tmp_path / "db"
+        )
+        assert code == 0
+        svg = (tmp_path / f"{space}.svg").read_text()
+        assert all(name in svg for name in ALGORITHMS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["hyperband"], "there is no algorithm 'hyperband'; choose random, regularized_ea, reinforce, bohb"),
+        (["random", "--space", "nas"], "there is no space 'nas'; choose tss or sss"),
+        (["random", "--dataset", "mnist"], "there is no data set 'mnist' to search on; choose cifar10"),
+        (
+            ["random", "--hp", "90"],
+            r"it has no x-valid accuracy of tss on cifar10-valid, hp 90, epoch 89; it has ",
+        ),
+        (["random", "--hp", "x"], "there is no schedule 'x'"),
+        (["random", "--learning_rate", "1"], "random has no option --learning_rate; its options: none"),
+        (["bohb", "--min_budget", "50"], "min_budget 50 is outside the schedule; choose 1 to 12"),
+        (["random", "--budget", "0"], "the budget is not above 0 seconds; leave --budget out"),
+    ],
+)
+def test_what_cannot_be_searched_is_said_in_one_sentence(made_up_db: Path, arguments: list[str], said: str) -> None:
+    if "--space" not in arguments:
+        arguments = [*arguments, "--space", "tss"]
+    if "--dataset" not in arguments:
+        arguments = [*arguments, "--dataset", "cifar10"]
+    code, out, error = _run("search", *arguments, "--db", made_up_db)
+    assert (code, out) == (1, "")
+    assert error.count("\n") == 1
+    assert said in error.replace("\n", " ")
+
+
+def test_a_database_without_seconds_is_refused(tmp_path: Path) -> None:
+    import polars as pl
+
+    table = pl.DataFrame(
+        {"space": "tss", "hp": "12", "arch": [0, 1], "dataset": "cifar100", "split": "x-valid", "accuracy": [1.0, 2.0]}
+    )
+    table.write_parquet(tmp_path / "table.parquet")
+    from natsdb.ingest import ingest
+
+    ingest([tmp_path / "table.parquet"], tmp_path / "db")
+    with pytest.raises(NatsdbError, match="it does not say how long tss took on cifar100"):
+        search("random", "tss", "cifar100", tmp_path / "db")
+
+
+def test_a_function_that_has_the_name_of_an_algorithm_is_refused(made_up_db: Path) -> None:
+    def bohb(benchmark: Benchmark, chance: random.Random) -> Any:
+        yield 0
+
+    with pytest.raises(NatsdbError, match="a search of your own is named bohb"):
+        search(bohb, "tss", "cifar10", made_up_db)
+    with pytest.raises(NatsdbError, match="is no search"):
+        search(3, "tss", "cifar10", made_up_db)  # type: ignore[arg-type]
+    assert Algorithm("own", bohb).options == {}
+
+
+def test_a_function_that_yields_nothing_is_no_search(made_up_db: Path) -> None:
+    def one(benchmark: Benchmark, chance: random.Random) -> int:
+        return 7
+
+    with pytest.raises(NatsdbError, match="the search one is no generator function; let it yield what it proposes"):
+        search(one, "tss", "cifar10", made_up_db, runs=1)
