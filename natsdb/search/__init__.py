@@ -122,7 +122,8 @@ def search(
     if _held(home, name, runs, provenance):
         return Report(name, chosen.name, dataset, runs, runs, False, answers.held)
     staging = Staging(home, f"{name}-{_digest(provenance)}")
-    tasks, done = [], []
+    tasks: list[Task] = []
+    done: list[Task] = []
     for first in range(0, runs, _CHUNK):
         end = min(first + _CHUNK, runs)
         path = staging.folder / f"steps-{first:06d}-{end:06d}.parquet"

@@ -6,7 +6,7 @@ import hashlib
 import importlib.util
 import inspect
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -103,14 +103,15 @@ def play(
     key = f"{seed} {algorithm.name} {answers.space} {answers.dataset} {run}"
     benchmark = Benchmark(answers, budget, random.Random(f"{key} trials"))
     search = algorithm.propose(benchmark, random.Random(key), **(options or {}))
-    if not inspect.isgenerator(search):
+    if not isinstance(search, Generator):
         raise NatsdbError(
             f"the search {algorithm.name} is no generator function",
             remedy="let it yield what it proposes, as in `yield 7`",
         )
     steps = Steps([], [], [], [], [])
     best, best_at, best_accuracy = -1, -1, -1.0
-    told, more = None, algorithm.after
+    told: float | None = None
+    more = algorithm.after
     while True:
         if benchmark.spent >= budget:
             if more == 0 and steps.arch:
