@@ -313,3 +313,13 @@ def test_a_function_that_yields_nothing_is_no_search(made_up_db: Path) -> None:
 
     with pytest.raises(NatsdbError, match="the search one is no generator function; let it yield what it proposes"):
         search(one, "tss", "cifar10", made_up_db, runs=1)
+
+
+def test_the_search_of_the_docs_is_the_one_of_its_file_and_runs(searched: Path, tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    file = root / "notebooks" / "hill_climb.py"
+    shown = (root / "docs" / "search.md").read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+    assert shown in file.read_text(encoding="utf-8")
+    home = Path(shutil.copytree(searched, tmp_path / "db"))
+    assert search(f"{file}:hill_climb", "tss", "cifar100", home, runs=4, budget=4000.0).changed
+    assert "hill_climb" in natsdb.query("from search_table", home)["label"].to_list()
