@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,13 +12,20 @@ import typer
 from natsdb.cli.archives import DbOption, JobsOption, _list_failures, _progress
 from natsdb.schema.errors import NatsdbError
 
+# With shared weights; PyTorch is not imported to tell them apart.
+_SHARING = {
+    "tss": ("darts-v1", "darts-v2", "gdas", "setn", "rsps", "enas"),
+    "sss": ("tas", "mask_gumbel", "mask_rl"),
+}
+
 
 # Algorithms' options have the names of the README of NATS-Bench, with underscores as there.
 def search(
     algorithm: Annotated[
         str,
         typer.Argument(
-            help="random, regularized_ea, reinforce, bohb; all of these: all; or your own: FILE.py:FUNCTION."
+            help="random, regularized_ea, reinforce, bohb; all of these: all; your own: FILE.py:FUNCTION; with shared "
+            "weights on tss: darts-v1, darts-v2, gdas, setn, rsps, enas; on sss: tas, mask_gumbel, mask_rl."
         ),
     ],
     space: Annotated[str, typer.Option(help="tss or sss.")],
@@ -30,7 +38,10 @@ def search(
     budget: Annotated[
         float | None, typer.Option(help="Simulated seconds of a run; those of the published runs if not given.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", "--rand_seed", help="All chance comes from it.")] = 0,
+    seed: Annotated[
+        str | None,
+        typer.Option("--seed", "--rand_seed", help="All chance comes from it: 0; with shared weights 777, or several."),
+    ] = None,
     hp: Annotated[str, typer.Option(help="Schedule of the trainings that are simulated.")] = "12",
     jobs: JobsOption = None,
     learning_rate: Annotated[float | None, typer.Option("--learning_rate", help="reinforce: 0.01.")] = None,
@@ -58,20 +69,37 @@ def search(
         ),
     ] = False,
     option: Annotated[
-        list[str] | None, typer.Option("--option", help="NAME=NUMBER, for an algorithm of your own; may be repeated.")
+        list[str] | None,
+        typer.Option("--option", help="NAME=NUMBER, any option of an algorithm by its name; may be repeated."),
     ] = None,
+    data: Annotated[Path | None, typer.Option(help="Shared weights: folder of the data set, as for train.")] = None,
+    searches: Annotated[
+        Path | None, typer.Option(help="Shared weights: folder of searches; beside the database if not given.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Shared weights: 100.")] = None,
+    images: Annotated[
+        int | None, typer.Option(min=1, help="Shared weights: at most so many images for weights, and for the search.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="Shared weights: cpu, cuda, …; a GPU if there is one.")] = None,
+    download: Annotated[bool, typer.Option("--download", help="Shared weights: fetch CIFAR into --data.")] = False,
+    arch_learning_rate: Annotated[
+        float | None, typer.Option("--arch_learning_rate", help="Shared weights: 0.0003; enas 0.001.")
+    ] = None,
+    arch_weight_decay: Annotated[
+        float | None, typer.Option("--arch_weight_decay", help="Shared weights: 0.001; enas, mask_rl 0.")
+    ] = None,
+    arch_eps: Annotated[float | None, typer.Option("--arch_eps", help="Shared weights: 1e-8; enas 0.001.")] = None,
+    warmup_ratio: Annotated[
+        float | None, typer.Option("--warmup_ratio", help="Shared weights on sss: share of epochs; none.")
+    ] = None,
+    drop_path_rate: Annotated[float | None, typer.Option("--drop_path_rate", help="Shared weights on tss: 0.")] = None,
 ) -> None:
-    """Run a search algorithm on the database many times, keep every step in its tables, and print the comparison.
+    """Run a search algorithm, keep every step in the database's tables, and print the comparison.
 
     Interrupted, the same command goes on; done, it does nothing. `from search_table` shows all searches again.
 
     Example: natsdb search regularized_ea --space tss --dataset cifar100 --runs 500
     """
-    import natsdb
-    from natsdb.search import ALGORITHMS, DATASETS
-    from natsdb.search import search as run
-    from natsdb.search.running import load_algorithm
-
     given = {
         "learning_rate": learning_rate,
         "EMA_momentum": ema_momentum,
@@ -85,60 +113,146 @@ def search(
         "max_bandwidth": max_bandwidth,
         "min_budget": min_budget,
         "n_iters": n_iters,
+        "epochs": epochs,
+        "arch_learning_rate": arch_learning_rate,
+        "arch_weight_decay": arch_weight_decay,
+        "arch_eps": arch_eps,
+        "warmup_ratio": warmup_ratio,
+        "drop_path_rate": drop_path_rate,
     }
     options = {name: value for name, value in given.items() if value is not None} | _own(option or [])
-    names = list(ALGORITHMS) if algorithm == "all" else [algorithm]
-    datasets = dataset.split(",") if dataset else [one for one in DATASETS if one in _searchable(space, hp, db)]
-    if not datasets:
-        datasets = ["cifar10"]  # says what the database lacks
-    failures: list[tuple[str, str]] = []
-    held = 0
-    for name in names:
-        has = load_algorithm(name).options
-        own = {key: value for key, value in options.items() if algorithm != "all" or key in has}
-        for one in datasets:
-            with _progress("evaluations") as progress:
-                try:
-                    report = run(
-                        name,
-                        space,
-                        one,
-                        db,
-                        runs=runs,
-                        budget=budget,
-                        seed=seed,
-                        hp=hp,
-                        options=own,
-                        mixed=best_of_all_epochs,
-                        jobs=jobs,
-                        progress=progress,
-                    )
-                except NatsdbError as error:
-                    if len(names) * len(datasets) == 1:
-                        raise
-                    failures.append((f"{name}, {one}", str(error)))
-                    continue
-            said = "" if report.changed else " (no change)"
-            print(f"{report.algorithm}, {space}, {one}: {report.runs:,} runs → search {report.search}{said}")
-            held = report.held
-    if len(failures) < len(names) * len(datasets):
-        if held < (size := _size(space)):
-            print(
-                f"natsdb: {held:,} of {size:,} architectures are here: the nearest of them answers for each other one",
-                file=sys.stderr,
-            )
-        from natsdb.cli.questions import _note_synthetic, _table
-
-        frame = natsdb.query(f"select * exclude (space) from search_table where space = '{space}'", db)
-        print(_table(frame[[column.name for column in frame if column.null_count() < len(column)]]))
-        _note_synthetic(db)
+    datasets = dataset.split(",") if dataset else []
+    if algorithm in (*_SHARING["tss"], *_SHARING["sss"]):
+        folder = {"data": data, "folder": searches, "device": device, "images": images, "download": download}
+        failures = _with_shared_weights(algorithm, space, datasets, db, _seeds(seed or "777"), options, **folder)
+    else:
+        many = {"runs": runs, "budget": budget, "seed": _seeds(seed or "0", one=True)[0], "hp": hp, "jobs": jobs}
+        failures = _on_the_database(algorithm, space, datasets, db, options, mixed=best_of_all_epochs, **many)
     if failures:
         _list_failures(failures, ("search", "why it failed"), "searches failed")
         raise typer.Exit(1)
 
 
+def _on_the_database(
+    algorithm: str, space: str, datasets: list[str], db: Path | None, options: dict[str, Any], *, hp: str, **many: Any
+) -> list[tuple[str, str]]:
+    """Run searches that train one architecture at a time; return those that failed, if there are several."""
+    from natsdb.search import ALGORITHMS, DATASETS
+    from natsdb.search import search as run
+    from natsdb.search.running import load_algorithm
+
+    names = list(ALGORITHMS) if algorithm == "all" else [algorithm]
+    datasets = datasets or [one for one in DATASETS if one in _searchable(space, hp, db)] or ["cifar10"]
+    failures: list[tuple[str, str]] = []
+    held = None
+    for name in names:
+        has = load_algorithm(name).options
+        own = {key: value for key, value in options.items() if algorithm != "all" or key in has}
+        for dataset in datasets:
+            try:
+                with _progress("evaluations") as progress:
+                    report = run(name, space, dataset, db, hp=hp, options=own, progress=progress, **many)
+            except NatsdbError as error:
+                if len(names) * len(datasets) == 1:
+                    raise
+                failures.append((f"{name}, {dataset}", str(error)))
+                continue
+            held = report.held
+            print(f"{_said(report.algorithm, space, dataset, report.runs, report.search)}{_changed(report.changed)}")
+    if held is not None:
+        if held < (size := _size(space)):
+            print(
+                f"natsdb: {held:,} of {size:,} architectures are here: the nearest of them answers for each other one",
+                file=sys.stderr,
+            )
+        _print_table(space, db)
+    return failures
+
+
+def _with_shared_weights(
+    algorithm: str,
+    space: str,
+    datasets: list[str],
+    db: Path | None,
+    seeds: list[int],
+    options: dict[str, Any],
+    *,
+    data: Path | None,
+    folder: Path | None,
+    **where: Any,
+) -> list[tuple[str, str]]:
+    """Run searches with shared weights, then add all finished ones of the folder to the database."""
+    from natsdb import _home
+    from natsdb.ingest.searches import collect_searches
+
+    if algorithm not in _SHARING.get(space, ()):
+        _size(space)  # says what is no space
+        other = next(one for one in _SHARING if algorithm in _SHARING[one])
+        raise NatsdbError(
+            f"{algorithm} searches {other}, not {space}", remedy=f"on {space} choose {', '.join(_SHARING[space])}"
+        )
+    try:
+        from natsdb.training.search import search as run
+    except ImportError as error:
+        raise NatsdbError(
+            f"a search with shared weights needs PyTorch ({error})", remedy="pip install 'natsdb[training]'"
+        ) from error
+    if data is None:
+        raise NatsdbError(f"{algorithm} trains on images", remedy="name the folder of the data set with --data DIR")
+    home = _home(db)
+    kept = folder or home.resolve().with_name(f"{home.resolve().name}-searches")
+    failures = []
+    for dataset in datasets or ["cifar10"]:
+        for seed in seeds:
+            with _epochs() as progress:
+                try:
+                    run(algorithm, dataset, data, kept, space=space, seed=seed, progress=progress, **where, **options)
+                except NatsdbError as error:
+                    if len(seeds) * len(datasets or [0]) == 1:
+                        raise
+                    failures.append((f"{algorithm}, {dataset}, seed {seed}", str(error)))
+    for search, name, dataset, runs, changed in collect_searches(kept, home):
+        print(f"{_said(name, space, dataset, runs, search)}{_changed(changed)}")
+    _print_table(space, db)
+    return failures
+
+
+def _epochs() -> Any:
+    """A line an epoch of a search with shared weights, on standard error."""
+    from contextlib import nullcontext
+
+    from natsdb.cli.training import _time
+
+    def tell(done: Any) -> None:
+        row = done.done
+        pace = f"{done.rate:,.1f} steps/s, {_time(done.seconds_left)} left"
+        found = f"{row.arch} {row.arch_str}, x-valid {row.valid_accuracy:.2f} %"
+        print(f"{done.algorithm}: epoch {row.epoch + 1} of {done.epochs}: {found}; {pace}", file=sys.stderr, flush=True)
+
+    told: Callable[[Any], None] = tell
+    return nullcontext(told)
+
+
+def _said(algorithm: str, space: str, dataset: str, runs: int, search: str) -> str:
+    return f"{algorithm}, {space}, {dataset}: {runs:,} run{'s' * (runs != 1)} → search {search}"
+
+
+def _changed(changed: bool) -> str:
+    return "" if changed else " (no change)"
+
+
+def _print_table(space: str, db: Path | None) -> None:
+    """The view `search_table` of a space, without columns that are empty."""
+    import natsdb
+    from natsdb.cli.questions import _note_synthetic, _table
+
+    frame = natsdb.query(f"select * exclude (space) from search_table where space = '{space}'", db)
+    print(_table(frame[[column.name for column in frame if column.null_count() < len(column)]]))
+    _note_synthetic(db)
+
+
 def _own(options: list[str]) -> dict[str, Any]:
-    """Options of a user's algorithm as numbers."""
+    """Options by name as numbers."""
     found: dict[str, Any] = {}
     for option in options:
         name, _, text = option.partition("=")
@@ -147,6 +261,15 @@ def _own(options: list[str]) -> dict[str, Any]:
         except ValueError:
             raise NatsdbError(f"{option!r} is no option", remedy="write it as in --option depth=3") from None
     return found
+
+
+def _seeds(text: str, *, one: bool = False) -> list[int]:
+    from natsdb.cli.training import _numbers
+
+    seeds = _numbers(text)
+    if one and len(seeds) > 1:
+        raise NatsdbError("a search on the database has one seed for all its runs", remedy="say how many with --runs")
+    return seeds
 
 
 def _searchable(space: str, hp: str, db: Path | None) -> set[str]:
@@ -161,8 +284,9 @@ def _searchable(space: str, hp: str, db: Path | None) -> set[str]:
 
 
 def _size(space: str) -> int:
-    from natsdb.schema.spaces import SIZES
+    from natsdb.schema.spaces import SIZES, strings
 
+    strings(space)
     return SIZES[space]
 
 
