@@ -16,7 +16,7 @@ $(VENV)/.installed: pyproject.toml
 # PyTorch takes gigabytes, so the demo does without. xautodl is the oracle of the networks' tests; it asks for packages long
 # gone, none of which its networks use.
 $(VENV)/.training: $(VENV)/.installed
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[training]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[training,ray]'
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps xautodl==1.0.0
 	@touch $@
 
