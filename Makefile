@@ -14,9 +14,10 @@ $(VENV)/.installed: pyproject.toml
 	@touch $@
 
 # PyTorch takes gigabytes, so the demo does without. xautodl is the oracle of the networks' tests; it asks for packages long
-# gone, none of which its networks use.
+# gone, none of which its networks use. Ray is long in coming for a new Python: without it, its tests are skipped.
 $(VENV)/.training: $(VENV)/.installed
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[training]'
+	-$(BIN)/pip install --quiet --disable-pip-version-check -e '.[ray]'
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps xautodl==1.0.0
 	@touch $@
 

@@ -7,7 +7,7 @@ the same on every device, for every architecture, and after an interruption, wit
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -35,6 +35,10 @@ class Images:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def to(self, device: torch.device | str) -> Images:
+        """The same on a device."""
+        return Images(self.pixels.to(device), self.labels.to(device))
+
 
 @dataclass(frozen=True)
 class DataSet:
@@ -52,6 +56,12 @@ class DataSet:
     std: Tensor
     padding: int
     fingerprint: str
+
+    def to(self, device: torch.device | str) -> DataSet:
+        """The same on a device."""
+        evals = {split: images.to(device) for split, images in self.evals.items()}
+        mean, std = self.mean.to(device), self.std.to(device)
+        return replace(self, train=self.train.to(device), evals=evals, mean=mean, std=std)
 
 
 def load(

@@ -8,6 +8,7 @@ RUNS/tss/12/001462-cifar10-valid-777.failed.json           a run that failed, an
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -92,6 +93,18 @@ def key_of(run: Run) -> dict[str, Any]:
     }
 
 
+def checkpoint_path(run: Run, folder: Path, settings: dict[str, Any], epochs: int) -> Path:
+    """Where a run's checkpoint lies. Its name holds a digest of all that decides its numbers but the runs beside it."""
+    digest = hashlib.sha256(json.dumps([settings, epochs]).encode()).hexdigest()[:8]
+    return run.path(folder, f".{digest}.checkpoint")
+
+
+def checkpoints(run: Run, folder: Path) -> list[Path]:
+    """A run's checkpoints, whatever their settings."""
+    done = run.path(folder, "")
+    return sorted(done.parent.glob(f"{done.name}.*.checkpoint"))
+
+
 def finished(run: Run, folder: Path, settings: dict[str, Any], epochs: int) -> bool:
     """Whether a run is finished.
 
@@ -120,7 +133,7 @@ def remove_traces(run: Run, folder: Path) -> None:
     """Remove what a finished run needs no more: its checkpoints, what kills left half written, an earlier failure."""
     run.path(folder, ".failed.json").unlink(missing_ok=True)
     done = run.path(folder, "")
-    for left in (*done.parent.glob(f"{done.name}.*.checkpoint"), *done.parent.glob(f"{done.name}.*.tmp")):
+    for left in (*checkpoints(run, folder), *done.parent.glob(f"{done.name}.*.tmp")):
         left.unlink(missing_ok=True)
 
 

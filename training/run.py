@@ -1,7 +1,7 @@
 """Train runs one after the other or several side by side, and survive a kill at any moment.
 
-After each epoch a checkpoint of each run is renamed into place. Its name holds a digest of all that decides a run's
-numbers but for the runs beside it, so it is taken up only where it leads to the same rows.
+After each epoch a checkpoint of each run is renamed into place. It is taken up only where it leads to the same rows;
+see `natsdb.training.folder.checkpoint_path`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import json
 import math
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +24,7 @@ import natsdb
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.schedules import HPS
 from natsdb.training.data import DataSet, load
-from natsdb.training.folder import Run, finished, key_of, remove_traces, write, write_with
+from natsdb.training.folder import Run, checkpoint_path, finished, key_of, remove_traces, write, write_with
 from natsdb.training.recipe import PRECISIONS, STEPS, Measured, Training, start, train_epoch
 from natsdb.training.stack import stacks, train_epoch_together
 
@@ -36,7 +37,8 @@ class Diverged(Exception):
 class Progress:
     """An epoch is done: of which run, the run's place among those to do (from 1), and what was measured.
 
-    `rate`: images a second, training and evaluation together; `seconds_left`: for all runs, at this command's pace.
+    `rate`: images a second, training and evaluation together; `seconds_left`: for all runs, at this command's pace;
+    `ended`: runs that are through, finished or failed.
     """
 
     run: Run
@@ -47,6 +49,7 @@ class Progress:
     measured: dict[str, Measured]
     rate: float
     seconds_left: float
+    ended: int
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,41 @@ class Report:
     lost: str = ""
 
 
+class Task(NamedTuple):
+    """Runs to train side by side, one or several; all that decides their numbers but for the keys is in `settings`."""
+
+    runs: tuple[Run, ...]
+    data: DataSet
+    settings: dict[str, Any]
+    epochs: int
+    keep_weights: bool
+
+
+class Epoch(NamedTuple):
+    """An epoch of a run is done: what was measured, how many images were passed, seconds with the checkpoint.
+
+    Seconds are the run's share, where several were trained side by side.
+    """
+
+    run: Run
+    epoch: int
+    measured: dict[str, Measured]
+    images: int
+    seconds: float
+
+
+class Failure(NamedTuple):
+    """A run failed. Its reason is a text: an exception would hold on to the device's memory."""
+
+    run: Run
+    reason: str
+    settings: dict[str, Any]
+
+
+# What does tasks, writes their files into a folder, and tells of each epoch and each failure when it is written.
+Trainer = Callable[[Sequence[Task], Path], Generator[Epoch | Failure, None, None]]
+
+
 def train(
     runs: Sequence[Run],
     folder: Path,
@@ -76,6 +114,7 @@ def train(
     step: str = "eager",
     keep_weights: bool = False,
     download: bool = False,
+    trainer: Trainer | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Report:
     """Train runs, each by the official recipe; those that are finished already are left alone.
@@ -98,38 +137,50 @@ def train(
             captured as a CUDA graph. Numbers are the same but for rounding.
         keep_weights: keep the trained weights too.
         download: fetch CIFAR if it is not there.
+        trainer: what trains elsewhere than here, and then decides on the device; see `natsdb.training.cluster`.
         progress: called after each epoch.
 
     Raises:
         NatsdbError: the data set is missing or damaged; there is no such device, or it cannot do that step; the folder
             holds runs of these keys with other settings; it cannot be written.
     """
-    where = _device(device)
+    if trainer is not None and device is not None:
+        raise NatsdbError(
+            f"the device {device} is this machine's, and runs are to be trained elsewhere", remedy="leave --device out"
+        )
+    where = _device("cpu" if trainer else device)
     if precision not in PRECISIONS:
         raise NatsdbError(f"there is no precision {precision!r}", remedy=f"choose {', '.join(PRECISIONS)}")
     if (images is not None and images < 1) or (epochs is not None and not 0 < epochs < 1 << 15):
         raise NatsdbError("a run needs an image and an epoch at least", remedy="leave --images and --epochs out")
     if stack < 1:
         raise NatsdbError("a stack needs a run at least", remedy="leave --stack out")
-    _check_step(step, where)
+    if step not in STEPS:
+        raise NatsdbError(f"there is no step {step!r}", remedy=f"choose {', '.join(STEPS)}")
+    if trainer is None:
+        _check_step(step, where)
     loaded: dict[str, DataSet] = {}
     settings: dict[str, dict[str, Any]] = {}
     for dataset in dict.fromkeys(run.dataset for run in runs):
         loaded[dataset] = load(dataset, data, where, images=images, download=download)
-        settings[dataset] = _settings(where, precision, step, loaded[dataset], images)
+        settings[dataset] = settings_of(loaded[dataset], precision, step, images)
     todo = [run for run in runs if not finished(run, folder, settings[run.dataset], epochs or HPS[run.hp])]
-    together = stacks(todo, stack)
-    number = {run: place for place, run in enumerate((run for runs in together for run in runs), 1)}
-    left = {run: epochs or HPS[run.hp] for run in todo}
+    tasks = [
+        Task(tuple(of), loaded[of[0].dataset], settings[of[0].dataset], epochs or HPS[of[0].hp], keep_weights)
+        for of in stacks(todo, stack)
+    ]
+    number = {run: place for place, run in enumerate((run for task in tasks for run in task.runs), 1)}
+    last = {run: epochs or HPS[run.hp] for run in todo}
+    left = dict(last)
     failed: list[tuple[Run, str]] = []
     spent: list[float] = []
-    for several in together:
-        dataset, last = several[0].dataset, epochs or HPS[several[0].hp]
-        for done in _train(several, folder, loaded[dataset], settings[dataset], last, keep_weights):
-            left[done.run] = 0 if isinstance(done, _Failure) else last - done.epoch - 1
-            if isinstance(done, _Failure):
+    # Closed whatever happens, so that nothing goes on elsewhere after this call.
+    with closing((trainer or _in_turn)(tasks, folder)) as events:
+        for done in events:
+            left[done.run] = 0 if isinstance(done, Failure) else last[done.run] - done.epoch - 1
+            if isinstance(done, Failure):
                 failed.append((done.run, done.reason))
-                note = {**key_of(done.run), "reason": done.reason, "provenance": settings[dataset]}
+                note = {**key_of(done.run), "reason": done.reason, "provenance": done.settings}
                 write(done.run.path(folder, ".failed.json"), json.dumps(note, indent=1).encode())
                 if lost := _lost(where):
                     ended = sum(run.path(folder, ".json").exists() for run in todo)
@@ -137,30 +188,15 @@ def train(
                 continue
             spent.append(done.seconds)
             if progress is not None:
-                at = (done.run, number[done.run], len(todo), done.epoch, last)
+                at = (done.run, number[done.run], len(todo), done.epoch, last[done.run])
                 pace = (done.images / done.seconds, sum(left.values()) * sum(spent) / len(spent))
-                progress(Progress(*at, done.measured, *pace))
+                progress(Progress(*at, done.measured, *pace, ended=sum(not rest for rest in left.values())))
     return Report(folder, len(todo) - len(failed), len(runs) - len(todo), failed)
 
 
-class _Epoch(NamedTuple):
-    """An epoch of a run is done: what was measured, how many images were passed, seconds with the checkpoint.
-
-    Seconds are the run's share, where several were trained side by side.
-    """
-
-    run: Run
-    epoch: int
-    measured: dict[str, Measured]
-    images: int
-    seconds: float
-
-
-class _Failure(NamedTuple):
-    """A run failed. Its reason is a text: an exception would hold on to the device's memory."""
-
-    run: Run
-    reason: str
+def _in_turn(tasks: Sequence[Task], folder: Path) -> Generator[Epoch | Failure, None, None]:
+    for task in tasks:
+        yield from train_together(task, folder)
 
 
 @dataclass(eq=False)
@@ -174,25 +210,24 @@ class _Member:
     stack: int = 1
 
 
-def _train(
-    runs: Sequence[Run], folder: Path, data: DataSet, settings: dict[str, Any], epochs: int, keep_weights: bool
-) -> Iterator[_Epoch | _Failure]:
+def train_together(task: Task, folder: Path) -> Generator[Epoch | Failure, None, None]:
     """Train runs side by side, epoch by epoch from where each was, then write their files; one that fails leaves.
 
     What fails for all of them at once, such as memory, is the failure of each.
     """
+    runs, data, settings, epochs, keep_weights = task
     members: list[_Member] = []
     compiled: list[_Member] = []
     for run in runs:
         try:
             members.append(_begin(run, folder, data, settings, epochs))
         except Exception as error:  # whatever befalls one run, the others go on: its reason is kept
-            yield _Failure(run, _reason(error))
+            yield Failure(run, reason_of(error), settings)
     images = {"train": len(data.train)} | {split: len(of) for split, of in data.evals.items()}
     # A kill may have come between two members' checkpoints: those that are behind go first.
     while members and (epoch := min(member.training.epoch for member in members)) < epochs:
         now = [member for member in members if member.training.epoch == epoch]
-        failures: list[_Failure] = []
+        failures: list[Failure] = []
         began = time.perf_counter()
         try:
             if settings["step"] == "compile" and now != compiled:
@@ -201,32 +236,31 @@ def _train(
                 compiled = now
             measured = _train_epoch(now, data, epochs, settings["precision"], settings["step"])
         except Exception as error:
-            failures = [_Failure(member.run, _reason(error)) for member in now]
+            failures = [Failure(member.run, reason_of(error), settings) for member in now]
             measured = []
         for member, figures in zip(now, measured, strict=False):
             try:
                 _keep(member, figures, len(now))
             except Exception as error:
-                failures.append(_Failure(member.run, _reason(error)))
+                failures.append(Failure(member.run, reason_of(error), settings))
         seconds = (time.perf_counter() - began) / len(now)
         gone = {failure.run for failure in failures}
         members = [member for member in members if member.run not in gone]
         yield from failures
         for member, figures in zip(now, measured, strict=False):
             if member.run not in gone:
-                yield _Epoch(member.run, epoch, figures, sum(images.values()), seconds)
+                yield Epoch(member.run, epoch, figures, sum(images.values()), seconds)
     for member in members:
         try:
             _finish(member, folder, images, settings, keep_weights)
         except Exception as error:
-            yield _Failure(member.run, _reason(error))
+            yield Failure(member.run, reason_of(error), settings)
 
 
 def _begin(run: Run, folder: Path, data: DataSet, settings: dict[str, Any], epochs: int) -> _Member:
     """A run from its checkpoint, or from its initial weights."""
-    digest = hashlib.sha256(json.dumps([settings, epochs]).encode()).hexdigest()[:8]
     training = start(run.space, run.arch, run.seed, data, settings["precision"])
-    member = _Member(run, run.path(folder, f".{digest}.checkpoint"), training)
+    member = _Member(run, checkpoint_path(run, folder, settings, epochs), training)
     if member.checkpoint.exists():
         _resume(member)
     return member
@@ -282,8 +316,9 @@ def _finish(
     remove_traces(run, folder)
 
 
-def _settings(device: torch.device, precision: str, step: str, data: DataSet, images: int | None) -> dict[str, Any]:
-    """All that decides a run's numbers besides its key and epochs: what its provenance says."""
+def settings_of(data: DataSet, precision: str, step: str, images: int | None) -> dict[str, Any]:
+    """All that decides a run's numbers besides its key and epochs, on the data's device: what its provenance says."""
+    device = data.train.labels.device
     name = (
         torch.cuda.get_device_name(device)
         if device.type == "cuda"
@@ -321,8 +356,6 @@ def _device(name: str | None) -> torch.device:
 
 
 def _check_step(step: str, device: torch.device) -> None:
-    if step not in STEPS:
-        raise NatsdbError(f"there is no step {step!r}", remedy=f"choose {', '.join(STEPS)}")
     if step == "graph" and device.type != "cuda":
         raise NatsdbError(f"the device {device} has no CUDA graphs", remedy="leave --graph out, or name a CUDA device")
     if step == "compile":
@@ -345,7 +378,8 @@ def _lost(device: torch.device) -> str:
     return ""
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """Why a run failed, in one line."""
     first = str(error).split("\n")[0].strip()
     if isinstance(error, Diverged | NatsdbError):
         return first

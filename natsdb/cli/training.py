@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +14,7 @@ from natsdb.cli.archives import DbOption, _list_failures
 from natsdb.schema.errors import NatsdbError
 
 if TYPE_CHECKING:
-    from natsdb.training.run import Progress
+    from natsdb.training.run import Progress, Trainer
 
 ReplaceOption = Annotated[bool, typer.Option("--replace", help="Overwrite runs that are there with other numbers.")]
 SourceOption = Annotated[str, typer.Option(help="What the column `source` says of these rows.")]
@@ -43,6 +44,13 @@ def train(
     images: Annotated[int | None, typer.Option(min=1, help="Reduced run: at most so many images a split.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Reduced run: so many epochs, not the schedule's.")] = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch CIFAR into --data if it is not there.")] = False,
+    ray: Annotated[
+        str | None, typer.Option(metavar="ADDRESS|auto", help="Spread the runs over this Ray cluster.")
+    ] = None,
+    cpus_per_run: Annotated[int, typer.Option(min=1, help="With --ray: CPUs, and threads, of a run or stack.")] = 1,
+    gpus_per_run: Annotated[
+        float, typer.Option(min=0, max=1, help="With --ray: share of a GPU for a run or stack; 0 trains on CPUs.")
+    ] = 0,
     source: SourceOption = "regenerated",
     replace: ReplaceOption = False,
 ) -> None:
@@ -64,6 +72,8 @@ def train(
 
     if compile and graph:
         raise NatsdbError("a step is compiled or captured, not both", remedy="leave out --compile or --graph")
+    if ray is None and (cpus_per_run > 1 or gpus_per_run):
+        raise NatsdbError("--cpus-per-run and --gpus-per-run are for a Ray cluster", remedy="say --ray auto")
     todo = plan.runs_of(space, plan.indexes(archs, space), hp, dataset.split(","), _numbers(seeds))
     home = _home(db)
     kept = runs or home.resolve().with_name(f"{home.resolve().name}-runs")
@@ -80,6 +90,7 @@ def train(
             step="compile" if compile else "graph" if graph else "eager",
             keep_weights=keep_weights,
             download=download,
+            trainer=None if ray is None else _on_cluster(ray, cpus_per_run, gpus_per_run),
             progress=progress,
         )
     print(f"{report.finished:,} runs finished, {report.before:,} were before → {kept}")
@@ -97,6 +108,15 @@ def train(
         )
     if report.failed:
         raise typer.Exit(1)
+
+
+def _on_cluster(address: str, cpus_per_run: int, gpus_per_run: float) -> Trainer:
+    """What trains on a Ray cluster. Ray is imported only here."""
+    try:
+        from natsdb.training.cluster import train_on_cluster
+    except ImportError as error:
+        raise NatsdbError(f"--ray needs Ray ({error})", remedy="pip install 'natsdb[ray]'") from error
+    return partial(train_on_cluster, address=address, cpus_per_run=cpus_per_run, gpus_per_run=gpus_per_run)
 
 
 def collect(
@@ -180,7 +200,7 @@ def _progress() -> Iterator[Callable[[Progress], None]]:
             finished = done.epoch + 1 == done.epochs
             if not console.is_terminal or finished:
                 console.print(f"{at}; {pace}", highlight=False, soft_wrap=True)
-            bar.update(runs, total=done.runs, completed=done.number - (not finished), description=pace)
+            bar.update(runs, total=done.runs, completed=done.ended, description=pace)
             bar.update(epochs, total=done.epochs, completed=done.epoch + 1, description=str(done.run))
 
         yield tell

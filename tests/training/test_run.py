@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import nats_bench
 import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'natsdb[training]'")
@@ -19,6 +20,7 @@ from safetensors.numpy import load_file  # noqa: E402
 from typer.testing import CliRunner  # noqa: E402
 
 import natsdb  # noqa: E402
+import natsdb.api  # noqa: E402
 from natsdb.cli import app  # noqa: E402
 from natsdb.ingest import collect  # noqa: E402
 from natsdb.ingest.weights import weights_path  # noqa: E402
@@ -130,6 +132,39 @@ def test_killed_and_started_again_it_gives_the_same_rows(pictures: Path, tmp_pat
     assert _run(*_train(tmp_path / "whole", pictures, "--keep-weights", "--archs", "3"))[0] == 0
     assert _numbers(tmp_path / "killed") == _numbers(tmp_path / "whole")
     assert sorted(path.suffix for path in (tmp_path / "killed-runs").rglob("*.*")) == [".json", ".npz"]
+
+
+@pytest.mark.parametrize(("space", "arch"), [("sss", 3), pytest.param("tss", 1462, marks=pytest.mark.slow)])
+def test_rows_of_a_killed_and_resumed_run_are_the_same_in_sql_the_facade_and_the_official_package(
+    space: str, arch: int, pictures: Path, tmp_path: Path
+) -> None:
+    home, runs = tmp_path / "db", tmp_path / "db-runs"
+    which = ("--space", space, "--archs", str(arch), "--dataset", "cifar10-valid,cifar10", "--seeds", "777,888")
+    command = _train(home, pictures, *which, "--epochs", "3")
+    assert _killed(command, runs, 0.0, until=2) == -9
+    assert _run(*command)[0] == 0
+    assert _run("collect", str(runs), "--db", str(home))[0] == 0
+    out = tmp_path / "official"
+    assert _run("export", "--space", space, "--source", "regenerated", "--db", str(home), str(out))[0] == 0
+    official = nats_bench.create(str(out), space, fast_mode=True, verbose=False)
+    facade = natsdb.api.create(str(home), space, verbose=False)
+    files = sorted(runs.rglob("*.json"))
+    assert len(files) == 4
+    for path in files:
+        run = json.loads(path.read_text())
+        dataset, seed = run["dataset"], run["seed"]
+        split = "x-valid" if dataset == "cifar10-valid" else "ori-test"
+        expected = list(zip(run["measured"][split]["accuracy"], run["measured"][split]["loss"], strict=True))
+        where = f"dataset = '{dataset}' and seed = {seed} and split = '{split}'"
+        ask = f"select accuracy, loss from metric where {where} order by epoch"
+        code, told, _ = _run("sql", ask, "--db", str(home), "--format", "csv")
+        assert (code, told.splitlines()[1:]) == (0, [f"{accuracy},{loss}" for accuracy, loss in expected])
+        for api in (facade, official):
+            found = api.query_by_index(arch, dataset, hp="12")[seed]
+            evals = [found.get_eval(split, epoch) for epoch in range(3)]
+            assert [(one["accuracy"], one["loss"]) for one in evals] == expected
+            more = api.get_more_info(arch, dataset, hp="12", is_random=seed)
+            assert more["valid-accuracy" if split == "x-valid" else "test-accuracy"] == expected[-1][0]
 
 
 @pytest.mark.slow
@@ -264,7 +299,7 @@ def test_wrong_options_are_one_sentence(pictures: Path, tmp_path: Path) -> None:
 
 
 def test_training_imports_neither_duckdb_nor_polars() -> None:
-    names = "sys.modules & {'duckdb', 'polars', 'typer', 'rich', 'platformdirs', 'safetensors'}"
+    names = "sys.modules & {'duckdb', 'polars', 'typer', 'rich', 'platformdirs', 'safetensors', 'ray'}"
     script = f"import sys, natsdb.training.run; print(*{names.replace('sys.modules', 'sys.modules.keys()')})"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
