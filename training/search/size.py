@@ -1,8 +1,9 @@
 """The supernet of sss: the network of five times 64 channels, in which a gate narrows what each block gives.
 
-Six blocks (stem, cell, reduction, cell, reduction, cell) have five channel numbers: as in the space, stem and first cell
-have the same. A gate is a linear map of channels that the caller draws, one for a whole batch: 64 factors for masks, a
-64×64 matrix for interpolation. So no width is worked out apart: one product a block does for any mixture of the eight.
+Six blocks (stem, cell, reduction, cell, reduction, cell) have five channel numbers: as in the space, stem and first
+cell have the same. A gate is a linear map of channels that the caller draws, one for a whole batch: 64 factors for
+masks, a 64×64 matrix for interpolation. So no width is worked out apart: one product a block does for any mixture of
+the eight.
 
 Normalization has no weights and keeps no statistics: it takes those of each batch, in evaluation too. Convolutions
 before it have a bias, as the authors' have. Reductions are those of the single networks, with weights and statistics.
