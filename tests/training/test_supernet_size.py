@@ -94,13 +94,14 @@ def test_initial_draws_equal_the_authors(name: str) -> None:
 @pytest.mark.parametrize("number", [0, 5, 10], ids=["hot", "warm", "cold"])
 @pytest.mark.parametrize("name", METHODS)
 def test_outputs_and_gradients_equal_the_authors_with_the_same_seed_of_draws(name: str, number: int) -> None:
-    theirs, ours = _pair(name)
     images, labels = _batch(number)
     epoch = Epoch(1, number, EPOCHS)
-    ours.begin(epoch)
-    # TAS is one product with a mixed matrix, theirs a mixture of two poolings: in float32 these round apart, by 1.2e-6.
-    for dtype, tolerance in ((torch.float32, 3e-6 if name == "tas" else 1e-6), (torch.float64, 1e-12)):
-        theirs, ours = theirs.to(dtype), ours.to(dtype)
+    # TAS is one product with a mixed matrix, theirs a mixture of two poolings: in float32 both are 1.4e-6 off the
+    # values of float64, and up to 2.4e-6 apart.
+    for dtype, tolerance in ((torch.float32, 5e-6 if name == "tas" else 1e-6), (torch.float64, 1e-12)):
+        # New ones for each type: running statistics of a pass in float32 would stay apart in float64.
+        theirs, ours = (net.to(dtype) for net in _pair(name))
+        ours.begin(epoch)
         theirs.set_tau(epoch.tau())
         for seed in range(3):
             theirs.train().zero_grad()
