@@ -17,6 +17,7 @@ from xautodl.models.shape_searchs import generic_size_tiny_cell_model as theirs_
 
 from natsdb.schema.spaces import CHANNELS, SSS_CELL  # noqa: E402
 from natsdb.training.networks import network  # noqa: E402
+from natsdb.training.search.loop import step, weight_optimizer  # noqa: E402
 from natsdb.training.search.masking import MaskGumbel, MaskRL  # noqa: E402
 from natsdb.training.search.method import Epoch, Options  # noqa: E402
 from natsdb.training.search.size import SizeSupernet, gated  # noqa: E402
@@ -129,6 +130,41 @@ def test_outputs_and_gradients_equal_the_authors_with_the_same_seed_of_draws(nam
             with torch.no_grad():
                 expected = theirs.eval()(images.to(dtype))[1]
                 _near(ours.eval().validation_logits(images.to(dtype), ours.find(iter(()))), expected, tolerance)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_four_steps_of_weights_and_architecture_equal_the_authors(name: str) -> None:
+    """Their network under optimizers as they set them, one call after the other as in their loop; float64."""
+    theirs, ours = (net.double().train() for net in _pair(name))
+    ours.optimizer, by = ours.arch_optimizer(), weight_optimizer(ours)
+    momentum = torch.optim.SGD(theirs.weights, 0.025, 0.9, nesterov=True, weight_decay=5e-4)
+    adam = torch.optim.Adam(theirs.alphas, 3e-4, (0.5, 0.999), 1e-8, weight_decay=1e-3)
+    epoch = Epoch(1, 3, EPOCHS)
+    ours.begin(epoch)
+    theirs.set_tau(epoch.tau())
+    torch.manual_seed(epoch.generator("architectures").initial_seed())
+    start = ours.alphas.detach().clone()
+    numerator = denominator = 0.0
+    for seed in range(4):
+        train, arch = _batch(seed), _batch(seed + 10)
+        step(ours, by, train, arch)
+
+        theirs.zero_grad()
+        torch.nn.functional.cross_entropy(theirs(train[0])[1], train[1]).backward()
+        momentum.step()
+        theirs.zero_grad()
+        _, logits, log_probs = theirs(arch[0])
+        loss = torch.nn.functional.cross_entropy(logits, arch[1])
+        if name == "mask_rl":
+            accuracy = 100 * (logits.argmax(1) == arch[1]).double().mean().item()
+            numerator, denominator = 0.95 * numerator + 0.05 * accuracy, 0.95 * denominator + 0.05
+            loss = -(accuracy - numerator / denominator) * sum(log_probs).sum()
+        loss.backward()
+        adam.step()
+    mine = dict(ours.named_parameters())
+    for key, value in theirs.named_parameters():
+        _near(mine[_key(key)], value, 1e-9)
+    assert (ours.alphas - start).abs().max() > 1e-4
 
 
 @pytest.mark.parametrize("name", METHODS)
