@@ -104,7 +104,7 @@ def train(
         NatsdbError: the data set is missing or damaged; there is no such device, or it cannot do that step; the folder
             holds runs of these keys with other settings; it cannot be written.
     """
-    where = _device(device)
+    where = device_of(device)
     if precision not in PRECISIONS:
         raise NatsdbError(f"there is no precision {precision!r}", remedy=f"choose {', '.join(PRECISIONS)}")
     if (images is not None and images < 1) or (epochs is not None and not 0 < epochs < 1 << 15):
@@ -116,7 +116,7 @@ def train(
     settings: dict[str, dict[str, Any]] = {}
     for dataset in dict.fromkeys(run.dataset for run in runs):
         loaded[dataset] = load(dataset, data, where, images=images, download=download)
-        settings[dataset] = _settings(where, precision, step, loaded[dataset], images)
+        settings[dataset] = settings_of(loaded[dataset], precision, step, images)
     todo = [run for run in runs if not finished(run, folder, settings[run.dataset], epochs or HPS[run.hp])]
     together = stacks(todo, stack)
     number = {run: place for place, run in enumerate((run for runs in together for run in runs), 1)}
@@ -282,8 +282,9 @@ def _finish(
     remove_traces(run, folder)
 
 
-def _settings(device: torch.device, precision: str, step: str, data: DataSet, images: int | None) -> dict[str, Any]:
-    """All that decides a run's numbers besides its key and epochs: what its provenance says."""
+def settings_of(data: DataSet, precision: str, step: str, images: int | None) -> dict[str, Any]:
+    """All that decides a run's numbers besides its key and epochs, on the data's device: what its provenance says."""
+    device = data.train.labels.device
     name = (
         torch.cuda.get_device_name(device)
         if device.type == "cuda"
@@ -292,7 +293,7 @@ def _settings(device: torch.device, precision: str, step: str, data: DataSet, im
     )
     return {
         "natsdb": natsdb.__version__,
-        "training": _code_digest(),
+        "training": code_digest(Path(__file__).parent),
         "torch": torch.__version__,
         "device": name,
         "precision": precision,
@@ -302,15 +303,20 @@ def _settings(device: torch.device, precision: str, step: str, data: DataSet, im
     }
 
 
-def _code_digest() -> str:
-    """First digits of the SHA-256 of this package's source: two runs of equal digests were trained by equal code."""
+def code_digest(package: Path) -> str:
+    """First digits of the SHA-256 of a package's source: two runs of equal digests were trained by equal code."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in sorted(package.glob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
 
 
-def _device(name: str | None) -> torch.device:
+def device_of(name: str | None) -> torch.device:
+    """The device of a name; a GPU if there is one, else the CPU, if None.
+
+    Raises:
+        NatsdbError: there is none.
+    """
     try:
         device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
         torch.zeros(1, device=device)

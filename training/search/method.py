@@ -119,8 +119,8 @@ class Method(nn.Module):
         """Loss whose gradient moves the weights, and logits, in training mode."""
 
     @abstractmethod
-    def arch_step(self, arch: Batch, train: Batch, weights: torch.optim.SGD) -> Outcome | None:
-        """Move the architecture's parameters, in training mode, and leave the weights and their gradients as they are.
+    def arch_step(self, arch: Batch, train: Batch, weights: torch.optim.SGD) -> Outcome:
+        """Move the architecture's parameters, in training mode, and leave the weights as they are.
 
         Args:
             arch: the batch to do it on.
@@ -128,7 +128,7 @@ class Method(nn.Module):
             weights: the optimizer of the weights.
 
         Returns:
-            Loss and logits of the arch batch, without gradients; None if the method did nothing with it.
+            Loss and logits of the arch batch, without gradients.
         """
 
     @abstractmethod
