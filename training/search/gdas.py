@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from natsdb.schema.errors import NatsdbError
 from natsdb.training.search.method import Batch, Found, Outcome
 from natsdb.training.search.topology_method import TableMethod, chosen
 
@@ -36,7 +37,14 @@ def gumbel_sample(alphas: Tensor, tau: float, draw: torch.Generator) -> tuple[li
     """An operation for each edge, and a table of ones and zeros that has the gradient of the softmax it comes from.
 
     Drawn anew where noise or softmax is not finite.
+
+    Raises:
+        NatsdbError: the parameters are not finite, so no noise would help.
     """
+    if not alphas.isfinite().all():
+        raise NatsdbError(
+            "the search diverges: its parameters are not finite", remedy="try a lower --arch-learning-rate"
+        )
     while True:
         noise = -torch.empty(alphas.shape, dtype=alphas.dtype).exponential_(generator=draw).log()
         soft = ((alphas.log_softmax(1) + noise.to(alphas.device)) / tau).softmax(1)

@@ -94,7 +94,9 @@ class SearchCell(nn.Module):
                 op, target = ops[edge], sums[EDGES[edge][0]]
                 if op in (CONV1, CONV3):
                     y = _convolved(functional.relu(at), self.weight(edge, op))
-                    target.append(_normalized(y, hard[edge, op].expand(y.shape[1]), rest[edge].expand(y.shape[1])))
+                    # Repeated, not expanded: PyTorch's gradient reads past the end of an expanded weight.
+                    width = y.shape[1]
+                    target.append(_normalized(y, hard[edge, op].repeat(width), rest[edge].repeat(width)))
                 elif op == NONE:
                     target.append(rest[edge].expand_as(at))
                 else:
