@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from natsdb.schema.spaces import EDGES, OPS
 from natsdb.training.search.method import Batch, Epoch, Found, Options, Outcome
 from natsdb.training.search.topology import Supernet, arch_of, every_ops
-from natsdb.training.search.topology_method import TopologyMethod, chosen, initial_alphas
+from natsdb.training.search.topology_method import TopologyMethod, chosen
 
 WIDTH = 32
 # Logits are SQUASH·tanh(z/COOL).
@@ -63,7 +63,7 @@ class Enas(TopologyMethod):
 
     def __init__(self, net: Supernet, options: Options) -> None:
         super().__init__(net, options)
-        initial_alphas()  # the authors draw these here too, before the controller
+        torch.randn(len(EDGES), len(OPS))  # a table that the authors draw here too, and do not use
         self.controller = Controller()
         # Mean baseline of the epoch before; not a number before the first.
         self.register_buffer("baseline", torch.tensor(torch.nan, dtype=torch.float64))
