@@ -148,7 +148,7 @@ def train(
         raise NatsdbError(
             f"the device {device} is this machine's, and runs are to be trained elsewhere", remedy="leave --device out"
         )
-    where = _device("cpu" if trainer else device)
+    where = device_of("cpu" if trainer else device)
     if precision not in PRECISIONS:
         raise NatsdbError(f"there is no precision {precision!r}", remedy=f"choose {', '.join(PRECISIONS)}")
     if (images is not None and images < 1) or (epochs is not None and not 0 < epochs < 1 << 15):
@@ -327,7 +327,7 @@ def settings_of(data: DataSet, precision: str, step: str, images: int | None) ->
     )
     return {
         "natsdb": natsdb.__version__,
-        "training": _code_digest(),
+        "training": code_digest(Path(__file__).parent),
         "torch": torch.__version__,
         "device": name,
         "precision": precision,
@@ -337,15 +337,20 @@ def settings_of(data: DataSet, precision: str, step: str, images: int | None) ->
     }
 
 
-def _code_digest() -> str:
-    """First digits of the SHA-256 of this package's source: two runs of equal digests were trained by equal code."""
+def code_digest(package: Path) -> str:
+    """First digits of the SHA-256 of a package's source: two runs of equal digests were trained by equal code."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in sorted(package.glob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
 
 
-def _device(name: str | None) -> torch.device:
+def device_of(name: str | None) -> torch.device:
+    """The device of a name; a GPU if there is one, else the CPU, if None.
+
+    Raises:
+        NatsdbError: there is none.
+    """
     try:
         device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
         torch.zeros(1, device=device)
