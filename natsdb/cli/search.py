@@ -123,10 +123,22 @@ def search(
     options = {name: value for name, value in given.items() if value is not None} | _own(option or [])
     datasets = dataset.split(",") if dataset else []
     if algorithm in (*_SHARING["tss"], *_SHARING["sss"]):
-        folder = {"data": data, "folder": searches, "device": device, "images": images, "download": download}
+        folder: dict[str, Any] = {
+            "data": data,
+            "folder": searches,
+            "device": device,
+            "images": images,
+            "download": download,
+        }
         failures = _with_shared_weights(algorithm, space, datasets, db, _seeds(seed or "777"), options, **folder)
     else:
-        many = {"runs": runs, "budget": budget, "seed": _seeds(seed or "0", one=True)[0], "hp": hp, "jobs": jobs}
+        many: dict[str, Any] = {
+            "runs": runs,
+            "budget": budget,
+            "seed": _seeds(seed or "0", one=True)[0],
+            "hp": hp,
+            "jobs": jobs,
+        }
         failures = _on_the_database(algorithm, space, datasets, db, options, mixed=best_of_all_epochs, **many)
     if failures:
         _list_failures(failures, ("search", "why it failed"), "searches failed")
