@@ -130,7 +130,7 @@ def search(
     if path.exists():
         return path
     published = said_options(algorithm, of.options)
-    changed = {option: value for option, value in key["options"].items() if value != published[option]}
+    changed = {option: value for option, value in said_options(algorithm, asked).items() if value != published[option]}
     under_way = start(of, asked, seed, loaded)
     if checkpoint.exists():
         _resume(under_way, checkpoint)
