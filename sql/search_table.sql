@@ -1,5 +1,5 @@
 -- search_table: a row is an algorithm, or what to hold it against, as in Table 4 of NATS-Bench.
--- Key: space, label. Accuracies in percent at full training as text, mean ± population standard deviation over runs; valid,
+-- Key: space, label. Accuracies in percent at full training as text, mean ± population standard deviation over several runs; valid,
 -- test and both are the roles of full_accuracy. Of several searches of a label on a data set the one of most runs counts.
 -- Rows to hold against: ResNet (tss: the cell that is a residual block), largest (sss: 64:64:64:64:64), optimal (the best of
 -- the space in each column by itself) and mean of the space.
@@ -73,7 +73,8 @@ held_against as (
 cell as (
     select
         entry.*,
-        format('{:.2f}', entry.accuracy) || coalesce(format(' ± {:.2f}', entry.accuracy_std), '') as said
+        format('{:.2f}', entry.accuracy)
+        || case when entry.runs > 1 then coalesce(format(' ± {:.2f}', entry.accuracy_std), '') else '' end as said
     from (from result union all by name from held_against) as entry
 )
 select
