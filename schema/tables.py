@@ -223,8 +223,8 @@ BLOCK_TABLES = tuple(name for name, table in TABLES.items() if table.partitioned
 
 
 @cache
-def arrow_schema(name: str) -> pa.Schema:
-    """Arrow schema of a table's Parquet file: the columns that are not folder names."""
+def column_types(name: str) -> dict[str, pa.DataType]:
+    """Arrow types of all columns of a table, folder names included."""
     import pyarrow as pa
 
     types = {
@@ -237,9 +237,17 @@ def arrow_schema(name: str) -> pa.Schema:
         "SMALLINT[]": pa.list_(pa.int16()),
         "DOUBLE[]": pa.list_(pa.float64()),
     }
+    return {column.name: types[column.type] for column in TABLES[name].columns}
+
+
+@cache
+def arrow_schema(name: str) -> pa.Schema:
+    """Arrow schema of a table's Parquet file: the columns that are not folder names."""
+    import pyarrow as pa
+
     return pa.schema(
         [
-            pa.field(column.name, types[column.type], metadata={"meaning": column.meaning})
+            pa.field(column.name, column_types(name)[column.name], metadata={"meaning": column.meaning})
             for column in TABLES[name].columns
             if not column.partition
         ]

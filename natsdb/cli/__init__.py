@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from natsdb.cli import archives, demo, questions, search, training
+from natsdb.cli import archives, demo, publish, questions, search, training
 from natsdb.cli import run as scripts
 from natsdb.schema.errors import NatsdbError
 
@@ -47,6 +47,7 @@ for _command in (
     archives.ingest,
     archives.verify,
     archives.export,
+    publish.publish,
     training.train,
     training.collect,
     training.compare,
