@@ -23,7 +23,7 @@ from natsdb.ingest.weights import add_weights
 from natsdb.ingest.write import BlockWriter, Provenance
 from natsdb.schema.costs import IMAGES
 from natsdb.schema.errors import NatsdbError
-from natsdb.schema.manifest import Ingested, default_database
+from natsdb.schema.manifest import Ingested, local
 from natsdb.schema.spaces import SSS_CELL, arch_str
 from natsdb.schema.tables import BLOCK
 
@@ -78,7 +78,7 @@ def collect(
     if not found:
         why = f"; the first of {len(failures)} that failed: {failures[0][1]}" if failures else ""
         raise NatsdbError(f"there is no finished run in it{why}", where=str(folder), remedy="train some: natsdb train")
-    home = Path(database) if database is not None else default_database()
+    home = local(database)
     digest = hashlib.sha256(repr(([one.md5 for one in found], source, replace)).encode()).hexdigest()[:16]
     rows = 0
     with only_writer(home):

@@ -16,7 +16,7 @@ from natsdb.ingest.fanout import count, fan_out, processes
 from natsdb.ingest.official import OfficialBlock, blocks_of
 from natsdb.ingest.single import unframed
 from natsdb.schema.errors import NatsdbError
-from natsdb.schema.manifest import NAME, default_database, read_manifest
+from natsdb.schema.manifest import NAME, local, read_manifest
 from natsdb.schema.spaces import SIZES, strings
 
 _STEM = {"tss": "NATS-tss-v1_0", "sss": "NATS-sss-v1_0"}
@@ -50,7 +50,7 @@ def export(
     Raises:
         NatsdbError: there is nothing to export, or `out` is there already.
     """
-    home = Path(database) if database is not None else default_database()
+    home = local(database)
     manifest = read_manifest(home)
     if space not in SIZES:
         raise NatsdbError(f"there is no space {space!r}", remedy="choose tss or sss")

@@ -23,7 +23,7 @@ from natsdb.ingest.croissant import croissant
 from natsdb.ingest.fanout import count, fan_out, processes
 from natsdb.ingest.publish import write_whole
 from natsdb.schema.errors import NatsdbError
-from natsdb.schema.manifest import NAME, Manifest, Part, default_database, read_manifest
+from natsdb.schema.manifest import NAME, Manifest, Part, local, read_manifest
 from natsdb.schema.tables import TABLES, column_types
 
 SUMS = "SHA256SUMS"
@@ -70,7 +70,7 @@ def publish(
     Raises:
         NatsdbError: there is no database, `out` is there already, `repo` is no such name, or the disk is full.
     """
-    home, target = Path(database) if database is not None else default_database(), Path(out)
+    home, target = local(database), Path(out)
     manifest = read_manifest(home)
     if repo is not None and not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
         raise NatsdbError(f"{repo!r} is no name at the Hub", remedy="give OWNER/NAME")

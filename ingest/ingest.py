@@ -23,7 +23,7 @@ from natsdb.ingest.publish import (
 from natsdb.ingest.single import stage_single
 from natsdb.ingest.sources import Entry, Source, open_source
 from natsdb.schema.errors import NatsdbError
-from natsdb.schema.manifest import Ingested, Manifest, default_database
+from natsdb.schema.manifest import Ingested, Manifest, local
 from natsdb.schema.tables import BLOCK
 
 # Below this, starting processes costs more than it gains.
@@ -76,7 +76,7 @@ def ingest(
     started = time.monotonic()
     if not sources:
         raise NatsdbError("no source is named", remedy="name an archive folder, tar or file")
-    home = Path(database) if database is not None else default_database()
+    home = local(database)
     tables = [Path(path) for path in sources if Path(path).suffix == ".parquet"]
     if tables:
         if len(tables) < len(sources):

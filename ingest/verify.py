@@ -17,7 +17,7 @@ from natsdb.ingest.sources import Entry, Source, open_source
 from natsdb.ingest.sources import records as records_of
 from natsdb.ingest.unpickle import decompress, unpickle
 from natsdb.schema.errors import NatsdbError
-from natsdb.schema.manifest import default_database, read_manifest
+from natsdb.schema.manifest import local, read_manifest
 from natsdb.schema.tables import BLOCK
 
 
@@ -61,7 +61,7 @@ def verify(
     Raises:
         NatsdbError: the source or the database cannot be read.
     """
-    home = Path(database) if database is not None else default_database()
+    home = local(database)
     manifest = read_manifest(home)
     opened = open_source(Path(source))
     files = blocks_of(manifest, name, opened.space)

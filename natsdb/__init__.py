@@ -16,22 +16,36 @@ from natsdb.schema.errors import NatsdbError
 if TYPE_CHECKING:
     import polars as pl
 
+    from natsdb.schema.manifest import Manifest
+
 
 __version__ = "0.1.0"
 __all__ = ["Info", "NatsdbError", "connect", "info", "query", "scan"]
 
 
 def _home(db: str | os.PathLike[str] | None) -> Path:
-    from natsdb.schema.manifest import default_database
+    from natsdb.schema.manifest import local
 
-    return Path(db) if db is not None else default_database()
+    return local(db)
+
+
+def _opened(db: str | os.PathLike[str] | None) -> tuple[Path | str, Manifest]:
+    from natsdb.schema.manifest import located, read_manifest
+
+    home = located(db)
+    if isinstance(home, str):
+        from natsdb.remote import Remote
+
+        return home, Remote(home).manifest
+    return home, read_manifest(home)
 
 
 def connect(db: str | os.PathLike[str] | None = None, *, unlocked: bool = False) -> Any:
     """A DuckDB connection with a view for each table, and natsdb's views and macros.
 
     Args:
-        db: the database's folder; by default `$NATSDB_HOME`, else natsdb's folder in the user's data directory.
+        db: the database's folder, or its URL (s3://…, https://…; extra `remote`), which is read in place; by default
+            `$NATSDB_HOME`, else natsdb's folder in the user's data directory.
         unlocked: a plain DuckDB connection, whose SQL may write and read other files too. The default is locked, see
             `natsdb.connection.Connection`.
 
@@ -43,8 +57,9 @@ def connect(db: str | os.PathLike[str] | None = None, *, unlocked: bool = False)
         >>> natsdb.connect().sql("select * from best('cifar100', 'x-test', '200')")  # doctest: +SKIP
     """
     from natsdb.connection import open_database
+    from natsdb.schema.manifest import located
 
-    return open_database(_home(db), unlocked=unlocked)
+    return open_database(located(db), unlocked=unlocked)
 
 
 def query(statement: str, db: str | os.PathLike[str] | None = None) -> pl.DataFrame:
@@ -53,7 +68,7 @@ def query(statement: str, db: str | os.PathLike[str] | None = None) -> pl.DataFr
     Raises:
         NatsdbError: there is no database, or the statement is wrong or not allowed (see `connect`).
     """
-    with connect(db) as connection:
+    with connect(db) as connection, connection.explaining():
         return connection.sql(statement).pl()
 
 
@@ -68,14 +83,13 @@ def scan(table: str, db: str | os.PathLike[str] | None = None) -> pl.LazyFrame:
     """
     import polars as pl
 
-    from natsdb.schema.manifest import read_manifest
     from natsdb.schema.tables import TABLES
 
     if table not in TABLES:
         raise NatsdbError(f"there is no table {table!r}", remedy=f"there are {', '.join(TABLES)}")
-    home = _home(db)
+    home, manifest = _opened(db)
     columns = TABLES[table].columns
-    files = [str(home / file) for file in read_manifest(home).files(table)]
+    files = [f"{home}/{file}" for file in manifest.files(table)]
     types: dict[str, Any] = {
         "VARCHAR": pl.String,
         "INTEGER": pl.Int32,
@@ -100,7 +114,7 @@ class Info:
     """What a database holds: `tables` has rows and bytes by table; `contents` architectures, runs and rows by source,
     space and hp; `ingests` the sources that were read."""
 
-    database: Path
+    database: Path | str
     tables: dict[str, tuple[int, int]]
     contents: list[tuple[str, str, str, int, int, int]]
     ingests: tuple[Any, ...]
@@ -117,11 +131,9 @@ def info(db: str | os.PathLike[str] | None = None) -> Info:
     Raises:
         NatsdbError: there is no database, or a newer natsdb wrote it.
     """
-    from natsdb.schema.manifest import read_manifest
     from natsdb.schema.tables import TABLES
 
-    home = _home(db)
-    manifest = read_manifest(home)
+    home, manifest = _opened(db)
     tables = {
         name: (
             sum(part.rows for part in manifest.parts if part.table == name),
@@ -146,9 +158,7 @@ def info(db: str | os.PathLike[str] | None = None) -> Info:
 
 def holds_synthetic(db: str | os.PathLike[str] | None = None) -> bool:
     """Whether a database holds rows that are generated, not measured."""
-    from natsdb.schema.manifest import read_manifest
-
-    return any(part.source == "synthetic" for part in read_manifest(_home(db)).parts)
+    return any(part.source == "synthetic" for part in _opened(db)[1].parts)
 
 
 def write_duckdb(file: str | os.PathLike[str], db: str | os.PathLike[str] | None = None) -> Path:

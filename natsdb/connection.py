@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
@@ -14,6 +15,9 @@ from natsdb.schema.errors import NatsdbError
 from natsdb.schema.manifest import read_manifest
 from natsdb.schema.tables import TABLES
 from natsdb.sql import MACROS, VIEWS, install
+
+if TYPE_CHECKING:
+    from natsdb.remote import Remote
 
 # What a locked connection runs: questions, and tables, views and macros of the session, which live in memory.
 # The rest writes files (COPY, EXPORT), opens others (ATTACH), loads code (LOAD) or hides one of these (PREPARE, CALL).
@@ -42,8 +46,8 @@ class Connection:
     questions and tables in memory are refused here.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
-        self._connection = connection
+    def __init__(self, connection: duckdb.DuckDBPyConnection, remote: Remote | None = None) -> None:
+        self._connection, self._remote = connection, remote
 
     def sql(self, query: Any, **options: Any) -> Any:
         """Like DuckDB's `sql`: a relation.
@@ -70,14 +74,23 @@ class Connection:
 
     def cursor(self) -> Connection:
         """Another connection to the same views, for another thread."""
-        return Connection(self._connection.cursor())
+        return Connection(self._connection.cursor(), self._remote)
 
     def _guarded(self, method: str, query: Any, *arguments: Any, **options: Any) -> Any:
-        try:
+        with self.explaining():
             if isinstance(query, str):
                 check(self._connection, query)
             return getattr(self._connection, method)(query, *arguments, **options)
+
+    @contextmanager
+    def explaining(self) -> Iterator[None]:
+        """DuckDB's errors in here are raised as natsdb's, in one sentence."""
+        try:
+            yield
         except duckdb.Error as error:
+            if self._remote is not None and self._remote.failure is not None:
+                failure, self._remote.failure = self._remote.failure, None
+                raise failure from error
             raise explained(self._connection, error) from error
 
     def __getattr__(self, name: str) -> Any:
@@ -94,23 +107,37 @@ class Connection:
         self._connection.close()
 
 
-def open_database(database: Path, *, unlocked: bool) -> Connection | duckdb.DuckDBPyConnection:
-    """A connection in memory with the views and macros of a database.
+def open_database(database: Path | str, *, unlocked: bool) -> Connection | duckdb.DuckDBPyConnection:
+    """A connection in memory with the views and macros of a database, in a folder or behind a URL.
 
     Raises:
         NatsdbError: there is no database, or a newer natsdb wrote it.
     """
-    manifest = read_manifest(database)
     connection = duckdb.connect()
     connection.execute("set parquet_metadata_cache = true")
-    install(connection, database, manifest)
+    remote = None
+    if isinstance(database, str):
+        from natsdb.remote import SCHEME, Remote
+
+        remote = Remote(database)
+        connection.register_filesystem(remote)
+        # Threads wait for the network, not for a core.
+        connection.execute("set threads = 16")
+        root: Path | str = f"{SCHEME}:/"
+        folder = f"{SCHEME}://"
+        manifest = remote.manifest
+    else:
+        root, manifest = database, read_manifest(database)
+        folder = str(database.resolve()).replace("'", "''") + "/"
+    opened = Connection(connection, remote)
+    with opened.explaining():
+        install(connection, root, manifest)
     if unlocked:
         return connection
-    folder = str(database.resolve()).replace("'", "''")
-    connection.execute(f"set allowed_directories = ['{folder}/']")
+    connection.execute(f"set allowed_directories = ['{folder}']")
     connection.execute("set enable_external_access = false")
     connection.execute("set lock_configuration = true")
-    return Connection(connection)
+    return opened
 
 
 def check(connection: duckdb.DuckDBPyConnection, query: str) -> None:

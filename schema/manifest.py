@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -91,8 +92,31 @@ def default_database() -> Path:
     return Path(home) if home else Path(platformdirs.user_data_dir("natsdb"))
 
 
+def located(db: str | os.PathLike[str] | None) -> Path | str:
+    """Where a database is: its folder, or its URL (s3://…, https://…) without a slash at the end."""
+    if db is None:
+        return (
+            default_database() if "://" not in os.environ.get("NATSDB_HOME", "") else located(os.environ["NATSDB_HOME"])
+        )
+    # What went through pathlib has one slash after the scheme.
+    scheme = re.match(r"(s3|https?):/+", os.fspath(db))
+    return f"{scheme[1]}://{os.fspath(db)[scheme.end() :].rstrip('/')}" if scheme else Path(db)
+
+
+def local(db: str | os.PathLike[str] | None) -> Path:
+    """A database's folder, for what works on files.
+
+    Raises:
+        NatsdbError: it is a URL.
+    """
+    home = located(db)
+    if isinstance(home, str):
+        raise NatsdbError("this needs a database on disk", where=home, remedy="copy it first, and name the folder")
+    return home
+
+
 def read_manifest(database: Path) -> Manifest:
-    """Manifest of a database.
+    """Manifest of a database on disk.
 
     Raises:
         NatsdbError: no manifest there, it is damaged, or a newer natsdb wrote it.
@@ -106,13 +130,22 @@ def read_manifest(database: Path) -> Manifest:
             where=str(database),
             remedy="make one with `natsdb ingest SOURCE --db DIR`, or name another with --db or $NATSDB_HOME",
         ) from None
+    return parse_manifest(text, str(path))
+
+
+def parse_manifest(text: str, where: str) -> Manifest:
+    """Manifest from the text of `natsdb.json`.
+
+    Raises:
+        NatsdbError: it is damaged, or a newer natsdb wrote it.
+    """
     try:
         data = json.loads(text)
         version = data["natsdb"]
         if version > FORMAT_VERSION:
             raise NatsdbError(
                 f"the database has format {version}, this natsdb reads up to {FORMAT_VERSION}",
-                where=str(path),
+                where=where,
                 remedy="upgrade with `pip install -U natsdb`",
             )
         return Manifest(
@@ -123,6 +156,6 @@ def read_manifest(database: Path) -> Manifest:
     except (ValueError, KeyError, TypeError) as error:
         raise NatsdbError(
             f"the manifest cannot be read ({type(error).__name__}: {error})",
-            where=str(path),
+            where=where,
             remedy="restore the file, or ingest the sources again into a new folder",
         ) from error

@@ -31,21 +31,21 @@ VIEWS = (
 MACROS = ("simulated", "curve", "best", "pareto", "rank_correlation", "neighbours", "more_info", "paired", "agreement")
 
 
-def statements(database: Path, manifest: Manifest) -> list[str]:
-    """SQL that makes all views and macros over a database's files, which it names by absolute paths."""
-    root = database.resolve()
+def statements(database: Path | str, manifest: Manifest) -> list[str]:
+    """SQL that makes all views and macros over a database's files, which it names by absolute paths or by URL."""
+    root = database if isinstance(database, str) else str(database.resolve())
     tables = [view for table in TABLES.values() for view in _table_views(table, root, manifest)]
     chosen = [_chosen_view(table, manifest) for table in BLOCK_TABLES]
     folder = resources.files("natsdb.sql")
     return [*tables, *chosen, *(folder.joinpath(f"{name}.sql").read_text("utf-8") for name in (*VIEWS, *MACROS))]
 
 
-def install(connection: duckdb.DuckDBPyConnection, database: Path, manifest: Manifest) -> None:
+def install(connection: duckdb.DuckDBPyConnection, database: Path | str, manifest: Manifest) -> None:
     """Make all views and macros over a database in a connection."""
     connection.execute(";\n".join(statements(database, manifest)))
 
 
-def _table_views(table: Table, root: Path, manifest: Manifest) -> list[str]:
+def _table_views(table: Table, root: str, manifest: Manifest) -> list[str]:
     """A view with the table's name; for one in blocks, `all_TABLE` too, with the block as a column.
 
     The block of an architecture is known, so macros about one architecture name it and read one file of 32: opening a
@@ -61,7 +61,7 @@ def _table_views(table: Table, root: Path, manifest: Manifest) -> list[str]:
         if table.partitioned:
             views.append(f"create or replace view all_{table.name} as select none.*, 0 as block from ({empty}) as none")
         return views
-    listed = ", ".join("'" + str(root / file).replace("'", "''") + "'" for file in files)
+    listed = ", ".join("'" + f"{root}/{file}".replace("'", "''") + "'" for file in files)
     if not table.partitioned:
         source = f"read_parquet([{listed}], hive_partitioning = false) as files"
         return [f"create or replace view {table.name} as select {', '.join(columns)} from {source}"]

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from natsdb.schema.errors import NatsdbError
+from natsdb.schema.manifest import located
 from natsdb.schema.schedules import HPS
 from natsdb.schema.spaces import CHANNELS, EDGES, LAYERS, OPS, SIZES, arch_index, sss_channels, tss_ops
 
@@ -88,7 +89,7 @@ def read_answers(
         raise NatsdbError(f"there is no data set {dataset!r} to search on", remedy=f"choose {', '.join(DATASETS)}")
     if hp not in HPS:
         raise NatsdbError(f"there is no schedule {hp!r}", remedy=f"choose {', '.join(HPS)}")
-    where, trained = str(natsdb._home(db)), "cifar10-valid" if dataset == "cifar10" else dataset
+    where, trained = str(located(db)), "cifar10-valid" if dataset == "cifar10" else dataset
     accuracy, seconds, starts, sources = {}, {}, None, ""
     with natsdb.connect(db) as connection:
         for epoch in sorted({HPS[hp] - 1, *epochs}):

@@ -1,0 +1,245 @@
+"""Databases behind a URL: the same answers in place, few bytes, no local files, cut connections."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+import natsdb
+from natsdb.cli import app
+from natsdb.ingest import ingest
+from natsdb.schema.errors import NatsdbError
+from natsdb.schema.manifest import located
+
+pytest.importorskip("aiohttp", reason="the extra `remote` is not installed")
+
+QUESTIONS = (
+    "from best('cifar100', 'x-test', '200')",
+    "from curve('sss', 40, 'cifar10', '90')",
+    "select space, hp, count(*), max(loss) from metric group by all order by all",
+)
+
+
+class Server:
+    """A folder behind HTTP: `sent` has each answer's path, status and bytes; `cut` so many answers are broken off in
+    the middle (-1: all); `ranges`: whether ranges of bytes are answered."""
+
+    def __init__(self, folder: Path) -> None:
+        self.sent: list[tuple[str, int, int]] = []
+        self.cut, self.ranges = 0, True
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+            def do_GET(self) -> None:
+                path = folder / unquote(self.path).lstrip("/")
+                if not path.is_file():
+                    self.send_error(404)
+                    return
+                content, status = path.read_bytes(), 200
+                size = len(content)
+                asked = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
+                if asked and server.ranges:
+                    first = int(asked[1]) if asked[1] else max(0, size - int(asked[2]))
+                    content, status = content[first : int(asked[2]) + 1 if asked[1] and asked[2] else size], 206
+                self.send_response(status)
+                if status == 206:
+                    self.send_header("Content-Range", f"bytes {first}-{first + len(content) - 1}/{size}")
+                self.send_header("Accept-Ranges", "bytes" if server.ranges else "none")
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                if self.command == "HEAD":
+                    return
+                if server.cut and status == 206:
+                    server.cut -= 1
+                    self.wfile.write(content[: len(content) // 2])
+                    self.close_connection = True
+                    return
+                self.wfile.write(content)
+                server.sent.append((self.path, status, len(content)))
+
+            do_HEAD = do_GET
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def server(made_up_db: Path) -> Iterator[Server]:
+    one = Server(made_up_db)
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tries follow each other at once."""
+    monkeypatch.setattr("natsdb.remote._WAITS", (0.0, 0.0, 0.0))
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_a_database_behind_http_answers_as_on_disk(question: str, server: Server, made_up_db: Path) -> None:
+    assert natsdb.query(question, server.url).equals(natsdb.query(question, made_up_db))
+
+
+def test_only_the_bytes_of_a_question_are_read(server: Server, made_up_db: Path) -> None:
+    with natsdb.connect(server.url) as connection:
+        assert [status for path, status, _ in server.sent if path == "/natsdb.json"] == [200]
+        assert {status for path, status, _ in server.sent if path != "/natsdb.json"} == {206}
+        server.sent.clear()
+        connection.sql("from curve('tss', 40, 'cifar100', '200')").fetchall()
+    (file,) = {unquote(path) for path, _, _ in server.sent}
+    assert "/metric/source=synthetic/space=tss/hp=200/block=00/" in file
+    whole = (made_up_db / file.lstrip("/")).stat().st_size
+    # One of three row groups, and the footer.
+    assert sum(size for _, _, size in server.sent) < whole / 2
+
+
+def test_scan_and_info_read_in_place_too(server: Server, made_up_db: Path) -> None:
+    lazy = [natsdb.scan("final", db).filter(pl.col("hp") == "200") for db in (server.url, made_up_db)]
+    assert lazy[0].collect().equals(lazy[1].collect())
+    found = natsdb.info(server.url + "/")
+    assert found.database == server.url
+    assert found.contents == natsdb.info(made_up_db).contents
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "from read_text('{outside}/secret.csv')",
+        "from '{outside}/secret.csv'",
+        "from read_text('file://{outside}/secret.csv')",
+        "from read_text('natsdb://{outside}/secret.csv')",
+        "from read_text('natsdb://../../{outside}/secret.csv')",
+        "from read_text('{url}/natsdb.json')",
+        "from sniff_csv('{outside}/secret.csv')",
+        "from glob('{outside}/*')",
+        "copy (select 1) to '{outside}/new.csv'",
+        "attach '{outside}/new.duckdb'",
+        "set allowed_directories = ['/']",
+        "set enable_external_access = true",
+    ],
+)
+def test_a_locked_connection_reads_the_listed_files_and_nothing_local(
+    statement: str, server: Server, tmp_path: Path
+) -> None:
+    (tmp_path / "secret.csv").write_text("a\nsecret\n")
+    with natsdb.connect(server.url) as connection:
+        try:
+            answer = connection.execute(statement.format(outside=tmp_path, url=server.url)).fetchall()
+        except NatsdbError:
+            answer = []
+        assert answer == []
+    assert [path.name for path in tmp_path.iterdir()] == ["secret.csv"]
+
+
+def test_an_unlocked_connection_keeps_an_answer(server: Server, tmp_path: Path) -> None:
+    connection = natsdb.connect(server.url, unlocked=True)
+    connection.execute(f"copy (from best('cifar10', 'ori-test', '200')) to '{tmp_path}/best.csv'")
+    assert (tmp_path / "best.csv").read_text().startswith("place,arch,accuracy")
+
+
+@pytest.mark.usefixtures("hurried")
+def test_answers_that_break_off_are_asked_for_again(server: Server, made_up_db: Path) -> None:
+    connection = natsdb.connect(server.url)
+    server.cut = 3
+    assert connection.sql(QUESTIONS[1]).fetchall() == natsdb.connect(made_up_db).sql(QUESTIONS[1]).fetchall()
+    assert server.cut == 0
+
+
+@pytest.mark.usefixtures("hurried")
+def test_connections_that_are_always_cut_are_one_clear_error(server: Server) -> None:
+    connection = natsdb.connect(server.url)
+    server.cut = -1
+    for ask in (lambda: connection.execute(QUESTIONS[1]).fetchall(), lambda: natsdb.query(QUESTIONS[1], server.url)):
+        with pytest.raises(NatsdbError) as caught:
+            ask()
+        assert re.match(rf"{server.url}/\w+/.*parquet: it cannot be read \(.*; asked 4 times\)", str(caught.value))
+        assert str(caught.value).endswith("check the address and try again")
+    server.cut = 0
+    assert connection.sql(QUESTIONS[1]).fetchall()
+
+
+@pytest.mark.usefixtures("hurried")
+def test_a_server_that_is_not_there_or_has_no_database_or_no_ranges(server: Server) -> None:
+    with pytest.raises(NatsdbError, match=r"elsewhere/natsdb\.json: there is no natsdb database here"):
+        natsdb.connect(f"{server.url}/elsewhere")
+    with pytest.raises(NatsdbError, match=r"it cannot be read \(.*; asked 4 times\)"):
+        natsdb.connect("http://127.0.0.1:9/nats")
+    server.ranges = False
+    with pytest.raises(NatsdbError, match="the server sends whole files and no ranges of bytes"):
+        natsdb.connect(server.url)
+
+
+def test_a_database_behind_a_url_is_not_written(server: Server, made_up: dict[str, Path], tmp_path: Path) -> None:
+    for write in (
+        lambda: ingest([made_up["sss"]], server.url),
+        lambda: natsdb.write_duckdb(tmp_path / "a.duckdb", server.url),
+    ):
+        with pytest.raises(NatsdbError, match="this needs a database on disk"):
+            write()
+
+
+def test_urls_are_known_as_such_in_every_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert located("s3://bucket/nats/") == "s3://bucket/nats"
+    assert located(Path("https://example.org/nats")) == "https://example.org/nats"
+    assert located("nats") == Path("nats")
+    monkeypatch.setenv("NATSDB_HOME", "s3://bucket/nats")
+    assert located(None) == "s3://bucket/nats"
+
+
+@pytest.fixture
+def bucket(made_up_db: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The database in a bucket of an S3 server, with the usual variables set."""
+    pytest.importorskip("s3fs", reason="the extra `remote` is not installed")
+    moto = pytest.importorskip("moto.server", reason="moto is not installed")
+    import boto3
+
+    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+    }.items():
+        monkeypatch.setenv(name, value)
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="bucket")
+    for path in made_up_db.rglob("*"):
+        if path.is_file():
+            client.upload_file(str(path), "bucket", f"nats/{path.relative_to(made_up_db).as_posix()}")
+    yield "s3://bucket/nats"
+    server.stop()
+
+
+def test_a_database_in_a_bucket_answers_as_on_disk(bucket: str, made_up_db: Path) -> None:
+    for question in QUESTIONS:
+        assert natsdb.query(question, bucket).equals(natsdb.query(question, made_up_db))
+    lazy = [natsdb.scan("final", db).filter(pl.col("hp") == "200") for db in (bucket, made_up_db)]
+    assert lazy[0].collect().equals(lazy[1].collect())
+    result = CliRunner().invoke(app, ["sql", "select count(*) as n from metric", "--db", bucket, "--format", "csv"])
+    rows = natsdb.info(made_up_db).tables["metric"][0]
+    assert (result.exit_code, result.stdout) == (0, f"n\n{rows}\n")
+    assert "not measurements" in result.stderr
+    with pytest.raises(NatsdbError, match=r"bucket/other/natsdb\.json: there is no natsdb database here"):
+        natsdb.connect("s3://bucket/other")
