@@ -1,0 +1,42 @@
+"""The database as the tabular benchmark behind other people's optimizers: `optuna`, `syne_tune`.
+
+Both see the same search space and the same account of time. A value is named as in the views `topology` (`edge_1_0`, an
+operation) and `size` (`layer_0`, channels).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from natsdb.schema.spaces import CHANNELS, EDGES, LAYERS, OPS
+from natsdb.search.benchmark import Answers, index_of
+
+NAMES = {
+    "tss": tuple(f"edge_{to}_{source}" for to, source in EDGES),
+    "sss": tuple(f"layer_{layer}" for layer in range(LAYERS)),
+}
+VALUES: dict[str, tuple[Any, ...]] = {"tss": OPS, "sss": CHANNELS}
+
+
+def arch_of(answers: Answers, values: dict[str, Any]) -> int:
+    """Index of the architecture that answers for these values: itself, or the nearest that the database holds."""
+    choices = tuple(VALUES[answers.space].index(values[name]) for name in NAMES[answers.space])
+    arch = index_of(answers.space)[choices]
+    return arch if answers.nearest is None else answers.nearest[arch]
+
+
+def elapsed(answers: Answers) -> np.ndarray:
+    """Seconds of each run's training so far at each epoch that was read: shape (runs, epochs), ascending.
+
+    The training goes on from one of these epochs to the next, with one pass over the validation images at each. The
+    database says what training up to an epoch and one pass cost; two epochs tell them apart.
+    """
+    epochs = np.array(sorted(answers.seconds))
+    seconds = np.array([answers.seconds[epoch] for epoch in epochs.tolist()]).T
+    if len(epochs) == 1:
+        return seconds
+    training = (seconds[:, -1] - seconds[:, 0]) / (epochs[-1] - epochs[0])
+    validation = np.maximum(seconds[:, 0] - training * (epochs[0] + 1), 0)
+    return training[:, None] * (epochs + 1) + validation[:, None] * np.arange(1, len(epochs) + 1)

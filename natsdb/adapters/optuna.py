@@ -1,0 +1,111 @@
+"""An Optuna objective that asks the database: accuracy in percent, to be maximized, with an account of simulated time."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import optuna
+
+from natsdb.adapters import NAMES, VALUES, arch_of, elapsed
+from natsdb.schema.errors import NatsdbError
+from natsdb.schema.schedules import HPS
+from natsdb.search.benchmark import Answers, read_answers
+from natsdb.search.running import BUDGETS
+
+
+def distributions(space: str) -> dict[str, optuna.distributions.BaseDistribution]:
+    """The search space: an operation on each edge (tss), or channels of each layer (sss).
+
+    Raises:
+        NatsdbError: there is no such space.
+    """
+    if space not in NAMES:
+        raise NatsdbError(f"there is no space {space!r}", remedy="choose tss or sss")
+    values = VALUES[space]
+    if space == "tss":
+        return {name: optuna.distributions.CategoricalDistribution(values) for name in NAMES[space]}
+    step = values[1] - values[0]
+    return {name: optuna.distributions.IntDistribution(values[0], values[-1], step=step) for name in NAMES[space]}
+
+
+class Objective:
+    """What `study.optimize` calls: one simulated training a trial, in one of the architecture's runs, drawn at random.
+
+    Accuracies of x-valid are reported at each of `epochs` (counted from 0, the last of the schedule included), where
+    the study's pruner may end the training. A trial has `arch`, `run` and `seconds` as user attributes. `spent`:
+    simulated seconds of all trials; when they reach `budget`, the study is stopped.
+    """
+
+    def __init__(self, answers: Answers, budget: float, seed: int = 0) -> None:
+        self.answers, self.budget, self.seed = answers, budget, seed
+        self.epochs = tuple(sorted(answers.accuracy))
+        self.spent = 0.0
+        self._elapsed = elapsed(answers)
+
+    def __call__(self, trial: optuna.Trial) -> float:
+        """Accuracy in percent after the last epoch.
+
+        Raises:
+            optuna.TrialPruned: the study's pruner ended the training; its seconds are spent all the same.
+        """
+        answers = self.answers
+        arch = arch_of(answers, _suggested(trial, answers.space))
+        first, end = answers.start[arch], answers.start[arch + 1]
+        # A function of the trial's number: the same study, resumed or not, is told the same.
+        run = random.Random(f"{self.seed} {trial.number}").randrange(first, end)
+        accuracy, seconds, pruned = 0.0, 0.0, False
+        for epoch, seconds in zip(self.epochs, self._elapsed[run].tolist(), strict=True):
+            accuracy = answers.accuracy[epoch][run]
+            trial.report(accuracy, epoch)
+            if epoch != self.epochs[-1] and trial.should_prune():
+                pruned = True
+                break
+        self.spent += seconds
+        for name, value in {"arch": arch, "run": run - first, "seconds": seconds}.items():
+            trial.set_user_attr(name, value)
+        if self.spent >= self.budget:
+            trial.study.stop()
+        if pruned:
+            raise optuna.TrialPruned
+        return accuracy
+
+
+def _suggested(trial: optuna.Trial, space: str) -> dict[str, Any]:
+    values = VALUES[space]
+    if space == "tss":
+        return {name: trial.suggest_categorical(name, values) for name in NAMES[space]}
+    step = values[1] - values[0]
+    return {name: trial.suggest_int(name, values[0], values[-1], step=step) for name in NAMES[space]}
+
+
+def objective(
+    space: str,
+    dataset: str,
+    hp: str = "12",
+    db: str | os.PathLike[str] | None = None,
+    *,
+    epochs: Sequence[int] = (),
+    budget: float | None = None,
+    seed: int = 0,
+) -> Objective:
+    """An objective for `optuna.create_study(direction="maximize")`.
+
+    Args:
+        space, dataset: tss or sss; cifar10, cifar100 or ImageNet16-120.
+        hp: schedule of the trainings that are simulated.
+        db: folder or URL of the database.
+        epochs: where accuracies are reported besides the last, from 0; for pruners.
+        budget: simulated seconds of the study; those of the published searches if None.
+        seed: the draws of runs come from it and the trial's number.
+
+    Raises:
+        NatsdbError: no such space, data set, schedule or epoch; the database lacks the rows.
+    """
+    outside = [epoch for epoch in epochs if hp in HPS and not 0 <= epoch < HPS[hp]]
+    if outside:
+        raise NatsdbError(f"there is no epoch {outside[0]} at hp {hp}", remedy=f"choose 0 to {HPS[hp] - 1}")
+    answers = read_answers(space, dataset, hp, db, epochs)
+    return Objective(answers, BUDGETS[space, dataset] if budget is None else budget, seed)

@@ -1,0 +1,68 @@
+"""A Syne Tune blackbox made from the database: fidelity is the epoch, objectives are accuracy and elapsed time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from syne_tune import config_space
+from syne_tune.blackbox_repository.blackbox_tabular import BlackboxTabular
+
+from natsdb.adapters import NAMES, VALUES, elapsed
+from natsdb.schema.errors import NatsdbError
+from natsdb.schema.schedules import HPS
+from natsdb.search.benchmark import every_choice, read_answers
+
+FIDELITY, ACCURACY, ELAPSED = "epoch", "accuracy", "elapsed_time"
+
+
+def blackbox(
+    space: str,
+    dataset: str,
+    hp: str = "12",
+    db: str | os.PathLike[str] | None = None,
+    *,
+    epochs: Sequence[int] | None = None,
+) -> BlackboxTabular:
+    """A tabular blackbox of a whole search space, for Syne Tune's simulator (`UserBlackboxBackend`).
+
+    Its objectives at each fidelity: `accuracy`, of x-valid in percent; `elapsed_time`, simulated seconds so far, of a
+    training that is validated at each fidelity. Its seeds are the runs of an architecture; one that has fewer than others
+    answers with the same again. Where the database lacks an architecture, the nearest that it holds answers.
+
+    Args:
+        space, dataset: tss or sss; cifar10, cifar100 or ImageNet16-120.
+        hp: schedule of the trainings.
+        db: folder or URL of the database.
+        epochs: fidelities, counted from 1 as Syne Tune does; by default every epoch of the schedule.
+
+    Raises:
+        NatsdbError: no such space, data set, schedule or epoch; the database lacks the rows (tss at hp 200 has x-valid
+            of cifar100 and ImageNet16-120 at the last epoch only: epochs=[200]).
+    """
+    if hp not in HPS:
+        raise NatsdbError(f"there is no schedule {hp!r}", remedy=f"choose {', '.join(HPS)}")
+    fidelities = sorted({*(range(1, HPS[hp] + 1) if epochs is None else epochs), HPS[hp]})
+    if fidelities[0] < 1 or fidelities[-1] > HPS[hp]:
+        raise NatsdbError(f"not all epochs are in 1 to {HPS[hp]}", remedy="count them from 1")
+    answers = read_answers(space, dataset, hp, db, [epoch - 1 for epoch in fidelities])
+    archs = np.array(answers.nearest if answers.nearest is not None else range(len(answers.start) - 1))
+    start = np.array(answers.start)
+    count = np.diff(start)
+    seeds = np.arange(count.max())
+    runs = start[archs][:, None] + seeds % count[archs][:, None]
+    accuracy = np.array([answers.accuracy[epoch - 1] for epoch in fidelities]).T
+    values = VALUES[space]
+    domain = config_space.choice if space == "tss" else config_space.ordinal
+    return BlackboxTabular(
+        hyperparameters=pd.DataFrame(
+            [[values[number] for number in choices] for choices in every_choice(space)], columns=list(NAMES[space])
+        ),
+        configuration_space={name: domain(list(values)) for name in NAMES[space]},
+        fidelity_space={FIDELITY: config_space.randint(fidelities[0], fidelities[-1])},
+        objectives_evaluations=np.stack([accuracy[runs], elapsed(answers)[runs]], axis=-1),
+        fidelity_values=np.array(fidelities),
+        objectives_names=[ACCURACY, ELAPSED],
+    )
