@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 __version__ = "0.1.0"
-__all__ = ["Info", "NatsdbError", "connect", "info", "query", "scan"]
+__all__ = ["Info", "NatsdbError", "connect", "files", "info", "query", "scan"]
 
 
 def _home(db: str | os.PathLike[str] | None) -> Path:
@@ -85,11 +85,8 @@ def scan(table: str, db: str | os.PathLike[str] | None = None) -> pl.LazyFrame:
 
     from natsdb.schema.tables import TABLES
 
-    if table not in TABLES:
-        raise NatsdbError(f"there is no table {table!r}", remedy=f"there are {', '.join(TABLES)}")
-    home, manifest = _opened(db)
+    listed = files(table, db)
     columns = TABLES[table].columns
-    files = [f"{home}/{file}" for file in manifest.files(table)]
     types: dict[str, Any] = {
         "VARCHAR": pl.String,
         "INTEGER": pl.Int32,
@@ -100,13 +97,29 @@ def scan(table: str, db: str | os.PathLike[str] | None = None) -> pl.LazyFrame:
         "SMALLINT[]": pl.List(pl.Int16),
         "DOUBLE[]": pl.List(pl.Float64),
     }
-    if not files:
+    if not listed:
         return pl.LazyFrame(schema={column.name: types[column.type] for column in columns})
     hive = {column.name: types[column.type] for column in columns if column.partition}
     if hive:
         hive["block"] = pl.Int32
-    frame = pl.scan_parquet(files, glob=False, hive_partitioning=bool(hive), hive_schema=hive or None)
+    frame = pl.scan_parquet(listed, glob=False, hive_partitioning=bool(hive), hive_schema=hive or None)
     return frame.select([column.name for column in columns])
+
+
+def files(table: str, db: str | os.PathLike[str] | None = None) -> list[str]:
+    """Paths, or URLs, of a table's Parquet files, for engines of one's own (see docs/beyond-one-machine.md).
+
+    Source, space, hp and block are in the names of folders; hp is text, also where it looks like a number.
+
+    Raises:
+        NatsdbError: there is no database or no such table.
+    """
+    from natsdb.schema.tables import TABLES
+
+    if table not in TABLES:
+        raise NatsdbError(f"there is no table {table!r}", remedy=f"there are {', '.join(TABLES)}")
+    home, manifest = _opened(db)
+    return [f"{home}/{file}" for file in manifest.files(table)]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""An Optuna objective that asks the database: accuracy in percent, to be maximized, with an account of simulated time."""
+"""An Optuna objective that asks the database: accuracy in percent, to be maximized, and simulated time."""
 
 from __future__ import annotations
 
@@ -56,12 +56,11 @@ class Objective:
         first, end = answers.start[arch], answers.start[arch + 1]
         # A function of the trial's number: the same study, resumed or not, is told the same.
         run = random.Random(f"{self.seed} {trial.number}").randrange(first, end)
-        accuracy, seconds, pruned = 0.0, 0.0, False
-        for epoch, seconds in zip(self.epochs, self._elapsed[run].tolist(), strict=True):
-            accuracy = answers.accuracy[epoch][run]
+        for look, epoch in enumerate(self.epochs):
+            accuracy, seconds = answers.accuracy[epoch][run], float(self._elapsed[run, look])
             trial.report(accuracy, epoch)
-            if epoch != self.epochs[-1] and trial.should_prune():
-                pruned = True
+            pruned = epoch != self.epochs[-1] and trial.should_prune()
+            if pruned:
                 break
         self.spent += seconds
         for name, value in {"arch": arch, "run": run - first, "seconds": seconds}.items():

@@ -29,8 +29,8 @@ def blackbox(
     """A tabular blackbox of a whole search space, for Syne Tune's simulator (`UserBlackboxBackend`).
 
     Its objectives at each fidelity: `accuracy`, of x-valid in percent; `elapsed_time`, simulated seconds so far, of a
-    training that is validated at each fidelity. Its seeds are the runs of an architecture; one that has fewer than others
-    answers with the same again. Where the database lacks an architecture, the nearest that it holds answers.
+    training that is validated at each fidelity. Its seeds are the runs of an architecture; one that has fewer
+    than others answers with the same again. Where the database lacks an architecture, the nearest that it holds does.
 
     Args:
         space, dataset: tss or sss; cifar10, cifar100 or ImageNet16-120.

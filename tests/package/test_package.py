@@ -58,6 +58,13 @@ def test_scan_names_the_tables_that_exist(real_db: Path) -> None:
         natsdb.scan("metrics", real_db)
 
 
+def test_files_are_those_that_the_manifest_lists(real_db: Path) -> None:
+    listed = natsdb.files("metric", real_db)
+    assert sorted(listed) == sorted(str(path) for path in (real_db / "metric").rglob("*.parquet"))
+    with pytest.raises(NatsdbError, match="there is no table 'metrics'; there are arch, "):
+        natsdb.files("metrics", real_db)
+
+
 def test_info_counts_what_is_inside(real_db: Path) -> None:
     found = natsdb.info(real_db)
     assert ("official", "tss", "200", 2, 24, 9630) in found.contents
