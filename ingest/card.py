@@ -22,7 +22,9 @@ CITATION = """@article{dong2021nats,
   doi     = {10.1109/TPAMI.2021.3054824},
   note    = {arXiv:2009.00437}
 }"""
-SYNTHETIC = "Rows of source `synthetic` are generated, not measured: no number of them is a result."
+SYNTHETIC = (
+    "Rows of source `synthetic` are generated, not measured; no number of them, or of a search on them, is a result."
+)
 
 # The table that the Hub's viewer opens first.
 _FIRST = "final"
@@ -38,7 +40,7 @@ def card(files: Sequence[Published], manifest: Manifest, *, repo: str | None, li
         "# NATS-Bench as tables\n",
         "NATS-Bench (Dong et al., TPAMI 2021) trained 15,625 cell topologies (`tss`) and 32,768 channel sizes (`sss`) "
         "on CIFAR-10, CIFAR-100 and ImageNet16-120 and logged every epoch. These are such runs as Parquet tables, "
-        "written by natsdb; numbers are those of their sources, bit for bit.\n",
+        "written by natsdb; numbers are those of their sources, bit for bit. Trained weights are not among them.\n",
     ]
     if "synthetic" in origins:
         text.append(f"> **Not measurements.** {SYNTHETIC}\n")

@@ -94,7 +94,7 @@ class Connection:
             raise explained(self._connection, error) from error
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("install_extension", "load_extension", "register_filesystem"):
+        if name in ("install_extension", "load_extension", "register_filesystem", "unregister_filesystem"):
             raise NatsdbError(
                 f"{name} is not allowed on a locked connection", remedy="use natsdb.connect(unlocked=True)"
             )

@@ -90,30 +90,30 @@ class Remote(fsspec.AbstractFileSystem):
 
     def _tried(self, get: Callable[[], Result], where: str, absent: str) -> Result:
         """What `get` returns, tried again after failures that may pass."""
+        failure = NatsdbError(absent, where=where, remedy="check the address")
         for tries, wait in enumerate((0.0, *_WAITS), start=1):
             time.sleep(wait)
             try:
                 return get()
             except NatsdbError as error:
-                self.failure = error
+                failure = error
                 break
             except FileNotFoundError:
-                self.failure = NatsdbError(absent, where=where, remedy="check the address")
                 break
             except PermissionError as error:
                 remedy = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
-                self.failure = NatsdbError(f"access is denied ({error})", where=where, remedy=remedy)
+                failure = NatsdbError(f"access is denied ({error})", where=where, remedy=remedy)
                 break
             # Each of fsspec's libraries has errors of its own for a connection that is cut or not made.
             except Exception as error:
                 said = f"{str(error) or type(error).__name__}; asked {tries} times"
                 remedy = "check the address and try again"
-                self.failure = NatsdbError(f"it cannot be read ({said})", where=where, remedy=remedy)
+                failure = NatsdbError(f"it cannot be read ({said})", where=where, remedy=remedy)
                 # Of a server's refusals only "too many requests" passes.
                 if getattr(error, "status", 500) < 500 and getattr(error, "status", 500) != 429:
                     break
-        assert self.failure is not None
-        raise self.failure
+        self.failure = failure
+        raise failure
 
 
 class _File(AbstractBufferedFile):

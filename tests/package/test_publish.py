@@ -17,7 +17,8 @@ import natsdb
 from natsdb.cli import app
 from natsdb.ingest.hub import publish
 from natsdb.schema.errors import NatsdbError
-from natsdb.schema.tables import TABLES
+from natsdb.schema.tables import SEARCH_TABLES, TABLES
+from natsdb.search import search
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def _tables(folder: Path) -> list[str]:
 
 
 def test_published_files_hold_every_row_and_bit_of_the_tables(folder: Path, made_up_db: Path) -> None:
-    assert _tables(folder) == sorted(set(TABLES) - {"search_run", "search_step"})
+    assert _tables(folder) == sorted(set(TABLES) - set(SEARCH_TABLES))
     with natsdb.connect(made_up_db, unlocked=True) as connection:
         for name in _tables(folder):
             key = ", ".join(TABLES[name].key)
@@ -49,6 +50,19 @@ def test_published_files_hold_every_row_and_bit_of_the_tables(folder: Path, made
             ]
             assert both[0] == both[1]
             assert len(both[0]) > 0
+
+
+def test_searches_are_published_in_one_file_a_table(made_up_db: Path, tmp_path: Path) -> None:
+    shutil.copytree(made_up_db, tmp_path / "db")
+    for seed in (1, 2):
+        search("random", "sss", "cifar10", tmp_path / "db", runs=2, budget=2000, seed=seed, jobs=1)
+    out = publish(tmp_path / "out", tmp_path / "db")
+    for name in SEARCH_TABLES:
+        (file,) = (out / "data" / name).iterdir()
+        expected = natsdb.scan(name, tmp_path / "db").collect()
+        assert len(expected["search"].unique()) == 2
+        assert pl.read_parquet(file).equals(expected)
+    assert "or of a search on them" in (out / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_loader_of_the_hub_reads_files_and_configurations(folder: Path, made_up_db: Path, tmp_path: Path) -> None:

@@ -163,6 +163,8 @@ def test_answers_that_break_off_are_asked_for_again(server: Server, made_up_db: 
     server.cut = 3
     assert connection.sql(QUESTIONS[1]).fetchall() == natsdb.connect(made_up_db).sql(QUESTIONS[1]).fetchall()
     assert server.cut == 0
+    with pytest.raises(NatsdbError, match="there is no table or macro 'metrc'"):
+        connection.sql("from metrc")
 
 
 @pytest.mark.usefixtures("hurried")
