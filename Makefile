@@ -10,13 +10,14 @@ help:  ## list what one can do
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[test,lint]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[plot,lint]'
 	@touch $@
 
-# PyTorch takes gigabytes, so the demo does without. xautodl is the oracle of the networks' tests; it asks for packages long
-# gone, none of which its networks use. Ray is long in coming for a new Python: without it, its tests are skipped.
-$(VENV)/.training: $(VENV)/.installed
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[training]'
+# PyTorch takes gigabytes, and what tests need a minute, so the demo does without. xautodl is the oracle of the networks'
+# tests; it asks for packages long gone, none of which its networks use. Ray is long in coming for a new Python: without it,
+# its tests are skipped.
+$(VENV)/.tested: $(VENV)/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[test,training]'
 	-$(BIN)/pip install --quiet --disable-pip-version-check -e '.[ray]'
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps xautodl==1.0.0
 	@touch $@
@@ -24,13 +25,13 @@ $(VENV)/.training: $(VENV)/.installed
 demo: $(VENV)/.installed  ## ingest an archive (ARCHIVE=PATH) or a generated one, ask five questions, draw a picture
 	$(BIN)/natsdb demo $(if $(ARCHIVE),--archive "$(ARCHIVE)")
 
-test: $(VENV)/.training  ## the test suite
+test: $(VENV)/.tested  ## the test suite
 	$(BIN)/pytest
 
-test-all: $(VENV)/.training  ## the test suite with the slow tests (kills, mutations)
+test-all: $(VENV)/.tested  ## the test suite with the slow tests (kills, mutations)
 	$(BIN)/pytest -m ''
 
-bench: $(VENV)/.installed  ## measure ingest and queries at full scale, as ratios (needs 8 GB of disk, 20 minutes)
+bench: $(VENV)/.tested  ## measure ingest and queries at full scale, as ratios (needs 8 GB of disk, 20 minutes)
 	$(BIN)/pytest tests/benchmarks -m '' --benchmark-only --benchmark-columns=min,median,rounds -s
 
 lint: $(VENV)/.installed  ## format, lint, types
