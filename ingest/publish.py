@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -136,31 +137,53 @@ def _sweep(database: Path, manifest: Manifest) -> None:
 
 
 @contextmanager
-def only_writer(database: Path) -> Iterator[None]:
-    """Hold the database for writing.
+def only_writer(database: Path, patience: float = 0.0) -> Iterator[None]:
+    """Hold the database for writing; wait for another writer so many seconds at most.
 
     Raises:
         NatsdbError: another process is writing to it, or the folder cannot be made.
     """
     try:
         database.mkdir(parents=True, exist_ok=True)
-        lock = (database / ".lock").open("w")
     except OSError as error:
-        raise NatsdbError(
-            f"cannot write here ({error.strerror})", where=str(database), remedy="name another folder with --db"
-        ) from error
+        raise _unwritable(database, error) from error
+    with hold(database / ".lock", "another process is writing to this database", patience):
+        yield
+
+
+@contextmanager
+def hold(path: Path, otherwise: str, patience: float = 0.0) -> Iterator[None]:
+    """Hold a lock's file; wait for it so many seconds at most.
+
+    Raises:
+        NatsdbError: another process holds it (`otherwise` says what that means), or it cannot be made.
+    """
+    try:
+        lock = path.open("w")
+    except OSError as error:
+        raise _unwritable(path.parent, error) from error
     with lock:
         try:
             import fcntl
-
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except ImportError:
             pass  # no such lock on Windows: two writers there race, and the last manifest wins, whole
-        except OSError:
-            raise NatsdbError(
-                "another process is writing to this database", where=str(database), remedy="wait until it is done"
-            ) from None
+        else:
+            until = time.monotonic() + patience
+            while True:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except OSError:
+                    if time.monotonic() >= until:
+                        raise NatsdbError(otherwise, where=str(path.parent), remedy="wait until it is done") from None
+                    time.sleep(0.1)
         yield
+
+
+def _unwritable(folder: Path, error: OSError) -> NatsdbError:
+    return NatsdbError(
+        f"cannot write here ({error.strerror})", where=str(folder), remedy="name another folder with --db"
+    )
 
 
 def open_manifest(database: Path) -> Manifest:

@@ -174,6 +174,8 @@ def _check(rows: pl.DataFrame, path: Path) -> None:
     worst = rows.filter(~pl.col("accuracy").is_between(0, 100))
     if len(worst):
         raise refuse(f"an accuracy is {worst['accuracy'][0]}", "accuracies are in percent")
+    if len(rows.filter(~(pl.col("seconds").is_finite() & (pl.col("seconds") > 0)))):
+        raise refuse("a training lasts no time", "train_all_time is in seconds; leave unknown ones null")
     if rows.select(rows.columns[:6]).is_duplicated().any():
         raise refuse("a run's split has two rows", "tell runs apart by a column seed")
 

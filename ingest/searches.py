@@ -23,6 +23,9 @@ from natsdb.schema.manifest import NAME, Manifest, Part, read_manifest
 from natsdb.schema.spaces import arch_index
 from natsdb.schema.tables import SEARCH_TABLES, TABLES, arrow_schema
 
+# Seconds to wait for another writer: to add a search takes less than one, and hours may have gone into it.
+_PATIENCE = 60.0
+
 
 def keep_search(database: Path, search: str, runs: pa.Table, steps: pa.Table) -> bool:
     """Add a search to the database, in place of what it holds of the same search, whole or not at all.
@@ -37,22 +40,30 @@ def keep_search(database: Path, search: str, runs: pa.Table, steps: pa.Table) ->
     Raises:
         NatsdbError: another process writes to the database, or the disk is full; it is unchanged.
     """
-    with only_writer(database):
-        before = open_manifest(database)
+    with only_writer(database, _PATIENCE):
+        return _keep(database, search, runs, steps)
+
+
+def _keep(database: Path, search: str, runs: pa.Table, steps: pa.Table) -> bool:
+    """`keep_search` of who holds the database."""
+    before = open_manifest(database)
+    try:
         staging = Staging(database, f"{search}-publish")
-        try:
-            manifest = with_catalogue(before, staging)
-            kept = [part for part in manifest.parts if not _of(part, search)]
-            parts = [
-                _written(staging, name, search, table) for name, table in zip(SEARCH_TABLES, (runs, steps), strict=True)
-            ]
-            manifest = Manifest(tuple(sorted([*kept, *parts])), manifest.ingests)
-            if manifest == before:
-                return False
+        manifest = with_catalogue(before, staging)
+        kept = [part for part in manifest.parts if not _of(part, search)]
+        tables = zip(SEARCH_TABLES, (runs, steps), strict=True)
+        parts = [_written(staging, name, search, table) for name, table in tables]
+        manifest = Manifest(tuple(sorted([*kept, *parts])), manifest.ingests)
+        if manifest != before:
             publish(staging, manifest)
-        finally:
-            staging.clear()
-    return True
+    except OSError as error:
+        raise NatsdbError(
+            f"cannot write ({error.strerror or error})",
+            where=str(database),
+            remedy="free space there and run the same command again: it goes on where it was",
+        ) from error
+    staging.clear()
+    return manifest != before
 
 
 def collect_searches(folder: Path, database: Path) -> list[tuple[str, str, str, int, bool]]:
@@ -80,14 +91,15 @@ def collect_searches(folder: Path, database: Path) -> list[tuple[str, str, str, 
     done = []
     for search, runs in found.items():
         tables = [_tables(search, runs)]
-        held = _held(database, search)
-        if held is not None:
-            kept = [seed for seed in held[0]["seed"].to_pylist() if seed not in runs]
-            tables.append(_only(held, kept))
-        rows, steps = (pa.concat_tables(pair) for pair in zip(*tables, strict=True))
-        rows, steps = _numbered(rows, steps)
         first = next(iter(runs.values()))
-        changed = keep_search(database, search, rows, steps)
+        with only_writer(database, _PATIENCE):
+            held = _held(database, search)
+            if held is not None:
+                kept = [seed for seed in held[0]["seed"].to_pylist() if seed not in runs]
+                tables.append(_only(held, kept))
+            rows, steps = (pa.concat_tables(pair) for pair in zip(*tables, strict=True))
+            rows, steps = _numbered(rows, steps)
+            changed = _keep(database, search, rows, steps)
         done.append((search, first["algorithm"], first["dataset"], len(rows), changed))
     return done
 

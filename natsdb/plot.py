@@ -112,13 +112,23 @@ def searches(connection: Any, space: str, role: str | None = None) -> Any:
     """
     alt = _altair()
     every = connection.sql("select * from trajectory where space = $space", params={"space": space}).pl()
+    # Of several searches of a label the one of most runs, as in `search_table`.
+    first = (
+        every.sort("runs", "search", descending=[True, False])
+        .group_by("dataset", "label")
+        .first()
+        .select("dataset", "label", "search")
+    )
+    every = every.join(first, on=["dataset", "label", "search"], how="semi")
     rows = []
     for dataset in ("cifar10", "cifar100", "ImageNet16-120"):
         own = every.filter(every["dataset"] == dataset)
-        for one in (role,) if role else ("test", "both", "valid"):
-            chosen = own.filter(own["role"] == one)
-            if len(chosen):
-                rows.append(chosen)
+        # The first role in which as many searches are judged, on as many of their runs, as in any.
+        covered = {one: _covered(own.filter(own["role"] == one)) for one in ((role,) if role else tuple(_ROLES))}
+        best = max(covered.values(), default=0)
+        for one in ("test", "both", "valid"):
+            if best and covered.get(one) == best:
+                rows.append(own.filter(own["role"] == one))
                 break
     if not rows:
         raise NatsdbError(
@@ -131,6 +141,11 @@ def searches(connection: Any, space: str, role: str | None = None) -> Any:
         if panels:
             lines.append(alt.hconcat(*panels))
     return alt.vconcat(*lines)
+
+
+def _covered(rows: Any) -> int:
+    """Runs of all searches that are judged."""
+    return int(rows.unique(["search"])["runs"].sum())
 
 
 def _panel(alt: Any, rows: Any, timed: bool) -> Any:

@@ -81,12 +81,18 @@ def _chosen_view(table: str, manifest: Manifest) -> str:
     if len({space for _, space in sources}) == len(sources):
         return f"create or replace view {name} as select * from all_{table}"
     key = ("space", "hp", "arch", "dataset", "seed")
+    # A published mean has no seed of its own (0): beside a record's runs it would count as one more.
+    tables = ", ".join("'" + source.replace("'", "''") + "'" for source in sorted(manifest.tabled())) or "''"
+    mean = f"run.seed = 0 and run.source in ({tables})"
+    alone = " and ".join(f"other.{column} = run.{column}" for column in key[:-1])
+    kept = f"not ({mean} and exists (select 1 from seed as other where {alone} and other.source not in ({tables})))"
     same = " and ".join(f"chosen.{column} = every.{column}" for column in ("source", *key))
     runs = ", ".join(f"run.{column}" for column in key)
     first = "case run.source when 'official' then '' when 'synthetic' then '~' else run.source end"
     return (
         f"create or replace view {name} as "
-        f"with chosen as (select {runs}, min_by(run.source, {first}) as source from seed as run group by {runs}) "
+        f"with chosen as (select {runs}, min_by(run.source, {first}) as source "
+        f"from seed as run where {kept} group by {runs}) "
         f"select every.* from all_{table} as every semi join chosen on {same}"
     )
 

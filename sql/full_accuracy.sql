@@ -1,16 +1,18 @@
 -- full_accuracy: a row is an architecture's accuracy by which searches are judged: at full training, on one role's images.
 -- Key: space, dataset, role, arch. dataset: as searched on: cifar10, cifar100, ImageNet16-120. role: valid (x-valid; of
 -- cifar10 by the runs of cifar10-valid), test (x-test; of cifar10 ori-test) or both (ori-test, the two halves together, of
--- cifar100 and ImageNet16-120). hp: the space's longest schedule in the database, officially 200 (tss), 90 (sss).
+-- cifar100 and ImageNet16-120). hp: the longest schedule that the database has of the space on
+-- the data set trained on, officially 200 (tss), 90 (sss).
 -- accuracy (percent): mean over seeds; seeds: number of runs.
 create or replace view full_accuracy as
 with
 longest as (
     select
         result.space,
+        result.dataset,
         max_by(result.hp, result.hp::integer) as hp
     from mean_final as result
-    group by result.space
+    group by result.space, result.dataset
 ),
 role_of (trained, split, dataset, role) as (
     values
@@ -33,5 +35,9 @@ select
     result.seeds,
     result.source
 from mean_final as result
-inner join longest on longest.space = result.space and longest.hp = result.hp
+inner join longest
+    on
+        longest.space = result.space
+        and longest.dataset = result.dataset
+        and longest.hp = result.hp
 inner join role_of on role_of.trained = result.dataset and role_of.split = result.split

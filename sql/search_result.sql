@@ -1,10 +1,20 @@
 -- search_result: a row is what a search's runs found, judged at full training on one role's images (see full_accuracy).
--- Key: search, role. accuracy (percent): mean over runs; accuracy_std: population standard deviation over runs; runs: number
--- of runs. A run with a budget counts as the accuracy at the budget on the straight line through the best architectures at
--- its two evaluations that are nearest to it in time; one of weight sharing as that of the architecture it found.
--- label: the algorithm with those of its options that are not the published ones.
+-- Key: search, role. accuracy (percent): mean over runs; accuracy_std: population standard deviation over those runs
+-- that can be judged, `judged` of all `runs` (the database may lack the accuracy of what the others found). A run with a budget
+-- counts as the accuracy at the budget, or at its end if that is earlier, on the straight line through the best architectures
+-- at its two evaluations that are nearest in time; one of weight sharing as that of the architecture it found.
+-- label: the algorithm with those of its options, schedule, budget and seed that are not the published ones.
 create or replace view search_result as
 with
+published (space, dataset, budget) as (
+    values
+    ('tss', 'cifar10', 20000),
+    ('tss', 'cifar100', 40000),
+    ('tss', 'ImageNet16-120', 120000),
+    ('sss', 'cifar10', 20000),
+    ('sss', 'cifar100', 40000),
+    ('sss', 'ImageNet16-120', 60000)
+),
 about as (
     select
         run.search,
@@ -14,10 +24,21 @@ about as (
         any_value(run.hp) as asked_hp,
         any_value(run.options) as options,
         any_value(run.budget) as budget,
+        any_value(run.seed) as seed,
+        count(*) as runs,
         avg(run.steps) as steps,
         avg(run.seconds) as seconds
     from search_run as run
     group by run.search
+),
+ended as (
+    -- A search may end before its budget: such a run counts as it ended.
+    select
+        run.search,
+        run.run,
+        least(run.budget, run.seconds) as seconds
+    from search_run as run
+    where run.budget is not null
 ),
 nearest as (
     select
@@ -25,14 +46,13 @@ nearest as (
         step.run,
         unnest(
             min_by(
-                {'seconds': step.seconds - run.budget, 'best': step.best},
-                abs(step.seconds - run.budget) + step.step * 1e-9, 2
+                {'seconds': step.seconds - ended.seconds, 'best': step.best},
+                abs(step.seconds - ended.seconds) + step.step * 1e-9, 2
             ),
             recursive := true
         )
     from search_step as step
-    inner join about as run on run.search = step.search
-    where run.budget is not null
+    inner join ended on ended.search = step.search and ended.run = step.run
     group by step.search, step.run
 ),
 point as (
@@ -72,7 +92,9 @@ select
     about.search,
     about.algorithm
     || case when about.options = '{}' then '' else ' ' || replace(trim(about.options, '{}'), '"', '') end
-    || case when about.asked_hp = '12' then '' else coalesce(' hp ' || about.asked_hp, '') end as label,
+    || case when about.asked_hp = '12' then '' else coalesce(' hp ' || about.asked_hp, '') end
+    || case when about.budget = published.budget then '' else coalesce(format(' budget {:g}', about.budget), '') end
+    || case when about.budget is not null and about.seed != 0 then ' seed ' || about.seed else '' end as label,
     about.algorithm,
     about.space,
     about.dataset,
@@ -80,10 +102,12 @@ select
     judged.role,
     avg(judged.accuracy) as accuracy,
     stddev_pop(judged.accuracy) as accuracy_std,
-    count(*) as runs,
+    count(*) as judged,
+    about.runs,
     about.budget,
     about.steps,
     about.seconds
 from judged
 inner join about on about.search = judged.search
+left join published on published.space = about.space and published.dataset = about.dataset
 group by all

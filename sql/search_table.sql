@@ -1,6 +1,7 @@
 -- search_table: a row is an algorithm, or what to hold it against, as in Table 4 of NATS-Bench.
 -- Key: space, label. Accuracies in percent at full training as text, mean ± population standard deviation over several runs; valid,
 -- test and both are the roles of full_accuracy. Of several searches of a label on a data set the one of most runs counts.
+-- Where only some runs can be judged, it says how many, as in (5 of 50).
 -- Rows to hold against: ResNet (tss: the cell that is a residual block), largest (sss: 64:64:64:64:64), optimal (the best of
 -- the space in each column by itself) and mean of the space.
 create or replace view search_table as
@@ -12,6 +13,7 @@ result as (
         search_result.dataset,
         search_result.role,
         search_result.runs,
+        search_result.judged,
         search_result.accuracy,
         search_result.accuracy_std,
         1 as part
@@ -40,6 +42,7 @@ held_against as (
         single.dataset,
         single.role,
         1 as runs,
+        1 as judged,
         single.accuracy,
         null::double as accuracy_std,
         2 as part
@@ -52,6 +55,7 @@ held_against as (
         every.dataset,
         every.role,
         count(*) as runs,
+        count(*) as judged,
         max(every.accuracy) as accuracy,
         null as accuracy_std,
         3 as part
@@ -64,6 +68,7 @@ held_against as (
         every.dataset,
         every.role,
         count(*) as runs,
+        count(*) as judged,
         avg(every.accuracy) as accuracy,
         stddev_pop(every.accuracy) as accuracy_std,
         4 as part
@@ -74,7 +79,9 @@ cell as (
     select
         entry.*,
         format('{:.2f}', entry.accuracy)
-        || case when entry.runs > 1 then coalesce(format(' ± {:.2f}', entry.accuracy_std), '') else '' end as said
+        || case when entry.judged > 1 then coalesce(format(' ± {:.2f}', entry.accuracy_std), '') else '' end
+        || case when entry.part = 1 and entry.judged < entry.runs then format(' ({} of {})', entry.judged, entry.runs) else '' end
+            as said
     from (from result union all by name from held_against) as entry
 )
 select

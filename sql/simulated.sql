@@ -9,7 +9,7 @@ known as (
         cost.arch,
         avg(cost.train_seconds) as train_seconds,
         avg(cost.x_valid_seconds) as x_valid_seconds
-    from cost
+    from chosen_cost as cost
     where cost.space = space and cost.dataset = dataset
     group by cost.arch
 ),

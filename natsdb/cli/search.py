@@ -34,7 +34,7 @@ def search(
         typer.Option(help="cifar10, cifar100, ImageNet16-120; several with commas; those that are there if not given."),
     ] = None,
     db: DbOption = None,
-    runs: Annotated[int, typer.Option(min=1, help="Independent runs.")] = 500,
+    runs: Annotated[int | None, typer.Option(min=1, help="Independent runs: 500.")] = None,
     budget: Annotated[
         float | None, typer.Option(help="Simulated seconds of a run; those of the published runs if not given.")
     ] = None,
@@ -42,7 +42,7 @@ def search(
         str | None,
         typer.Option("--seed", "--rand_seed", help="All chance comes from it: 0; with shared weights 777, or several."),
     ] = None,
-    hp: Annotated[str, typer.Option(help="Schedule of the trainings that are simulated.")] = "12",
+    hp: Annotated[str | None, typer.Option(help="Schedule of the trainings that are simulated: 12.")] = None,
     jobs: JobsOption = None,
     learning_rate: Annotated[float | None, typer.Option("--learning_rate", help="reinforce: 0.01.")] = None,
     ema_momentum: Annotated[float | None, typer.Option("--EMA_momentum", help="reinforce: 0.9.")] = None,
@@ -121,32 +121,55 @@ def search(
         "drop_path_rate": drop_path_rate,
     }
     options = {name: value for name, value in given.items() if value is not None} | _own(option or [])
-    datasets = dataset.split(",") if dataset else []
+    datasets = list(dict.fromkeys(one.strip() for one in (dataset or "").split(",") if one.strip()))
+    folder: dict[str, Any] = {
+        "data": data,
+        "searches": searches,
+        "device": device,
+        "images": images,
+        "download": download or None,
+    }
+    many: dict[str, Any] = {
+        "runs": runs,
+        "budget": budget,
+        "hp": hp,
+        "jobs": jobs,
+        "best_of_all_epochs": best_of_all_epochs or None,
+    }
     if algorithm in (*_SHARING["tss"], *_SHARING["sss"]):
-        folder: dict[str, Any] = {
-            "data": data,
-            "folder": searches,
-            "device": device,
-            "images": images,
-            "download": download,
-        }
+        _refuse(algorithm, many)
         failures = _with_shared_weights(algorithm, space, datasets, db, _seeds(seed or "777"), options, **folder)
     else:
-        many: dict[str, Any] = {
-            "runs": runs,
-            "budget": budget,
-            "seed": _seeds(seed or "0", one=True)[0],
-            "hp": hp,
-            "jobs": jobs,
-        }
-        failures = _on_the_database(algorithm, space, datasets, db, options, mixed=best_of_all_epochs, **many)
+        _refuse(
+            algorithm, folder | ({} if algorithm in ("bohb", "all") else {"best_of_all_epochs": best_of_all_epochs})
+        )
+        one_seed = _seeds(seed or "0", one=True)[0]
+        failures = _on_the_database(algorithm, space, datasets, db, options, seed=one_seed, **many)
     if failures:
         _list_failures(failures, ("search", "why it failed"), "searches failed")
         raise typer.Exit(1)
 
 
+def _refuse(algorithm: str, options: dict[str, Any]) -> None:
+    """Refuse options that an algorithm would not heed."""
+    for name, value in options.items():
+        if value not in (None, False):
+            raise NatsdbError(f"{algorithm} has no option --{name}", remedy="leave it out")
+
+
 def _on_the_database(
-    algorithm: str, space: str, datasets: list[str], db: Path | None, options: dict[str, Any], *, hp: str, **many: Any
+    algorithm: str,
+    space: str,
+    datasets: list[str],
+    db: Path | None,
+    options: dict[str, Any],
+    *,
+    seed: int,
+    runs: int | None,
+    budget: float | None,
+    hp: str | None,
+    jobs: int | None,
+    best_of_all_epochs: bool | None,
 ) -> list[tuple[str, str]]:
     """Run searches that train one architecture at a time; return those that failed, if there are several."""
     from natsdb.search import ALGORITHMS, DATASETS
@@ -154,29 +177,44 @@ def _on_the_database(
     from natsdb.search.running import load_algorithm
 
     names = list(ALGORITHMS) if algorithm == "all" else [algorithm]
+    hp = hp or "12"
+    if algorithm == "all" and (unknown := set(options) - {name for one in ALGORITHMS.values() for name in one.options}):
+        raise NatsdbError(f"none of {', '.join(names)} has an option --{sorted(unknown)[0]}", remedy="leave it out")
     datasets = datasets or [one for one in DATASETS if one in _searchable(space, hp, db)] or ["cifar10"]
     failures: list[tuple[str, str]] = []
-    held = None
+    held: dict[str, int] = {}
     for name in names:
         has = load_algorithm(name).options
         own = {key: value for key, value in options.items() if algorithm != "all" or key in has}
         for dataset in datasets:
             try:
                 with _progress("evaluations") as progress:
-                    report = run(name, space, dataset, db, hp=hp, options=own, progress=progress, **many)
+                    report = run(
+                        name,
+                        space,
+                        dataset,
+                        db,
+                        runs=runs or 500,
+                        budget=budget,
+                        seed=seed,
+                        hp=hp,
+                        options=own,
+                        mixed=bool(best_of_all_epochs) and name == "bohb",
+                        jobs=jobs,
+                        progress=progress,
+                    )
             except NatsdbError as error:
                 if len(names) * len(datasets) == 1:
                     raise
                 failures.append((f"{name}, {dataset}", str(error)))
                 continue
-            held = report.held
+            held[dataset] = report.held
             print(f"{_said(report.algorithm, space, dataset, report.runs, report.search)}{_changed(report.changed)}")
-    if held is not None:
-        if held < (size := _size(space)):
-            print(
-                f"natsdb: {held:,} of {size:,} architectures are here: the nearest of them answers for each other one",
-                file=sys.stderr,
-            )
+    for dataset, count in held.items():
+        if count < (size := _size(space)):
+            said = f"{count:,} of {size:,} architectures are here: the nearest of them answers for each other one"
+            print(f"natsdb: {dataset}: {said}", file=sys.stderr)
+    if held:
         _print_table(space, db)
     return failures
 
@@ -190,8 +228,10 @@ def _with_shared_weights(
     options: dict[str, Any],
     *,
     data: Path | None,
-    folder: Path | None,
-    **where: Any,
+    searches: Path | None,
+    device: str | None,
+    images: int | None,
+    download: bool | None,
 ) -> list[tuple[str, str]]:
     """Run searches with shared weights, then add all finished ones of the folder to the database."""
     from natsdb import _home
@@ -212,13 +252,25 @@ def _with_shared_weights(
     if data is None:
         raise NatsdbError(f"{algorithm} trains on images", remedy="name the folder of the data set with --data DIR")
     home = _home(db)
-    kept = folder or home.resolve().with_name(f"{home.resolve().name}-searches")
+    kept = searches or home.resolve().with_name(f"{home.resolve().name}-searches")
     failures = []
     for dataset in datasets or ["cifar10"]:
         for seed in seeds:
             with _epochs() as progress:
                 try:
-                    run(algorithm, dataset, data, kept, space=space, seed=seed, progress=progress, **where, **options)
+                    run(
+                        algorithm,
+                        dataset,
+                        data,
+                        kept,
+                        space=space,
+                        seed=seed,
+                        images=images,
+                        device=device,
+                        download=bool(download),
+                        progress=progress,
+                        **options,
+                    )
                 except NatsdbError as error:
                     if len(seeds) * len(datasets or [0]) == 1:
                         raise

@@ -15,10 +15,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 from natsdb.schema.errors import NatsdbError
@@ -103,42 +107,31 @@ def search(
     from natsdb.ingest.publish import Staging
 
     chosen, work = _loaded(algorithm)
+    if chosen.name in ALGORITHMS and chosen is not ALGORITHMS[chosen.name]:
+        raise NatsdbError(
+            f"a search of your own is named {chosen.name}, as one of natsdb's", remedy="give it another name"
+        )
     if runs < 1:
         raise NatsdbError("a search needs a run at least", remedy="leave --runs out")
     given = options_of(chosen, options or {})
     home = natsdb._home(db)
     spend = BUDGETS.get((space, dataset), 20_000.0) if budget is None else float(budget)
-    if not spend > 0:
-        raise NatsdbError("the budget is not above 0 seconds", remedy="leave --budget out for the published one")
+    if not 0 < spend < math.inf:
+        raise NatsdbError("the budget is no number of seconds above 0", remedy="leave --budget out")
+    if not 0 <= seed < 1 << 31:
+        raise NatsdbError(f"the seed {seed} is outside 0 to 2147483647", remedy="leave --seed out")
     answers = read_answers(space, dataset, hp, db, _epochs(chosen, hp, given))
     said = {**given, **({"best_of_all_epochs": True} if mixed else {})}
-    name = _digest(chosen.name, space, dataset, hp, spend, seed, said, _code(algorithm))
+    name = _digest(chosen.name, space, dataset, hp, spend, seed, said)
     provenance = {
         "natsdb": natsdb.__version__,
         "source": answers.sources,
         "archs": answers.held,
         "rows": _rows(answers),
+        "code": _code(algorithm),
     }
     if _held(home, name, runs, provenance):
         return Report(name, chosen.name, dataset, runs, runs, False, answers.held)
-    staging = Staging(home, f"{name}-{_digest(provenance)}")
-    tasks: list[Task] = []
-    done: list[Task] = []
-    for first in range(0, runs, _CHUNK):
-        end = min(first + _CHUNK, runs)
-        path = staging.folder / f"steps-{first:06d}-{end:06d}.parquet"
-        task = Task(work, answers, spend, seed, tuple(sorted(given.items())), mixed, first, end, path)
-        (done if path.exists() else tasks).append(task)
-    before = sum(task.end - task.first for task in done)
-
-    def tick(more: int, steps: int) -> None:
-        if progress is not None:
-            progress(f"{chosen.name}, {space}, {dataset}", before + more, runs, steps)
-
-    alone = not isinstance(work, str) or len(tasks) == 1
-    for _ in fan_out(run_task, tasks, 1 if alone else processes(jobs, len(tasks)), tick):
-        pass
-    paths = [task.path for task in sorted([*done, *tasks], key=lambda task: task.first)]
     about = {
         "search": name,
         "algorithm": chosen.name,
@@ -150,9 +143,50 @@ def search(
         "seed": seed,
         "provenance": json.dumps(provenance),
     }
-    changed = _publish(home, name, about, paths)
-    staging.clear()
+    try:
+        with _alone(home, name):
+            staging = Staging(home, f"{name}-{_digest(provenance)}")
+            for left in staging.folder.parent.glob(f"{name}-*"):
+                # Of the same search on other rows, or by other code.
+                if left != staging.folder:
+                    shutil.rmtree(left, ignore_errors=True)
+            tasks: list[Task] = []
+            done: list[Task] = []
+            for first in range(0, runs, _CHUNK):
+                end = min(first + _CHUNK, runs)
+                path = staging.folder / f"steps-{first:06d}-{end:06d}.parquet"
+                task = Task(work, answers, spend, seed, tuple(sorted(given.items())), mixed, first, end, path)
+                (done if path.exists() else tasks).append(task)
+            before = sum(task.end - task.first for task in done)
+
+            def tick(more: int, steps: int) -> None:
+                if progress is not None:
+                    progress(f"{chosen.name}, {space}, {dataset}", before + more, runs, steps)
+
+            here = not isinstance(work, str) or len(tasks) == 1
+            for _ in fan_out(run_task, tasks, 1 if here else processes(jobs, len(tasks)), tick):
+                pass
+            paths = [task.path for task in sorted([*done, *tasks], key=lambda task: task.first)]
+            changed = _publish(home, name, about, paths)
+            staging.clear()
+    except OSError as error:
+        raise NatsdbError(
+            f"cannot write ({error.strerror or error})",
+            where=str(home),
+            remedy="free space there and run the same command again: it goes on where it was",
+        ) from error
     return Report(name, chosen.name, dataset, runs, before, changed, answers.held)
+
+
+@contextmanager
+def _alone(home: Path, search: str) -> Iterator[None]:
+    """Hold a search, so that the same command at the same time does not take its files away."""
+    from natsdb.ingest.publish import STAGING, hold
+
+    folder = home / STAGING
+    folder.mkdir(exist_ok=True)
+    with hold(folder / f".{search}.lock", "the same search is running already"):
+        yield
 
 
 def _loaded(algorithm: str | Callable[..., Any] | Algorithm) -> tuple[Algorithm, str | Algorithm]:
@@ -164,8 +198,6 @@ def _loaded(algorithm: str | Callable[..., Any] | Algorithm) -> tuple[Algorithm,
     name = getattr(algorithm, "__name__", "")
     if not callable(algorithm) or not name:
         raise NatsdbError(f"{algorithm!r} is no search", remedy="give a generator function or an algorithm's name")
-    if name in ALGORITHMS:
-        raise NatsdbError(f"a search of your own is named {name}, as one of natsdb's", remedy="give it another name")
     own = Algorithm(name, algorithm)
     return own, own
 
@@ -183,13 +215,22 @@ def _digest(*parts: Any) -> str:
 
 
 def _code(algorithm: Any) -> str:
-    """Digest of a user's own algorithm: when it is changed, it is another search."""
+    """Digest of a user's own algorithm: when it is changed, its runs are done anew."""
     if isinstance(algorithm, str):
         file = algorithm.rpartition(":")[0]
         return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12] if file else ""
     function = algorithm.propose if isinstance(algorithm, Algorithm) else algorithm
     code = getattr(function, "__code__", None)
-    return hashlib.sha256(code.co_code + repr(code.co_consts).encode()).hexdigest()[:12] if code else ""
+    if code is None:
+        return ""
+    held = [repr(cell.cell_contents) for cell in getattr(function, "__closure__", None) or ()]
+    return _digest(_of_code(code), repr(function.__defaults__), repr(function.__kwdefaults__), held)
+
+
+def _of_code(code: CodeType) -> list[Any]:
+    """What a function does, the same in every process: the text of nested code holds its address."""
+    constants = [_of_code(one) if isinstance(one, CodeType) else repr(one) for one in code.co_consts]
+    return [code.co_code.hex(), constants, *map(list, (code.co_names, code.co_varnames, code.co_freevars))]
 
 
 def _rows(answers: Answers) -> str:

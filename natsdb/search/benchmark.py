@@ -92,12 +92,12 @@ def read_answers(
     where, trained = str(located(db)), "cifar10-valid" if dataset == "cifar10" else dataset
     accuracy, seconds, starts, sources = {}, {}, None, ""
     with natsdb.connect(db) as connection:
-        for epoch in sorted({HPS[hp] - 1, *epochs}):
+        for epoch in sorted({HPS[hp] - 1, *epochs}, reverse=True):
             rows = connection.execute(
                 "select arch, accuracy, seconds, source from simulated(?, ?, ?, ?) order by arch, seed, source",
                 [space, trained, hp, epoch],
             ).fetchnumpy()
-            if not len(rows["arch"]):
+            if not len(rows["arch"]) and starts is None:
                 have = connection.execute(
                     "select distinct hp, dataset from final where space = ? and split = 'x-valid' order by all",
                     [space],
@@ -113,6 +113,12 @@ def read_answers(
                     f"it does not say how long {space} took on {trained}, so no time can be simulated",
                     where=where,
                     remedy="ingest rows that have seconds too, such as those of hp 200",
+                )
+            if not (np.isfinite(rows["seconds"]) & (rows["seconds"] > 0)).all():
+                raise NatsdbError(
+                    f"a training of {space} on {trained} at hp {hp} lasts no time, so a search would never end",
+                    where=where,
+                    remedy="ingest rows with the seconds of an epoch",
                 )
             found = np.searchsorted(rows["arch"], np.arange(SIZES[space] + 1)).tolist()
             if starts is not None and found != starts:
@@ -185,6 +191,7 @@ class Benchmark:
             NatsdbError: it is no architecture of the space, or that epoch was not read.
         """
         arch = self._index.get(proposal) if type(proposal) is tuple else None
+        proposal = int(proposal) if isinstance(proposal, np.integer) else proposal
         if arch is None:
             try:
                 arch = self._index[tuple(self.choices_of(proposal) if isinstance(proposal, int | str) else proposal)]

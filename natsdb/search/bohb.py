@@ -70,7 +70,7 @@ def bohb(
 
 def epochs_of_rungs(epochs: int, min_budget: float = 1) -> list[int]:
     """The epochs, from 0, that are asked at: a third of the training each time, down to `min_budget`."""
-    if not 0 < min_budget <= epochs:
+    if not 1 <= min_budget <= epochs:
         raise NatsdbError(f"min_budget {min_budget:g} is outside the schedule", remedy=f"choose 1 to {epochs}")
     rungs = int(math.log(epochs / min_budget) / math.log(_ETA) + 1e-9) + 1
     return [int(epochs * _ETA ** -float(rungs - 1 - rung)) - 1 for rung in range(rungs)]
@@ -105,7 +105,7 @@ def _proposal(
     best, chosen = math.inf, None
     for candidate, likely, unlikely in zip(candidates, good.density(array), bad.density(array), strict=True):
         # A density is infinite, or no number, where the points know one value only and the candidate has another.
-        ratio = max(1e-32, unlikely) / max(1e-32, likely)
+        ratio = max(1e-32, unlikely) / max(likely, 1e-32)
         if not math.isfinite(ratio) and math.isfinite(likely):
             return candidate
         if ratio < best:

@@ -102,7 +102,10 @@ def play(
     """
     key = f"{seed} {algorithm.name} {answers.space} {answers.dataset} {run}"
     benchmark = Benchmark(answers, budget, random.Random(f"{key} trials"))
-    search = algorithm.propose(benchmark, random.Random(key), **(options or {}))
+    try:
+        search = algorithm.propose(benchmark, random.Random(key), **(options or {}))
+    except TypeError as error:
+        raise _failed(algorithm, run, error) from error
     if not isinstance(search, Generator):
         raise NatsdbError(
             f"the search {algorithm.name} is no generator function",
@@ -114,13 +117,17 @@ def play(
     more = algorithm.after
     while True:
         if benchmark.spent >= budget:
-            if more == 0 and steps.arch:
+            if more == 0:
                 break
             more -= 1
         try:
             proposal = search.send(told)
         except StopIteration:
             break
+        except NatsdbError:
+            raise
+        except Exception as error:  # whatever a user's own search raises
+            raise _failed(algorithm, run, error) from error
         if type(proposal) is tuple and len(proposal) == 2:
             arch, epoch, told = benchmark.query(*proposal)
         else:
@@ -133,7 +140,18 @@ def play(
         steps.seconds.append(benchmark.spent)
         steps.best.append(best)
     search.close()
+    if not steps.arch:
+        raise NatsdbError(
+            f"the search {algorithm.name} proposed nothing in run {run}", remedy="let it yield an architecture"
+        )
     return steps
+
+
+def _failed(algorithm: Algorithm, run: int, error: Exception) -> NatsdbError:
+    return NatsdbError(
+        f"the search {algorithm.name} failed in run {run} ({type(error).__name__}: {error})",
+        remedy="check its options, or its code where it is your own",
+    )
 
 
 @dataclass(frozen=True)
@@ -231,6 +249,10 @@ def options_of(algorithm: Algorithm, asked: dict[str, Any]) -> dict[str, Any]:
         if name not in have:
             own = ", ".join(f"--{one}" for one in have) or "none"
             raise NatsdbError(f"{algorithm.name} has no option --{name}", remedy=f"its options: {own}")
+        if not isinstance(asked[name], bool | int | float | str):
+            raise NatsdbError(f"--{name} is no number or text but {asked[name]!r}", remedy="give it a plain value")
     # 12 and 12.0 are the same search.
-    numbers = {name: int(value) if float(value).is_integer() else value for name, value in asked.items()}
+    numbers = {
+        name: int(value) if isinstance(value, float) and value.is_integer() else value for name, value in asked.items()
+    }
     return {name: value for name, value in numbers.items() if value != have[name]}

@@ -85,6 +85,15 @@ def test_a_table_beside_official_rows(official: dict[str, Path], tables: list[Pa
     ingest([tables[1]], tmp_path / "db")
     sources = natsdb.query("select distinct source from seed order by 1", tmp_path / "db")["source"].to_list()
     assert sources == ["official", "published"]
+    # Means beside records are no runs of their own.
+    seeds = natsdb.query(
+        "select seeds from mean_final where arch = 0 and hp = '12' and dataset = 'cifar100'", tmp_path / "db"
+    )
+    assert seeds["seeds"].unique().to_list() == [1]
+    alone = natsdb.query(
+        "select seeds from mean_final where arch = 1 and hp = '12' and dataset = 'cifar100'", tmp_path / "db"
+    )
+    assert alone["seeds"].unique().to_list() == [1]
     # The facade and export know the records only.
     handle = api.create(str(tmp_path / "db"), "tss", fast_mode=True, verbose=False)
     assert handle.get_more_info(0, "cifar10-valid", hp="12", is_random=False)["valid-accuracy"] > 0
@@ -123,6 +132,7 @@ def test_other_numbers_are_refused_or_replaced(tmp_path: Path) -> None:
         (_small(split="x-rest"), "cifar100 has no split 'x-rest'; see the table `dataset`"),
         (_small(accuracy=[1.0, 101.0]), "an accuracy is 101.0; accuracies are in percent"),
         (_small(arch=[0, 0]), "a run's split has two rows; tell runs apart by a column seed"),
+        (_small(train_all_time=[0.0, 3.0]), "a training lasts no time; train_all_time is in seconds"),
         (_small(arch=["a", "b"]), "a column has other values"),
         (_small(accuracy=[None, None]), "it has no accuracies"),
     ],

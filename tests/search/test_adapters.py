@@ -114,7 +114,9 @@ def test_optuna_is_refused_what_is_not_there(optuna: Any, made_up_db: Path) -> N
         objective("tss", "cifar100", "12", made_up_db, epochs=(12,))
     with pytest.raises(NatsdbError, match="there is no space 'x'"):
         distributions("x")
-    with pytest.raises(NatsdbError, match="it has no x-valid accuracy of tss on cifar100, hp 200, epoch 5"):
+    with pytest.raises(
+        NatsdbError, match="not all runs of tss on cifar100, hp 200, have x-valid accuracies at epoch 5"
+    ):
         objective("tss", "cifar100", "200", made_up_db, epochs=(5,))
 
 

@@ -14,6 +14,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
@@ -115,7 +117,8 @@ def test_search_result_interpolates_the_full_accuracy_at_the_budget(
 def test_trajectory_lies_on_straight_lines_between_evaluations(searched: Path) -> None:
     full = _full(searched, "cifar100", "x-test")
     rows = natsdb.query(
-        "from trajectory where dataset = 'cifar100' and role = 'test' and label = 'bohb' order by moment", searched
+        "from trajectory where dataset = 'cifar100' and role = 'test' and label = 'bohb budget 4000' order by moment",
+        searched,
     ).to_dicts()
     assert [row["moment"] for row in rows] == list(range(1, 151))
     steps = natsdb.query(
@@ -141,15 +144,55 @@ def test_trajectory_lies_on_straight_lines_between_evaluations(searched: Path) -
 
 def test_search_table_holds_results_against_the_space(searched: Path) -> None:
     rows = {row["label"]: row for row in natsdb.query("from search_table where space = 'tss'", searched).to_dicts()}
-    assert list(rows) == ["bohb", "random", "regularized_ea", "reinforce", "optimal", "mean of the space"]
+    names = [f"{name} budget 4000" for name in ("bohb", "random", "regularized_ea", "reinforce")]
+    assert list(rows) == [*names, "optimal", "mean of the space"]
     full = _full(searched, "cifar100", "x-test").values()
     assert rows["optimal"]["cifar100_test"] == f"{max(full):.2f}"
     mean = f"{statistics.fmean(full):.2f} ± {statistics.pstdev(full):.2f}"
     assert rows["mean of the space"]["cifar100_test"] == mean
     (result,) = natsdb.query(
-        "from search_result where label = 'random' and dataset = 'cifar100' and role = 'test'", searched
+        "from search_result where algorithm = 'random' and dataset = 'cifar100' and role = 'test'", searched
     ).to_dicts()
-    assert rows["random"]["cifar100_test"] == f"{result['accuracy']:.2f} ± {result['accuracy_std']:.2f}"
+    assert rows["random budget 4000"]["cifar100_test"] == f"{result['accuracy']:.2f} ± {result['accuracy_std']:.2f}"
+
+
+def test_a_search_that_ends_before_its_budget_counts_as_it_ended(db: Path) -> None:
+    def three(benchmark: Benchmark, chance: random.Random) -> Any:
+        yield 20
+        yield 40
+        yield 60
+
+    search(three, "tss", "cifar100", db, runs=2, budget=1e9)
+    best = natsdb.query("select best from search_step where run = 0 order by step desc limit 1", db).item()
+    expected = _full(db, "cifar100", "x-test")[best]
+    (result,) = natsdb.query("from search_result where role = 'test'", db).to_dicts()
+    assert (result["accuracy"], result["accuracy_std"]) == (pytest.approx(expected), pytest.approx(0, abs=1e-9))
+
+
+def test_searches_of_other_budgets_and_seeds_have_rows_of_their_own(db: Path) -> None:
+    for options in ({}, {"budget": 3000.0}, {"seed": 5}):
+        search("random", "tss", "cifar10", db, runs=2, **options)  # type: ignore[arg-type]
+    labels = natsdb.query("select label from search_table where space = 'tss'", db)["label"].to_list()
+    assert labels[:3] == ["random", "random budget 3000", "random seed 5"]
+
+
+def test_runs_that_cannot_be_judged_are_said(db: Path) -> None:
+    # Full training is missing for what half of the runs find.
+    def two(benchmark: Benchmark, chance: random.Random) -> Any:
+        yield 20 if chance.random() < 0.5 else 40
+
+    search(two, "tss", "cifar100", db, runs=30, budget=1.0)
+    manifest = db / "natsdb.json"
+    listed = json.loads(manifest.read_text())
+    for part in listed["parts"]:
+        if (part["table"], part["space"], part["hp"]) == ("final", "tss", "200") and part["block"] == 0:
+            rows = pq.read_table(db / part["path"], partitioning=None)
+            kept = rows.filter(pc.not_equal(rows["arch"], 40))
+            pq.write_table(kept, db / part["path"])
+    (result,) = natsdb.query("from search_result where role = 'test'", db).to_dicts()
+    assert 0 < result["judged"] < result["runs"] == 30
+    said = natsdb.query("select cifar100_test from search_table where label = 'two budget 1'", db).item()
+    assert said.endswith(f" ({result['judged']} of 30)")
 
 
 def test_discovered_architectures_join_with_their_accuracies(searched: Path) -> None:
@@ -215,7 +258,7 @@ def test_a_search_of_ones_own_competes_with_the_others(searched: Path, tmp_path:
     report = search(sweep, "tss", "cifar100", home, runs=2, budget=1e9, options={"stride": 40})
     assert report.algorithm == "sweep"
     labels = natsdb.query("select label from search_table where space = 'tss'", home)["label"].to_list()
-    assert "sweep stride: 40" in labels
+    assert "sweep stride: 40 budget 1e+09" in labels
     path = tmp_path / "mine.py"
     path.write_text("def first(benchmark, chance, *, end=1):\n    for arch in range(end):\n        yield arch\n")
     code, out, _ = _run(
@@ -237,7 +280,7 @@ def test_a_search_of_ones_own_competes_with_the_others(searched: Path, tmp_path:
     before = natsdb.query("select count(distinct search) from search_run", home).item()
     path.write_text("def first(benchmark, chance, *, end=1):\n    for arch in range(2, 2 + end):\n        yield arch\n")
     assert search(f"{path}:first", "tss", "cifar10", home, runs=2, options={"end": 3}).changed
-    assert natsdb.query("select count(distinct search) from search_run", home).item() == before + 1
+    assert natsdb.query("select count(distinct search) from search_run", home).item() == before
 
 
 def test_the_embedded_runs_serve_every_algorithm(tmp_path: Path) -> None:
@@ -266,9 +309,17 @@ def test_the_embedded_runs_serve_every_algorithm(tmp_path: Path) -> None:
             r"it has no x-valid accuracy of tss on cifar10-valid, hp 90, epoch 89; it has ",
         ),
         (["random", "--hp", "x"], "there is no schedule 'x'"),
+        (["random", "--budget", "inf"], "the budget is no number of seconds above 0"),
+        (["random", "--seed", "3000000000"], "the seed 3000000000 is outside 0 to 2147483647"),
+        (["random", "--best_of_all_epochs"], "random has no option --best_of_all_epochs; leave it out"),
+        (["random", "--images", "3"], "random has no option --images; leave it out"),
+        (["random", "--device", "cuda"], "random has no option --device; leave it out"),
+        (["all", "--option", "nonsense=3"], "has an option --nonsense; leave it out"),
+        (["reinforce", "--EMA_momentum", "1"], "the search reinforce failed in run 0 (ZeroDivisionError: "),
+        (["bohb", "--min_budget", "0.4"], "min_budget 0.4 is outside the schedule; choose 1 to 12"),
         (["random", "--learning_rate", "1"], "random has no option --learning_rate; its options: none"),
         (["bohb", "--min_budget", "50"], "min_budget 50 is outside the schedule; choose 1 to 12"),
-        (["random", "--budget", "0"], "the budget is not above 0 seconds; leave --budget out"),
+        (["random", "--budget", "0"], "the budget is no number of seconds above 0; leave --budget out"),
     ],
 )
 def test_what_cannot_be_searched_is_said_in_one_sentence(made_up_db: Path, arguments: list[str], said: str) -> None:
@@ -307,6 +358,60 @@ def test_a_function_that_has_the_name_of_an_algorithm_is_refused(made_up_db: Pat
     assert Algorithm("own", bohb).options == {}
 
 
+def test_a_search_that_fails_or_ends_at_once_is_said_in_one_sentence(made_up_db: Path) -> None:
+    def fails(benchmark: Benchmark, chance: random.Random, *, needed: int) -> Any:
+        yield 20
+        raise KeyError(needed)
+
+    def empty(benchmark: Benchmark, chance: random.Random) -> Any:
+        yield from ()
+
+    with pytest.raises(NatsdbError, match=r"the search fails failed in run 0 \(KeyError: 3\)"):
+        search(fails, "tss", "cifar10", made_up_db, runs=1, options={"needed": 3})
+    with pytest.raises(NatsdbError, match=r"the search fails failed in run 0 \(TypeError: .*'needed'"):
+        search(fails, "tss", "cifar10", made_up_db, runs=1)
+    with pytest.raises(NatsdbError, match="the search empty proposed nothing in run 0"):
+        search(empty, "tss", "cifar10", made_up_db, runs=1)
+
+
+def test_the_same_search_twice_at_once_is_refused_and_other_writers_are_waited_for(db: Path) -> None:
+    import threading
+
+    from natsdb.ingest.publish import STAGING, hold, only_writer
+
+    report = search("random", "tss", "cifar10", db, runs=2)
+    with (
+        hold(db / STAGING / f".{report.search}.lock", "busy"),
+        pytest.raises(NatsdbError, match="the same search is running already; wait until it is done"),
+    ):
+        search("random", "tss", "cifar10", db, runs=3)
+    released = threading.Event()
+
+    def write() -> None:
+        with only_writer(db):
+            released.wait(1.5)
+
+    other = threading.Thread(target=write)
+    other.start()
+    time.sleep(0.3)
+    assert search("random", "tss", "cifar10", db, runs=3).changed
+    other.join()
+
+
+def test_a_changed_function_is_told_from_what_it_was(db: Path) -> None:
+    def make(first: int) -> Any:
+        def own(benchmark: Benchmark, chance: random.Random) -> Any:
+            for arch in (one * 20 for one in range(first, 3)):  # noqa: UP028 (it is told)
+                yield arch
+
+        return own
+
+    assert search(make(0), "tss", "cifar10", db, runs=1).changed
+    assert not search(make(0), "tss", "cifar10", db, runs=1).changed
+    assert search(make(1), "tss", "cifar10", db, runs=1).changed
+    assert natsdb.query("select count(*) from search_run", db).item() == 1
+
+
 def test_a_function_that_yields_nothing_is_no_search(made_up_db: Path) -> None:
     def one(benchmark: Benchmark, chance: random.Random) -> int:
         return 7
@@ -322,4 +427,4 @@ def test_the_search_of_the_docs_is_the_one_of_its_file_and_runs(searched: Path, 
     assert shown in file.read_text(encoding="utf-8")
     home = Path(shutil.copytree(searched, tmp_path / "db"))
     assert search(f"{file}:hill_climb", "tss", "cifar100", home, runs=4, budget=4000.0).changed
-    assert "hill_climb" in natsdb.query("from search_table", home)["label"].to_list()
+    assert "hill_climb budget 4000" in natsdb.query("from search_table", home)["label"].to_list()

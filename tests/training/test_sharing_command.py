@@ -132,11 +132,14 @@ def test_what_was_found_is_judged_at_full_training(searched: Path, tmp_path: Pat
         (["gdas", "--space", "tss", "--data", ".", "--warmup_ratio", "0.3"], "gdas has no option warmup_ratio; it has"),
         (["gdas", "--space", "tss", "--data", ".", "--dataset", "mnist"], "no search runs on 'mnist'; choose cifar10"),
         (["gdas", "--space", "tss", "--data", ".", "--rand_seed", "x"], "'x' are no seeds; write them as in 777,888"),
+        (["gdas", "--space", "tss", "--data", ".", "--runs", "3"], "gdas has no option --runs; leave it out"),
         (["random", "--space", "tss", "--rand_seed", "1,2"], "a search on the database has one seed for all its runs"),
     ],
 )
 def test_what_cannot_be_searched_is_said_in_one_sentence(made_up_db: Path, arguments: list[str], said: str) -> None:
-    code, out, error = _run("search", *arguments, "--db", made_up_db, "--device", "cpu")
+    code, out, error = _run(
+        "search", *arguments, "--db", made_up_db, *(() if arguments[0] == "random" else ("--device", "cpu"))
+    )
     assert (code, out) == (1, "")
     assert error.count("\n") == 1
     assert said in error
