@@ -122,6 +122,7 @@ def search(
     }
     options = {name: value for name, value in given.items() if value is not None} | _own(option or [])
     datasets = dataset.split(",") if dataset else []
+    _check_name(algorithm)
     if algorithm in (*_SHARING["tss"], *_SHARING["sss"]):
         folder: dict[str, Any] = {
             "data": data,
@@ -143,6 +144,18 @@ def search(
     if failures:
         _list_failures(failures, ("search", "why it failed"), "searches failed")
         raise typer.Exit(1)
+
+
+def _check_name(algorithm: str) -> None:
+    from natsdb.schema.names import known
+    from natsdb.search import ALGORITHMS
+
+    every = ("all", *ALGORITHMS, *_SHARING["tss"], *_SHARING["sss"])
+    if ":" not in algorithm and algorithm not in every:
+        raise NatsdbError(
+            f"there is no algorithm {algorithm!r}",
+            remedy=f"{known(algorithm, every)}, and FILE.py:FUNCTION for your own",
+        )
 
 
 def _on_the_database(
