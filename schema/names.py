@@ -14,13 +14,14 @@ def nearest(name: str, names: Iterable[str]) -> list[str]:
 
 
 def known(name: str, names: Iterable[str]) -> str:
-    """A remedy: `did you mean cifar100? there are cifar100, cifar10, …`; without the question where none is like it.
+    """A remedy: `did you mean cifar100? there are cifar100, cifar10, …`; where none is like it, all in their own order.
 
     0.6 is where difflib itself begins to call a match close.
     """
-    every = nearest(name, names)
-    if not every:
+    own = list(names)
+    if not own:
         return "there are none"
-    alike = difflib.SequenceMatcher(None, name.lower(), every[0].lower(), autojunk=False).ratio()
-    asked = f"did you mean {every[0]}? " if alike >= 0.6 and len(every) > 1 else ""
-    return f"{asked}there {'is' if len(every) == 1 else 'are'} {', '.join(every)}"
+    every = nearest(name, own)
+    alike = difflib.SequenceMatcher(None, name.lower(), every[0].lower(), autojunk=False).ratio() >= 0.6
+    asked = f"did you mean {every[0]}? " if alike and len(own) > 1 else ""
+    return f"{asked}there {'is' if len(own) == 1 else 'are'} {', '.join(every if alike else own)}"

@@ -64,7 +64,7 @@ def test_scan_names_the_tables_that_exist(real_db: Path) -> None:
 def test_files_are_those_that_the_manifest_lists(real_db: Path) -> None:
     listed = natsdb.files("metric", real_db)
     assert sorted(listed) == sorted(str(path) for path in (real_db / "metric").rglob("*.parquet"))
-    with pytest.raises(NatsdbError, match="there is no table 'metrics'; there are arch, "):
+    with pytest.raises(NatsdbError, match="there is no table 'metrics'; did you mean metric\\? there are metric, "):
         natsdb.files("metrics", real_db)
 
 
