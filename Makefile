@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test test-all bench lint clean
+.PHONY: help demo test test-all bench lint docs clean
 
 help:  ## list what one can do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -39,6 +39,12 @@ lint: $(VENV)/.installed  ## format, lint, types
 	$(BIN)/ruff check .
 	rm -rf build/typed && $(BIN)/pip install --quiet --disable-pip-version-check --target build/typed --no-deps .
 	cd build/typed && ../../$(BIN)/mypy --config-file ../../pyproject.toml --python-executable ../../$(BIN)/python -p natsdb
+
+# The reference is made of a copy as it is installed, see mkdocs.yml.
+docs: $(VENV)/.installed  ## build the documentation into build/site
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[docs]'
+	rm -rf build/typed && $(BIN)/pip install --quiet --disable-pip-version-check --target build/typed --no-deps .
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 clean:  ## remove what the other targets made
 	rm -rf $(VENV) build dist demo .bench *.egg-info

@@ -114,10 +114,11 @@ def files(table: str, db: str | os.PathLike[str] | None = None) -> list[str]:
     Raises:
         NatsdbError: there is no database or no such table.
     """
+    from natsdb.schema.names import known
     from natsdb.schema.tables import TABLES
 
     if table not in TABLES:
-        raise NatsdbError(f"there is no table {table!r}", remedy=f"there are {', '.join(TABLES)}")
+        raise NatsdbError(f"there is no table {table!r}", remedy=known(table, TABLES))
     home, manifest = _opened(db)
     return [f"{home}/{file}" for file in manifest.files(table)]
 

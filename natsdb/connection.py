@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ import duckdb
 
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.manifest import read_manifest
+from natsdb.schema.names import known
 from natsdb.schema.tables import TABLES
 from natsdb.sql import MACROS, VIEWS, install
 
@@ -171,18 +171,11 @@ def explained(connection: duckdb.DuckDBPyConnection, error: duckdb.Error) -> Nat
     )
     name = missing[1] if missing else ""
     if isinstance(error, duckdb.CatalogException) and name:
-        return NatsdbError(
-            f"there is no table or macro {name!r}", remedy=f"there are {_nearest(name, [*TABLES, *VIEWS, *MACROS])}"
-        )
+        return NatsdbError(f"there is no table or macro {name!r}", remedy=known(name, [*TABLES, *VIEWS, *MACROS]))
     if isinstance(error, duckdb.BinderException) and name and "column" in text.lower():
         columns = connection.execute("select distinct column_name from information_schema.columns").fetchall()
         every = {column for (column,) in columns} | {
             column.name for table in TABLES.values() for column in table.columns
         }
-        return NatsdbError(f"there is no column {name!r}", remedy=f"there are {_nearest(name, sorted(every))}")
+        return NatsdbError(f"there is no column {name!r}", remedy=known(name, sorted(every)))
     return NatsdbError(text, remedy="see `natsdb info` for tables and columns")
-
-
-def _nearest(name: str, names: Sequence[str]) -> str:
-    """All names, those most like this one first."""
-    return ", ".join(sorted(names, key=lambda other: -difflib.SequenceMatcher(None, name.lower(), other).ratio()))

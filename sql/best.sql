@@ -1,5 +1,5 @@
 -- best(dataset, split, hp, max_flops, max_params, k, space): a row is one of the k architectures of highest mean accuracy
--- after the last epoch, among those of at most max_flops and max_params (millions, as recorded; null for no limit).
+-- after the last epoch, among those of at most max_flops and max_params (millions, as in mean_cost; null for no limit).
 -- Key: arch. k is 10, space is tss unless given.
 create or replace macro best(dataset, split, hp, max_flops := null, max_params := null, k := 10, space := 'tss') as table
 with

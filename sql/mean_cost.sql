@@ -1,18 +1,37 @@
 -- mean_cost: a row is what an architecture cost at one hp on one data set, as a mean over its runs.
 -- Key: space, hp, arch, dataset. flops, params: millions; latency: seconds for 256 images; train_seconds: an epoch.
 -- Equal values are their own mean: a sum of three and a division would miss it by a rounding, and make two architectures of
--- the same FLOPs differ.
+-- the same FLOPs differ. FLOPs and parameters of runs that record none (published tables) are the formula's (arch_cost).
 create or replace view mean_cost as
+with
+recorded as (
+    select
+        spent.space,
+        spent.hp,
+        spent.arch,
+        spent.dataset,
+        if(min(spent.flops) = max(spent.flops), min(spent.flops), avg(spent.flops)) as flops,
+        if(min(spent.params) = max(spent.params), min(spent.params), avg(spent.params)) as params,
+        if(min(spent.latency) = max(spent.latency), min(spent.latency), avg(spent.latency)) as latency,
+        if(min(spent.train_seconds) = max(spent.train_seconds), min(spent.train_seconds), avg(spent.train_seconds))
+            as train_seconds,
+        count(*) as seeds
+    from chosen_cost as spent
+    group by spent.space, spent.hp, spent.arch, spent.dataset
+)
 select
-    spent.space,
-    spent.hp,
-    spent.arch,
-    spent.dataset,
-    if(min(spent.flops) = max(spent.flops), min(spent.flops), avg(spent.flops)) as flops,
-    if(min(spent.params) = max(spent.params), min(spent.params), avg(spent.params)) as params,
-    if(min(spent.latency) = max(spent.latency), min(spent.latency), avg(spent.latency)) as latency,
-    if(min(spent.train_seconds) = max(spent.train_seconds), min(spent.train_seconds), avg(spent.train_seconds))
-        as train_seconds,
-    count(*) as seeds
-from chosen_cost as spent
-group by spent.space, spent.hp, spent.arch, spent.dataset
+    recorded.space,
+    recorded.hp,
+    recorded.arch,
+    recorded.dataset,
+    coalesce(recorded.flops, formula.flops) as flops,
+    coalesce(recorded.params, formula.params) as params,
+    recorded.latency,
+    recorded.train_seconds,
+    recorded.seeds
+from recorded
+left join arch_cost as formula
+    on
+        formula.space = recorded.space
+        and formula.arch = recorded.arch
+        and formula.dataset = recorded.dataset

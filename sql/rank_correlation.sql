@@ -1,21 +1,12 @@
--- rank_correlation(dataset, hp_a, hp_b, split, space): one row, how the rankings of architectures by mean final accuracy
--- agree between two schedules ('do 12 epochs predict 200?'). split: x-valid unless given, and ori-test for cifar10, which
--- has no other.
+-- rank_correlation(dataset, hp_a, hp_b, split, space, dataset_b, split_b): one row, how two rankings of architectures by mean
+-- final accuracy agree: of two schedules ('do 12 epochs predict 200?') or, with dataset_b or split_b, of two data sets or
+-- splits. split: x-valid unless given, and ori-test for cifar10, which has no other; split_b likewise: that of dataset_b if
+-- there is one, else split.
 -- archs: architectures compared; spearman: correlation of ranks, ties sharing their mean; kendall: tau-b.
 -- Discordant pairs are counted bit by bit of the rank, as a merge sort would: n log n, not all pairs.
-create or replace macro rank_correlation(dataset, hp_a, hp_b, split := null, space := 'tss') as table
+create or replace macro rank_correlation(dataset, hp_a, hp_b, split := null, space := 'tss', dataset_b := null, split_b := null) as table
 with
-result as (
-    select
-        measured.arch,
-        measured.hp,
-        measured.accuracy
-    from mean_final as measured
-    where
-        measured.space = space
-        and measured.dataset = dataset
-        and measured.split = coalesce(split, case when dataset = 'cifar10' then 'ori-test' else 'x-valid' end)
-),
+result as (select measured.* from mean_final as measured where measured.space = space),
 pair as (
     select
         a.arch,
@@ -23,7 +14,17 @@ pair as (
         b.accuracy as b
     from result as a
     inner join result as b on b.arch = a.arch
-    where a.hp = hp_a::varchar and b.hp = hp_b::varchar
+    where
+        a.hp = hp_a::varchar
+        and a.dataset = dataset
+        and a.split = coalesce(split, case when dataset = 'cifar10' then 'ori-test' else 'x-valid' end)
+        and b.hp = hp_b::varchar
+        and b.dataset = coalesce(dataset_b, dataset)
+        and b.split = coalesce(
+            split_b,
+            case when dataset_b is null then split end,
+            case when coalesce(dataset_b, dataset) = 'cifar10' then 'ori-test' else 'x-valid' end
+        )
 ),
 ranked as (
     select

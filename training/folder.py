@@ -18,6 +18,7 @@ from typing import Any
 
 from natsdb.schema.costs import IMAGES
 from natsdb.schema.errors import NatsdbError
+from natsdb.schema.names import known
 from natsdb.schema.schedules import HPS
 from natsdb.schema.spaces import SIZES, arch_str
 
@@ -52,10 +53,10 @@ def runs_of(space: str, archs: Iterable[int], hp: str, datasets: Sequence[str], 
     for arch in archs:
         arch_str(space, arch)
     if hp not in HPS:
-        raise NatsdbError(f"there is no schedule {hp!r}", remedy=f"choose an hp of {', '.join(HPS)}")
+        raise NatsdbError(f"there is no schedule {hp!r}", remedy=known(hp, HPS))
     for dataset in datasets:
         if dataset not in IMAGES:
-            raise NatsdbError(f"there is no data set {dataset!r}", remedy=f"choose among {', '.join(IMAGES)}")
+            raise NatsdbError(f"there is no data set {dataset!r}", remedy=known(dataset, IMAGES))
     if any(not 0 <= seed < 1 << 31 for seed in seeds):
         raise NatsdbError("a seed is a whole number from 0 to 2147483647", remedy="the official ones are 777, 888, 999")
     runs = (Run(space, arch, hp, dataset, seed) for dataset in datasets for arch in archs for seed in seeds)

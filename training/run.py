@@ -22,6 +22,7 @@ import torch
 
 import natsdb
 from natsdb.schema.errors import NatsdbError
+from natsdb.schema.names import known
 from natsdb.schema.schedules import HPS
 from natsdb.training.data import DataSet, load
 from natsdb.training.folder import Run, checkpoint_path, finished, key_of, remove_traces, write, write_with
@@ -150,7 +151,7 @@ def train(
         )
     where = device_of("cpu" if trainer else device)
     if precision not in PRECISIONS:
-        raise NatsdbError(f"there is no precision {precision!r}", remedy=f"choose {', '.join(PRECISIONS)}")
+        raise NatsdbError(f"there is no precision {precision!r}", remedy=known(precision, PRECISIONS))
     if (images is not None and images < 1) or (epochs is not None and not 0 < epochs < 1 << 15):
         raise NatsdbError("a run needs an image and an epoch at least", remedy="leave --images and --epochs out")
     if stack < 1:

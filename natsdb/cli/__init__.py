@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from natsdb.cli import archives, demo, publish, questions, search, training
+from natsdb.cli import archives, demo, plots, publish, questions, search, training
 from natsdb.cli import run as scripts
 from natsdb.schema.errors import NatsdbError
 
@@ -58,9 +58,11 @@ for _command in (
     demo.demo,
 ):
     app.command()(_with_exit_codes(_command))
-plots = typer.Typer(help="Draw pictures of the benchmark.", no_args_is_help=True)
-plots.command("search")(_with_exit_codes(search.plot_search))
-app.add_typer(plots, name="plot")
+pictures = typer.Typer(help="Draw pictures of the benchmark.", no_args_is_help=True)
+for _picture in (plots.scatter, plots.pareto, plots.curves, plots.rank, plots.compare):
+    pictures.command()(_with_exit_codes(_picture))
+pictures.command("search")(_with_exit_codes(search.plot_search))
+app.add_typer(pictures, name="plot")
 # What follows the script's name is the script's.
 # (`-h` is left out of its own options, so that `-mhelper` is a module.)
 app.command(

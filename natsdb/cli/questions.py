@@ -148,9 +148,8 @@ def info(
 
 
 def _explain(name: str) -> str:
-    import difflib
-
     from natsdb.schema.meanings import KEYS
+    from natsdb.schema.names import nearest
     from natsdb.schema.tables import TABLES
     from natsdb.sql import MACROS, VIEWS, comment
 
@@ -172,8 +171,8 @@ def _explain(name: str) -> str:
             ]
     if not lines:
         columns = {column.name for table in TABLES.values() for column in table.columns}
-        near = difflib.get_close_matches(name, [*TABLES, *VIEWS, *MACROS, *KEYS, *sorted(columns)], n=3, cutoff=0.4)
-        remedy = f"did you mean {', '.join(near)}?" if near else f"tables are {', '.join(TABLES)}"
+        near = nearest(name, [*TABLES, *VIEWS, *MACROS, *KEYS, *sorted(columns)])[:3]
+        remedy = f"did you mean {', '.join(near)}? tables are {', '.join(TABLES)}"
         raise NatsdbError(f"there is no table, view or column {name!r}", remedy=remedy)
     return "\n".join(lines)
 

@@ -136,6 +136,7 @@ def search(
         "jobs": jobs,
         "best_of_all_epochs": best_of_all_epochs or None,
     }
+    _check_name(algorithm)
     if algorithm in (*_SHARING["tss"], *_SHARING["sss"]):
         _refuse(algorithm, many)
         failures = _with_shared_weights(algorithm, space, datasets, db, _seeds(seed or "777"), options, **folder)
@@ -155,6 +156,18 @@ def _refuse(algorithm: str, options: dict[str, Any]) -> None:
     for name, value in options.items():
         if value not in (None, False):
             raise NatsdbError(f"{algorithm} has no option --{name}", remedy="leave it out")
+
+
+def _check_name(algorithm: str) -> None:
+    from natsdb.schema.names import known
+    from natsdb.search import ALGORITHMS
+
+    every = ("all", *ALGORITHMS, *_SHARING["tss"], *_SHARING["sss"])
+    if ":" not in algorithm and algorithm not in every:
+        raise NatsdbError(
+            f"there is no algorithm {algorithm!r}",
+            remedy=f"{known(algorithm, every)}, and FILE.py:FUNCTION for your own",
+        )
 
 
 def _on_the_database(

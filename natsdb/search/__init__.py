@@ -26,6 +26,7 @@ from types import CodeType
 from typing import Any
 
 from natsdb.schema.errors import NatsdbError
+from natsdb.schema.names import known
 from natsdb.search.benchmark import DATASETS, Answers, Benchmark, Choices, read_answers
 from natsdb.search.multi_trial import Search, mutated
 from natsdb.search.running import ALGORITHMS, BUDGETS, Algorithm, Task, load_algorithm, options_of, run_task
@@ -206,7 +207,7 @@ def _epochs(algorithm: Algorithm, hp: str, options: dict[str, Any]) -> list[int]
     from natsdb.schema.schedules import HPS
 
     if hp not in HPS:
-        raise NatsdbError(f"there is no schedule {hp!r}", remedy=f"choose {', '.join(HPS)}")
+        raise NatsdbError(f"there is no schedule {hp!r}", remedy=known(hp, HPS))
     return list(algorithm.epochs(HPS[hp], options))
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.manifest import located
+from natsdb.schema.names import known
 from natsdb.schema.schedules import HPS
 from natsdb.schema.spaces import CHANNELS, EDGES, LAYERS, OPS, SIZES, arch_index, sss_channels, tss_ops
 
@@ -86,9 +87,9 @@ def read_answers(
     if space not in SIZES:
         raise NatsdbError(f"there is no space {space!r}", remedy="choose tss or sss")
     if dataset not in DATASETS:
-        raise NatsdbError(f"there is no data set {dataset!r} to search on", remedy=f"choose {', '.join(DATASETS)}")
+        raise NatsdbError(f"there is no data set {dataset!r} to search on", remedy=known(dataset, DATASETS))
     if hp not in HPS:
-        raise NatsdbError(f"there is no schedule {hp!r}", remedy=f"choose {', '.join(HPS)}")
+        raise NatsdbError(f"there is no schedule {hp!r}", remedy=known(hp, HPS))
     where, trained = str(located(db)), "cifar10-valid" if dataset == "cifar10" else dataset
     accuracy, seconds, starts, sources = {}, {}, None, ""
     with natsdb.connect(db) as connection:

@@ -16,6 +16,7 @@ import numpy as np
 
 from natsdb.ingest.fanout import count
 from natsdb.schema.errors import NatsdbError
+from natsdb.schema.names import known
 from natsdb.search.benchmark import Answers, Benchmark
 from natsdb.search.bohb import bohb, epochs_of_rungs
 from natsdb.search.multi_trial import random_search, regularized_ea, reinforce
@@ -212,7 +213,7 @@ def load_algorithm(name: str) -> Algorithm:
     if not file.endswith(".py"):
         raise NatsdbError(
             f"there is no algorithm {name!r}",
-            remedy=f"choose {', '.join(ALGORITHMS)}, or FILE.py:FUNCTION for your own",
+            remedy=f"{known(name, ALGORITHMS)}, and FILE.py:FUNCTION for your own",
         )
     module = _module(Path(file))
     found = getattr(module, function, None)
@@ -247,8 +248,8 @@ def options_of(algorithm: Algorithm, asked: dict[str, Any]) -> dict[str, Any]:
     have = algorithm.options
     for name in asked:
         if name not in have:
-            own = ", ".join(f"--{one}" for one in have) or "none"
-            raise NatsdbError(f"{algorithm.name} has no option --{name}", remedy=f"its options: {own}")
+            own = known(f"--{name}", [f"--{one}" for one in have])
+            raise NatsdbError(f"{algorithm.name} has no option --{name}", remedy=own)
         if not isinstance(asked[name], bool | int | float | str):
             raise NatsdbError(f"--{name} is no number or text but {asked[name]!r}", remedy="give it a plain value")
     # 12 and 12.0 are the same search.

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import polars as pl
 import pytest
+import typer
 from typer.testing import CliRunner
 
 import natsdb
@@ -54,14 +57,14 @@ def test_scan_agrees_with_sql_and_prunes_folders(made_up_db: Path) -> None:
 
 
 def test_scan_names_the_tables_that_exist(real_db: Path) -> None:
-    with pytest.raises(NatsdbError, match="there is no table 'metrics'; there are arch, "):
+    with pytest.raises(NatsdbError, match="there is no table 'metrics'; did you mean metric\\? there are metric, "):
         natsdb.scan("metrics", real_db)
 
 
 def test_files_are_those_that_the_manifest_lists(real_db: Path) -> None:
     listed = natsdb.files("metric", real_db)
     assert sorted(listed) == sorted(str(path) for path in (real_db / "metric").rglob("*.parquet"))
-    with pytest.raises(NatsdbError, match="there is no table 'metrics'; there are arch, "):
+    with pytest.raises(NatsdbError, match="there is no table 'metrics'; did you mean metric\\? there are metric, "):
         natsdb.files("metrics", real_db)
 
 
@@ -192,11 +195,29 @@ def test_the_embedded_runs_are_small_and_of_both_spaces(tmp_path: Path) -> None:
         assert handle.get_more_info(best, "cifar10-valid", hp="12")["valid-accuracy"] == accuracy
 
 
-def test_every_command_has_an_example() -> None:
-    for command in ("ingest", "verify", "export", "train", "collect", "compare", "sql", "info", "duckdb", "demo"):
-        code, out, _ = _run(command, "--help")
-        assert code == 0
-        assert f"Example: natsdb {command}" in out
+def _commands(command: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    inner = getattr(command, "commands", None)
+    return [path] if inner is None else [each for name, one in inner.items() for each in _commands(one, (*path, name))]
+
+
+@pytest.mark.parametrize("command", _commands(typer.main.get_command(app)), ids=" ".join)
+def test_every_command_has_an_example(command: tuple[str, ...]) -> None:
+    code, out, _ = _run(*command, "--help")
+    assert code == 0
+    assert f"Example: natsdb {' '.join(command)} " in out
+
+
+def test_completion_is_installed_for_a_shell(tmp_path: Path) -> None:
+    natsdb_ = Path(sys.executable).with_name("natsdb")
+    if not natsdb_.exists():
+        pytest.skip("natsdb's command is not beside this Python")
+    home = {"HOME": str(tmp_path), "SHELL": "/bin/bash", "PATH": os.environ["PATH"]}
+    command = [str(natsdb_), "--install-completion", "bash"]
+    done = subprocess.run(command, env=home, capture_output=True, text=True, check=True)
+    assert "completion installed" in done.stdout
+    assert any("_NATSDB_COMPLETE" in path.read_text() for path in tmp_path.rglob("natsdb*"))
+    asked = home | {"_NATSDB_COMPLETE": "complete_bash", "COMP_WORDS": "natsdb plot sc", "COMP_CWORD": "2"}
+    assert subprocess.run([str(natsdb_)], env=asked, capture_output=True, text=True).stdout.split() == ["scatter"]
 
 
 def test_every_example_of_the_readme_is_answered(made_up_db: Path) -> None:

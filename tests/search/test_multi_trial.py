@@ -199,7 +199,7 @@ def test_reinforce_follows_adam_on_the_written_out_gradient() -> None:
 
 
 def test_an_option_that_an_algorithm_does_not_have_is_refused() -> None:
-    with pytest.raises(NatsdbError, match="random has no option --learning_rate; its options: none"):
+    with pytest.raises(NatsdbError, match="random has no option --learning_rate; there are none"):
         options_of(ALGORITHMS["random"], {"learning_rate": 0.1})
     assert options_of(ALGORITHMS["bohb"], {"num_samples": 4, "min_budget": 12.0}) == {"min_budget": 12}
 
@@ -215,7 +215,7 @@ def test_a_search_of_ones_own_is_a_function_in_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("regularised_ea", "there is no algorithm 'regularised_ea'; choose random, regularized_ea"),
+        ("regularised_ea", "there is no algorithm 'regularised_ea'; did you mean regularized_ea"),
         ("nowhere.py:search", "nowhere.py: there is no such file; name one as FILE.py:FUNCTION"),
         ("{}:other", "it has no function 'other'"),
         ("{}.broken.py:x", "it cannot be run"),

@@ -71,9 +71,12 @@ def test_an_unlocked_connection_is_plain_duckdb(real_db: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("statement", "answer"),
     [
-        ("select * from metrc", "there is no table or macro 'metrc'; there are metric, "),
-        ("select acuracy from metric", "there is no column 'acuracy'; there are accuracy, "),
-        ("from curv('tss', 0, 'cifar10', '12')", "there is no table or macro 'curv'; there are curve"),
+        ("select * from metrc", "there is no table or macro 'metrc'; did you mean metric? there are metric, "),
+        ("select acuracy from metric", "there is no column 'acuracy'; did you mean accuracy? there are accuracy, "),
+        (
+            "from curv('tss', 0, 'cifar10', '12')",
+            "there is no table or macro 'curv'; did you mean curve? there are curve, ",
+        ),
         ("selct 1", "syntax error"),
     ],
 )

@@ -194,6 +194,31 @@ def test_rank_correlation_with_and_without_ties(made_up_db: Path, records: Any, 
 
 
 @pytest.mark.parametrize(
+    ("options", "other"),
+    [
+        ("dataset_b := 'cifar10'", ("cifar10", "ori-test")),
+        ("dataset_b := 'ImageNet16-120'", ("ImageNet16-120", "x-valid")),
+        ("dataset_b := 'ImageNet16-120', split := 'x-valid', split_b := 'x-test'", ("ImageNet16-120", "x-test")),
+        ("split_b := 'x-test'", ("cifar100", "x-test")),
+    ],
+)
+def test_rank_correlation_of_two_data_sets_or_splits(con: Connection, options: str, other: tuple[str, str]) -> None:
+    a, b = (
+        [
+            value
+            for (value,) in con.execute(
+                "select accuracy from mean_final where space = 'tss' and hp = '200' and dataset = ? and split = ? "
+                "order by arch",
+                key,
+            ).fetchall()
+        ]
+        for key in (("cifar100", "x-valid"), other)
+    )
+    asked = f"select archs, kendall from rank_correlation('cifar100', 200, 200, {options})"
+    assert con.sql(asked).fetchall() == [(70, pytest.approx(_kendall(a, b), abs=1e-12))]
+
+
+@pytest.mark.parametrize(
     ("space", "arch", "count"), [("tss", 0, 24), ("tss", 1462, 24), ("sss", 0, 35), ("sss", 11, 35)]
 )
 def test_neighbours_are_one_edit_away(con: Connection, space: str, arch: int, count: int) -> None:

@@ -246,7 +246,7 @@ def test_another_data_set_is_one_sentence(tmp_path: Path) -> None:
         load("cifar100", tmp_path)
     with pytest.raises(NatsdbError, match="its images have 32×32 pixels, ImageNet16-120 has 16×16"):
         load("ImageNet16-120", tmp_path)
-    with pytest.raises(NatsdbError, match="there is no data set 'mnist'; choose one of"):
+    with pytest.raises(NatsdbError, match="there is no data set 'mnist'; there are cifar10-valid, "):
         load("mnist", tmp_path)
     (tmp_path / "train-2.parquet").write_bytes(b"")
     with pytest.raises(NatsdbError, match="several Parquet files"):

@@ -286,11 +286,11 @@ def test_wrong_options_are_one_sentence(pictures: Path, tmp_path: Path) -> None:
     for option, value, message in (
         ("--space", "nas", "there is no space 'nas'"),
         ("--archs", "3-x", "'3-x' is no index or range; write architectures as in 0-99,1462"),
-        ("--hp", "13", "there is no schedule '13'; choose an hp of 01, 12, 90, 200"),
+        ("--hp", "13", "there is no schedule '13'; there are 01, 12, 90, 200"),
         ("--dataset", "mnist", "there is no data set 'mnist'"),
         ("--seeds", "a", "'a' are no seeds"),
         ("--device", "abacus", "there is no device 'abacus'"),
-        ("--precision", "float8", "there is no precision 'float8'; choose float32, bf16, float64"),
+        ("--precision", "float8", "there is no precision 'float8'; did you mean float32? there are float32, "),
         ("--data", str(tmp_path / "none"), "is not here or damaged"),
     ):
         code, _, err = _run(*_train(tmp_path / "db", pictures, option, value))

@@ -1,0 +1,126 @@
+"""Commands that draw: plot scatter, pareto, curves, rank, compare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from natsdb.cli.archives import DbOption
+
+SpaceOption = Annotated[str, typer.Option(help="tss or sss.")]
+OutOption = Annotated[Path, typer.Option("--output", "-o", help="Picture to write (.png, .svg, .html).")]
+DatasetOption = Annotated[str, typer.Option(help="cifar10-valid, cifar10, cifar100 or ImageNet16-120.")]
+SplitOption = Annotated[
+    str | None, typer.Option(help="x-valid, x-test or ori-test; x-valid, or what is there, if not given.")
+]
+HpOption = Annotated[str | None, typer.Option(help="Schedule; the longest that is there if not given.")]
+CostOption = Annotated[str, typer.Option(help="flops, params, latency or train_seconds.")]
+
+
+def scatter(
+    space: SpaceOption,
+    dataset: DatasetOption,
+    out: OutOption,
+    db: DbOption = None,
+    split: SplitOption = None,
+    hp: HpOption = None,
+    cost: CostOption = "flops",
+) -> None:
+    """Draw every architecture's accuracy over its cost, with the Pareto front.
+
+    Example: natsdb plot scatter --space tss --dataset cifar100 --cost params -o scatter.png
+    """
+    import natsdb
+    from natsdb import plot
+
+    with natsdb.connect(db) as connection:
+        asked = plot.measured(connection, space, dataset, split, hp)
+        print(plot.save(plot.scatter(connection, space, *asked, cost=cost), out))
+
+
+def pareto(
+    space: SpaceOption,
+    dataset: DatasetOption,
+    out: OutOption,
+    db: DbOption = None,
+    split: SplitOption = None,
+    hp: HpOption = None,
+    cost: CostOption = "flops",
+) -> None:
+    """Draw the architectures that no other beats in both accuracy and cost, with their indexes.
+
+    Example: natsdb plot pareto --space sss --dataset cifar10 --cost latency -o front.svg
+    """
+    import natsdb
+    from natsdb import plot
+
+    with natsdb.connect(db) as connection:
+        asked = plot.measured(connection, space, dataset, split, hp)
+        print(plot.save(plot.pareto(connection, space, *asked, cost=cost), out))
+
+
+def curves(
+    space: SpaceOption,
+    arch: Annotated[int, typer.Option(help="Official index of the architecture.")],
+    dataset: DatasetOption,
+    out: OutOption,
+    db: DbOption = None,
+    hp: HpOption = None,
+) -> None:
+    """Draw an architecture's accuracy over epochs, a line a split and run.
+
+    Example: natsdb plot curves --space tss --arch 11 --dataset cifar10 -o curves.png
+    """
+    import natsdb
+    from natsdb import plot
+
+    with natsdb.connect(db) as connection:
+        asked = plot.measured(connection, space, dataset, hp=hp)
+        print(plot.save(plot.curves(connection, space, arch, dataset, asked.hp), out))
+
+
+def rank(
+    space: SpaceOption,
+    dataset: Annotated[str, typer.Option(help="Data sets with commas; the others are held against the first.")],
+    out: OutOption,
+    db: DbOption = None,
+    split: SplitOption = None,
+    hp: Annotated[
+        str | None, typer.Option(help="Schedules with commas, as in 12,200; the longest if not given.")
+    ] = None,
+) -> None:
+    """Draw how architectures rank on several data sets or after several schedules, with both rank correlations.
+
+    Example: natsdb plot rank --space tss --dataset cifar10-valid --hp 12,200 -o rank.png
+    """
+    import natsdb
+    from natsdb import plot
+
+    with natsdb.connect(db) as connection:
+        asked = [
+            plot.measured(connection, space, name, split, schedule)
+            for name in dataset.split(",")
+            for schedule in (hp.split(",") if hp else [None])
+        ]
+        print(plot.save(plot.rank(connection, space, asked), out))
+
+
+def compare(
+    out: OutOption,
+    db: DbOption = None,
+    source: Annotated[str, typer.Option(help="Which rows: the value of the column `source`.")] = "regenerated",
+    other: Annotated[
+        str, typer.Option("--with", help="Against which: another source, or a published table (.parquet).")
+    ] = "official",
+    other_hp: Annotated[str | None, typer.Option(help="Schedule of the other; the same if not given.")] = None,
+) -> None:
+    """Draw two sources' accuracies of the same architectures against each other.
+
+    Example: natsdb plot compare --source regenerated --with tss_hp12_means.parquet -o agreement.png
+    """
+    from natsdb.compare import compare as run
+
+    run(db, source=source, other=other, other_hp=other_hp, plot=out)
+    print(out)

@@ -1,0 +1,62 @@
+"""What all pictures share: Altair itself, what is said of rows, and saving."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from natsdb.schema.errors import NatsdbError
+
+
+def altair() -> Any:
+    """The package Altair.
+
+    Raises:
+        NatsdbError: it is not installed.
+    """
+    try:
+        import altair as alt
+    except ImportError as error:
+        raise NatsdbError("drawing needs Altair", remedy="pip install 'natsdb[plot]'") from error
+    # A whole space has 32,768 points; Altair's default limit is 5,000.
+    alt.data_transformers.disable_max_rows()
+    return alt
+
+
+def data(rows: Any) -> Any:
+    """A polars frame as the data of a chart: as CSV, since Altair looks into each row of a list, 7 s for a space."""
+    return altair().InlineData(values=rows.write_csv(), format={"type": "csv"})
+
+
+def said(rows: Any) -> str:
+    """What a title adds where some rows are generated."""
+    return " (synthetic)" if "synthetic" in rows["source"].to_list() else ""
+
+
+def listed(numbers: Iterable[int], most: int = 8) -> str:
+    """The first of some numbers, and how many more there are."""
+    every = list(numbers)
+    more = f" and {len(every) - most:,} more" if len(every) > most else ""
+    return ", ".join(map(str, every[:most])) + more
+
+
+def save(chart: Any, path: Path) -> Path:
+    """Write a chart as PNG, SVG or HTML, by the file's ending; whole or not at all.
+
+    Raises:
+        NatsdbError: another ending, or the file cannot be written.
+    """
+    if path.suffix not in (".png", ".svg", ".html"):
+        raise NatsdbError(f"cannot draw a {path.suffix or 'file without ending'}", remedy="use .png, .svg or .html")
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        chart.save(str(temporary), **({"ppi": 144} if path.suffix == ".png" else {}))
+        os.replace(temporary, path)
+    except OSError as error:
+        raise NatsdbError(f"cannot write ({error.strerror})", where=str(path), remedy="name another file") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
