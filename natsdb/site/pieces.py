@@ -4,9 +4,10 @@
     data/archs/SPACE.json      every architecture's operations or channels, as one string of digits
     data/points/N.json         mean accuracy over seeds by split, and cost: a column an array, an entry an architecture
     data/runs/SPACE/N.json     architectures N·64 to N·64 + 63: each run's last accuracies
-    data/views.sql             views and macros for DuckDB-WASM, with `@db@` where the database's address belongs
+    data/views.sql             views and macros for DuckDB-WASM, which name files from `db/` on
 
-Accuracies are rounded to 4 decimals, costs to 6: exact ones are what SQL gives. Equal databases give equal files.
+Accuracies are rounded to 4 decimals (so that means which differ by a rounding share a rank), costs to 6: exact ones are
+what SQL gives. Equal databases give equal files.
 """
 
 from __future__ import annotations
@@ -156,7 +157,7 @@ def write_pieces(
     Raises:
         NatsdbError: there is no database.
     """
-    with open_database(database, unlocked=True) as connection:
+    with open_database(database, unlocked=False) as connection:
         found = connection.execute(
             "select distinct space, source, hp, dataset from final order by space desc, source, hp, dataset"
         ).fetchall()
@@ -184,11 +185,11 @@ def write_pieces(
 
 
 def browser_sql(database: Path) -> str:
-    """Views and macros for DuckDB-WASM: a statement ends with a line `;`, files' paths begin with `@db@/`."""
+    """Views and macros for DuckDB-WASM: a statement ends with a line `;`, files' paths begin with `db/`."""
     manifest = read_manifest(database)
     root = f"'{str(database.resolve()).replace(chr(39), chr(39) * 2)}/"
     kept = [
-        text.replace(root, "'@db@/").strip().rstrip(";")
+        text.replace(root, "'db/").strip().rstrip(";")
         for text in statements(database, manifest)
         if not any(f"create or replace {kind} {name}" in text for name in NOT_IN_BROWSER for kind in ("view", "macro"))
     ]
@@ -245,9 +246,7 @@ def _write_runs(
                 progress(f"runs of {space}", start, len(archs), start)
             key = {name: index[name] for name in ("sources", "hps", "datasets")}
             runs = dict(
-                connection.execute(
-                    _RUNS, {"space": space, "block": BLOCK, "number": start // BLOCK, **key}
-                ).fetchall()
+                connection.execute(_RUNS, {"space": space, "block": BLOCK, "number": start // BLOCK, **key}).fetchall()
             )
         entries = [
             f'{{"arch":{arch},"arch_str":"{archs[arch][0]}","canonical":{archs[arch][1]},'

@@ -8,7 +8,7 @@ const COLUMNS = [
   { key: "arch", title: "Architecture", number: false },
   { key: "accuracy", title: "Accuracy (percent)", number: true, down: true, cell: (row) => fixed(row.accuracy, 2) },
   { key: "flops", title: "FLOPs (M)", number: true, cell: (row) => fixed(row.flops, 2) },
-  { key: "params", title: "Parameters (M)", number: true, wide: true, cell: (row) => fixed(row.params, 3) },
+  { key: "params", title: "Params (M)", number: true, wide: true, cell: (row) => fixed(row.params, 3) },
   { key: "runs", title: "Runs", number: true, wide: true, down: true, cell: (row) => String(row.runs) },
 ];
 
