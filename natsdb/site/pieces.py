@@ -69,8 +69,8 @@ where source = $source and space = $space and hp = $hp and dataset = $dataset
 order by arch
 """
 
-# A row is an architecture of a space: its runs as JSON, each [source, hp, data set, seed, accuracy by split …], the first
-# three by their place in the index.
+# A row is an architecture of a space: its runs as JSON, each [source, hp, data set, seed, accuracy by split …], the
+# first three by their place in the index.
 _RUNS = """
 with
 run as (
@@ -158,10 +158,8 @@ def write_pieces(
         NatsdbError: there is no database.
     """
     with open_database(database, unlocked=False) as connection:
-        found = connection.execute(
-            "select distinct space, source, hp, dataset from final order by space desc, source, hp, dataset"
-        ).fetchall()
-        found.sort(key=lambda row: (row[0] != "tss", preference(row[1]), row[2], row[3]))
+        found = connection.execute("select distinct space, source, hp, dataset from final").fetchall()
+        found.sort(key=_first_offered)
         spaces = list(dict.fromkeys(row[0] for row in found))
         index: dict[str, Any] = {
             "natsdb": natsdb.__version__,
@@ -182,6 +180,12 @@ def write_pieces(
     if sql:
         (folder / "data" / "views.sql").write_text(browser_sql(database), encoding="utf-8")
     (folder / INDEX).write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
+
+
+def _first_offered(found: tuple[str, str, str, str]) -> tuple[bool, str, str, int, str]:
+    """Sort key of (space, source, hp, data set): what the page shows first is a full training of topologies."""
+    space, source, hp, dataset = found
+    return space != "tss", preference(source), dataset.lower(), -int(hp), dataset
 
 
 def browser_sql(database: Path) -> str:

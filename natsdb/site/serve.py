@@ -54,13 +54,13 @@ class _Handler(SimpleHTTPRequestHandler):
         file = (root / (wanted or "index.html")).resolve()
         return str(file if file.is_relative_to(root) and file.is_file() else root / "no such file")
 
-    def send_head(self) -> BinaryIO | None:  # type: ignore[override]
-        """Headers, and the file at the first byte to send. Ranges: RFC 9110, section 14; several at once are one whole."""
+    def send_head(self) -> BinaryIO | None:
+        """Headers, and the file at the first byte to send (RFC 9110, section 14; of several ranges the whole file)."""
         path = Path(self.translate_path(self.path))
         found = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
         if not path.is_file() or found is None or not any(found.groups()):
             self._left = path.stat().st_size if path.is_file() else 0
-            return super().send_head()  # type: ignore[return-value]
+            return super().send_head()
         size = path.stat().st_size
         first, last = found.groups()
         start = int(first) if first else max(0, size - int(last))

@@ -162,8 +162,9 @@ def test_an_architectures_page_draws_its_cell_and_lists_its_runs(page: Any, plai
     expect(page.locator("#arch h1")).to_have_text("tss/1416")
     expect(page.get_by_role("img", name="Cell. 0 to 1: skip_connect; 0 to 2: nor_conv_1x1;")).to_be_visible()
     expect(page.locator("#arch")).to_contain_text("Computes the same function as tss/296.")
-    runs = page.get_by_role("region", name="Accuracy (percent) by run and split").locator("tbody td")
-    assert runs.all_inner_texts() == ["cifar10-valid", "12", "regenerated", "777", "50.45", "43.60", "", "44.50"]
+    runs = page.get_by_role("region", name="Accuracy (percent) by seed and split")
+    assert runs.locator("tbody th").all_inner_texts() == ["cifar10-valid, hp 12, regenerated"]
+    assert runs.locator("tbody td").all_inner_texts() == ["777", "50.45", "43.60", "", "44.50"]
     expect(page.locator("#arch")).to_contain_text("which this site was written without")
     page.goto(f"{plain_address}#/sss/13")
     expect(page.get_by_role("img", name="Output channels: stem, cell 1 8; reduction 1 8;")).to_be_visible()

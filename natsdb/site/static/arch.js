@@ -46,32 +46,34 @@ async function draw(page, space, arch, current) {
   if (found.runs.length) page.append(el("h2", {}, "Curves"), curves(site, space, arch, current));
 }
 
-function table(caption, heads, lines) {
-  const cells = (values, tag) => values.map((value, n) => el(tag, { class: heads[n][1] ? "number" : null, scope: tag === "th" ? "col" : null }, value));
+/** A table of groups, each { title, lines } with a heading of its own if it has a title; the first column is text. */
+function table(caption, heads, groups) {
+  const kind = (n) => (n < 1 ? null : "number");
+  const body = ({ title, lines }) =>
+    el("tbody", {},
+      title ? el("tr", {}, el("th", { scope: "rowgroup", colspan: heads.length }, title)) : null,
+      ...lines.map((values) => el("tr", { class: values.mean ? "mean" : null }, ...values.map((value, n) => el("td", { class: kind(n) }, value)))));
   return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
-    el("table", {}, el("caption", {}, caption), el("thead", {}, el("tr", {}, ...cells(heads.map((head) => head[0]), "th"))),
-      el("tbody", {}, ...lines.map((values) => el("tr", { class: values.mean ? "mean" : null }, ...cells(values, "td"))))));
+    el("table", {}, el("caption", {}, caption),
+      el("thead", {}, el("tr", {}, ...heads.map((head, n) => el("th", { class: kind(n), scope: "col" }, head)))), ...groups.map(body)));
 }
 
 const costTable = (costs) =>
-  table("Cost by formula", [["Data set", false], ["FLOPs (millions)", true], ["Parameters (millions)", true]],
-    costs.map(([dataset, flops, params]) => [dataset, fixed(flops, 3), fixed(params, 3)]));
+  table("Cost by formula", ["Data set", "FLOPs (millions)", "Parameters (millions)"],
+    [{ lines: costs.map(([dataset, flops, params]) => [dataset, fixed(flops, 3), fixed(params, 3)]) }]);
 
 /** A line a run; where a data set and schedule has several, their mean first. */
 function runTable(site, runs) {
-  const groups = Map.groupBy(runs, (run) => run.slice(0, 3).join());
-  const lines = [];
-  for (const group of groups.values()) {
+  const groups = Array.from(Map.groupBy(runs, (run) => run.slice(0, 3).join()).values(), (group) => {
     const [source, hp, dataset] = group[0];
-    const head = [site.datasets[dataset], site.hps[hp], site.sources[source]];
+    const lines = group.map((run) => [String(run[3] ?? ""), ...run.slice(4).map((value) => fixed(value, 2))]);
     if (group.length > 1) {
       const means = site.splits.map((_, n) => mean(group.map((run) => run[4 + n])));
-      lines.push(Object.assign([...head, `mean of ${group.length}`, ...means.map((value) => fixed(value, 2))], { mean: true }));
+      lines.unshift(Object.assign([`mean of ${group.length}`, ...means.map((value) => fixed(value, 2))], { mean: true }));
     }
-    for (const run of group) lines.push([...head, String(run[3] ?? ""), ...run.slice(4).map((value) => fixed(value, 2))]);
-  }
-  const heads = [["Data set", false], ["hp", false], ["Source", false], ["Seed", true], ...site.splits.map((split) => [split, true])];
-  return table("Accuracy (percent) by run and split", heads, lines);
+    return { title: `${site.datasets[dataset]}, hp ${site.hps[hp]}, ${site.sources[source]}`, lines };
+  });
+  return table("Accuracy (percent) by seed and split", ["Seed", ...site.splits], groups);
 }
 
 function mean(values) {

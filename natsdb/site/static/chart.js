@@ -33,7 +33,7 @@ function chart(title, rows, splits) {
   const lines = Array.from(runs.values(), (run) =>
     run.length === 1
       ? svg("circle", { cx: x(run[0].epoch), cy: y(run[0].accuracy), r: 3, class: `curve ${run[0].split}` })
-      : svg("path", { d: "M" + run.map((row) => `${x(row.epoch).toFixed(1)},${y(row.accuracy).toFixed(1)}`).join(" L"), class: `curve ${run[0].split}` }));
+      : svg("path", { d: "M" + run.map((row) => `${x(row.epoch).toFixed(1)},${y(row.accuracy).toFixed(1)}`).join(" L"), class: `curve ${run[0].split}${run.length > 50 ? " long" : ""}` }));
   const seeds = [...new Set(rows.map((row) => row.seed))];
   const last = splits
     .map((split) => [split, rows.findLast((row) => row.split === split)])

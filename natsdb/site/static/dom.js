@@ -17,8 +17,8 @@ export const count = (number) => number.toLocaleString("en");
 /** A number with as many decimals, or nothing. */
 export const fixed = (number, decimals) => (number === null || number === undefined ? "" : number.toFixed(decimals));
 
-/** Some five round values from low to high. */
-export function ticks(low, high, about = 5) {
+/** Some four to eight round values from low to high. */
+export function ticks(low, high, about = 8) {
   if (!(high > low)) return [low];
   const rough = (high - low) / about;
   const power = 10 ** Math.floor(Math.log10(rough));
