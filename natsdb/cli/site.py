@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -45,4 +46,5 @@ def serve(
 
     with opened(site, db, sql=sql) as (folder, database), server(folder, port, database) as running:
         print(f"http://127.0.0.1:{running.server_port}/ (^C ends it)", flush=True)
-        running.serve_forever()
+        with suppress(KeyboardInterrupt):
+            running.serve_forever()

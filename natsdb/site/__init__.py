@@ -19,7 +19,7 @@ from importlib import resources
 from pathlib import Path
 
 from natsdb.schema.errors import NatsdbError
-from natsdb.schema.manifest import NAME, default_database, read_manifest
+from natsdb.schema.manifest import NAME, local, read_manifest
 from natsdb.site.pieces import INDEX, write_pieces
 from natsdb.site.vendor import write_vendor
 
@@ -46,7 +46,7 @@ def write_site(
     Raises:
         NatsdbError: there is no database, DuckDB-WASM cannot be had, `out` holds something else or cannot be written.
     """
-    database = Path(db) if db is not None else default_database()
+    database = local(db)
     target = Path(out)
     if target.exists() and not (target / INDEX).is_file() and not (target.is_dir() and not any(target.iterdir())):
         raise NatsdbError(
@@ -54,14 +54,16 @@ def write_site(
         )
     if target.resolve() == database.resolve() or database.resolve().is_relative_to(target.resolve()):
         raise NatsdbError("the database lies in this folder", where=str(target), remedy="name another folder")
-    new = target.with_name(f".{target.name}.{os.getpid()}.new")
-    old = target.with_name(f".{target.name}.{os.getpid()}.old")
+    new, old = target.with_name(f".{target.name}.new"), target.with_name(f".{target.name}.old")
     try:
+        # What a killed run left.
+        shutil.rmtree(new, ignore_errors=True)
         new.mkdir(parents=True)
         write_pages(new, database, sql=sql, progress=progress)
         if sql:
             _write_database(new / "db", database, progress)
         if target.exists():
+            shutil.rmtree(old, ignore_errors=True)
             os.replace(target, old)
         os.replace(new, target)
     except OSError as error:
@@ -126,7 +128,7 @@ def opened(
             raise NatsdbError("there is no site here", where=str(site), remedy="write one with `natsdb site OUT`")
         yield Path(site), Path(site) / "db"
         return
-    database = Path(db) if db is not None else default_database()
+    database = local(db)
     with tempfile.TemporaryDirectory(prefix="natsdb-site-") as folder:
         write_pages(Path(folder), database, sql=sql, progress=progress)
         yield Path(folder), database

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import natsdb
-from natsdb.connection import open_database
 from natsdb.schema.manifest import preference, read_manifest
 from natsdb.schema.tables import BLOCK, TABLES
 from natsdb.sql import MACROS, VIEWS, statements
@@ -157,7 +156,7 @@ def write_pieces(
     Raises:
         NatsdbError: there is no database.
     """
-    with open_database(database, unlocked=False) as connection:
+    with natsdb.connect(database) as connection, connection.explaining():
         found = connection.execute("select distinct space, source, hp, dataset from final").fetchall()
         found.sort(key=_first_offered)
         spaces = list(dict.fromkeys(row[0] for row in found))
@@ -190,11 +189,9 @@ def _first_offered(found: tuple[str, str, str, str]) -> tuple[bool, str, str, in
 
 def browser_sql(database: Path) -> str:
     """Views and macros for DuckDB-WASM: a statement ends with a line `;`, files' paths begin with `db/`."""
-    manifest = read_manifest(database)
-    root = f"'{str(database.resolve()).replace(chr(39), chr(39) * 2)}/"
     kept = [
-        text.replace(root, "'db/").strip().rstrip(";")
-        for text in statements(database, manifest)
+        text.strip().rstrip(";")
+        for text in statements("db", read_manifest(database))
         if not any(f"create or replace {kind} {name}" in text for name in NOT_IN_BROWSER for kind in ("view", "macro"))
     ]
     return "\n;\n".join(kept) + "\n"

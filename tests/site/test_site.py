@@ -122,6 +122,7 @@ def test_a_second_run_replaces_the_site_by_an_equal_one(embedded_db: Path, tmp_p
     site = write_site(tmp_path / "out" / "site", embedded_db, sql=False)
     before = contents(site)
     (site / "stale.html").write_text("old")
+    (site.parent / ".site.new" / "data").mkdir(parents=True)  # what a killed run leaves
     (site / "data" / "points" / "99.json").write_text("[]")
     assert contents(write_site(site, embedded_db, sql=False)) == before
     assert [path.name for path in site.parent.iterdir()] == ["site"]
