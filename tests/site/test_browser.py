@@ -55,6 +55,7 @@ def asking(browser: Any, sql_address: str) -> Iterator[Any]:
     context = browser.new_context()
     tab = context.new_page()
     tab.goto(f"{sql_address}#/sql")
+    expect(tab.locator("#example option")).not_to_have_count(0)
     _ask(tab, "select 42 as answer")
     expect(tab.locator("#answer td")).to_have_text("42", timeout=_LONG)
     yield tab
@@ -223,6 +224,18 @@ def test_wrong_sql_shows_its_error_and_the_next_question_answers(asking: Any) ->
     asking.get_by_label("Statement").press("Control+Enter")
     expect(asking.locator("#answer td")).to_have_text("48393")
     expect(alert).to_be_empty()
+
+
+def test_a_question_asked_before_the_index_is_there_is_answered(page: Any, sql_address: str) -> None:
+    held: list[Any] = []
+    page.route("**/data/site.json", held.append)
+    page.goto(f"{sql_address}#/sql")
+    _ask(page, "select 6 * 7 as answer")
+    for route in held:
+        route.continue_()
+    expect(page.locator("#example option")).not_to_have_count(0)
+    expect(page.get_by_label("Statement")).to_have_value("select 6 * 7 as answer")
+    expect(page.locator("#answer td")).to_have_text("42", timeout=_LONG)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -27,7 +27,6 @@ export async function showExplore() {
   });
   form().addEventListener("change", (event) => (NAMES.includes(event.target.name) ? load() : update()));
   form().addEventListener("input", (event) => NAMES.includes(event.target.name) || update());
-  form().addEventListener("submit", (event) => event.preventDefault());
   byId("clear").addEventListener("click", clear);
   await load();
 }
@@ -95,3 +94,5 @@ function update() {
   );
   showBoard(selected, shown);
 }
+
+form().addEventListener("submit", (event) => event.preventDefault());

@@ -9,9 +9,12 @@ let ready = false;
 let asked = 0;
 
 export async function showSql() {
-  const site = await index();
   if (ready) return;
   ready = true;
+  const site = await index().catch((error) => {
+    ready = false;
+    throw error;
+  });
   if (!site.sql) {
     byId("question").hidden = true;
     byId("state").textContent = "This site was written without DuckDB-WASM: natsdb site without --no-sql adds it.";
@@ -21,21 +24,24 @@ export async function showSql() {
   example.replaceChildren(...site.examples.map(({ title }, n) => el("option", { value: n }, title)));
   const take = () => (byId("statement").value = site.examples[example.value].sql);
   example.addEventListener("change", take);
-  take();
+  // Who was quicker than the index has written a statement already.
+  if (!byId("statement").value) take();
   byId("tables").replaceChildren(
     ...Object.entries(site.tables).flatMap(([name, columns]) => [el("dt", {}, name), el("dd", {}, columns.join(", "))]),
     el("dt", {}, "views and macros"), el("dd", {}, site.views.join(", ")));
-  byId("question").addEventListener("submit", (event) => {
+}
+
+// From the start: a form without a listener would load the page anew.
+byId("question").addEventListener("submit", (event) => {
+  event.preventDefault();
+  run();
+});
+byId("statement").addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
     event.preventDefault();
     run();
-  });
-  byId("statement").addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
-      event.preventDefault();
-      run();
-    }
-  });
-}
+  }
+});
 
 async function run() {
   const mine = (asked += 1);
