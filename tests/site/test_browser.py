@@ -228,7 +228,7 @@ def test_wrong_sql_shows_its_error_and_the_next_question_answers(asking: Any) ->
 
 def test_a_question_asked_before_the_index_is_there_is_answered(page: Any, sql_address: str) -> None:
     held: list[Any] = []
-    page.route("**/data/site.json", held.append)
+    page.route("**/data/site.json", lambda route: held.append(route))
     page.goto(f"{sql_address}#/sql")
     _ask(page, "select 6 * 7 as answer")
     for route in held:
