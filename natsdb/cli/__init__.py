@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from natsdb.cli import archives, demo, plots, publish, questions, search, training
+from natsdb.cli import archives, demo, plots, publish, questions, search, site, training
 from natsdb.cli import run as scripts
 from natsdb.schema.errors import NatsdbError
 
@@ -55,6 +55,8 @@ for _command in (
     questions.sql,
     questions.info,
     questions.duckdb,
+    site.site,
+    site.serve,
     demo.demo,
 ):
     app.command()(_with_exit_codes(_command))

@@ -1,0 +1,98 @@
+// The leaderboard and the scatter: one selection, made by the filters or by brushing.
+
+import { showBoard } from "./board.js";
+import { byId, count, el } from "./dom.js";
+import { scatter } from "./scatter.js";
+import { archString, index, parts, points } from "./site.js";
+
+const NAMES = ["space", "dataset", "hp", "source", "split"];
+const form = () => byId("filters");
+let plot = null;
+let shown = null; // the rows of the chosen points and split, best first
+let pending = 0;
+
+export async function showExplore() {
+  const site = await index();
+  if (!site.points.length) {
+    byId("count").textContent = "The database holds the catalogue only: no architecture was trained in it.";
+    return;
+  }
+  if (plot) return plot.draw();
+  plot = scatter(byId("scatter"), byId("hover"), {
+    select: (box) => {
+      for (const [name, value] of Object.entries(box)) form().elements[name].value = value;
+      update();
+    },
+    open: (row) => (location.hash = `#/${shown.space}/${row.arch}`),
+  });
+  form().addEventListener("change", (event) => (NAMES.includes(event.target.name) ? load() : update()));
+  form().addEventListener("input", (event) => NAMES.includes(event.target.name) || update());
+  byId("clear").addEventListener("click", clear);
+  await load();
+}
+
+function clear() {
+  for (const input of form().querySelectorAll("input")) input.value = "";
+  update();
+}
+
+/** Offers, select by select, what there is for the choices before it; gives the points' entry and the split. */
+function choose(site) {
+  let left = site.points;
+  for (const name of NAMES) {
+    const select = form().elements[name];
+    const values = name === "split" ? left[0].splits : [...new Set(left.map((entry) => entry[name]))];
+    // Validation accuracy is what searches see.
+    const first = name === "split" && values.includes("x-valid") ? "x-valid" : values[0];
+    const value = values.includes(select.value) ? select.value : first;
+    select.replaceChildren(...values.map((text) => el("option", { value: text }, text)));
+    select.value = value;
+    if (name !== "split") left = left.filter((entry) => entry[name] === value);
+  }
+  return [left[0], form().elements.split.value];
+}
+
+async function load() {
+  const [entry, split] = choose(await index());
+  const asked = (pending += 1);
+  byId("count").textContent = "Loading …";
+  const [columns, { list }] = await Promise.all([points(entry.file), parts(entry.space)]);
+  if (asked !== pending) return; // another choice came after this one
+  const rows = [];
+  columns.arch.forEach((arch, n) => {
+    const accuracy = columns[split][n];
+    if (accuracy === null) return;
+    rows.push({ arch, accuracy, flops: columns.flops[n], params: columns.params[n], runs: columns.runs[n] });
+  });
+  rows.sort((a, b) => b.accuracy - a.accuracy || a.arch - b.arch);
+  rows.forEach((row, n) => (row.rank = n && rows[n - 1].accuracy === row.accuracy ? rows[n - 1].rank : n + 1));
+  shown = { space: entry.space, rows, split, entry, string: (arch) => archString(entry.space, list(arch)) };
+  update();
+}
+
+function limits() {
+  const number = (name, otherwise) => (form().elements[name].value === "" ? otherwise : Number(form().elements[name].value));
+  return {
+    flops: [number("flops-low", -Infinity), number("flops-high", Infinity)],
+    accuracy: [number("accuracy-low", -Infinity), number("accuracy-high", Infinity)],
+  };
+}
+
+function update() {
+  if (!shown) return;
+  const { flops, accuracy } = limits();
+  const inside = (row) =>
+    row.flops >= flops[0] && row.flops <= flops[1] && row.accuracy >= accuracy[0] && row.accuracy <= accuracy[1];
+  const selected = shown.rows.filter(inside);
+  byId("count").textContent = `${count(selected.length)} of ${count(shown.rows.length)} architectures`;
+  const { dataset, hp, source } = shown.entry;
+  plot.show(shown.rows, new Set(selected), { flops, accuracy }, `${shown.split} accuracy (percent)`);
+  byId("scatter").setAttribute(
+    "aria-label",
+    `Scatter of ${shown.split} accuracy over FLOPs: ${shown.space}, ${dataset}, hp ${hp}, ${source}; ` +
+      `${selected.length} of ${shown.rows.length} selected`,
+  );
+  showBoard(selected, shown);
+}
+
+form().addEventListener("submit", (event) => event.preventDefault());

@@ -1,0 +1,62 @@
+"""Fixtures of the page's tests: a site of the embedded runs, served."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from natsdb.cli.demo import EMBEDDED
+from natsdb.ingest import collect
+from natsdb.schema.errors import NatsdbError
+from natsdb.site import write_site
+from natsdb.site.serve import server
+from natsdb.site.vendor import ARROW, DUCKDB, tarball
+
+
+@pytest.fixture(scope="session")
+def embedded_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of the embedded runs: 37 topologies and 29 sizes at hp 12. Read only."""
+    home = tmp_path_factory.mktemp("embedded") / "db"
+    collect(EMBEDDED / "runs", home)
+    return home
+
+
+@pytest.fixture(scope="session")
+def plain_site(embedded_db: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A site without SQL. Read only."""
+    return write_site(tmp_path_factory.mktemp("plain") / "site", embedded_db, sql=False)
+
+
+@pytest.fixture(scope="session")
+def sql_site(embedded_db: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A site with SQL. Read only."""
+    try:
+        tarball(DUCKDB)
+        tarball(ARROW)
+    except NatsdbError as error:
+        pytest.skip(f"no DuckDB-WASM: {error}")
+    return write_site(tmp_path_factory.mktemp("sql") / "site", embedded_db)
+
+
+def _served(site: Path) -> Iterator[str]:
+    with server(site, 0) as running:
+        thread = threading.Thread(target=running.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{running.server_port}/"
+        running.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="session")
+def plain_address(plain_site: Path) -> Iterator[str]:
+    """Address of the site without SQL."""
+    yield from _served(plain_site)
+
+
+@pytest.fixture(scope="session")
+def sql_address(sql_site: Path) -> Iterator[str]:
+    """Address of the site with SQL."""
+    yield from _served(sql_site)

@@ -1,0 +1,268 @@
+"""The static page in a browser: headless Chromium, driven by Playwright."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import natsdb
+from natsdb.site.pieces import INDEX
+
+sync_api = pytest.importorskip("playwright.sync_api")
+expect = sync_api.expect
+_LONG = 30_000  # milliseconds: DuckDB-WASM is compiled
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("there is no Chromium: install it (Debian: apt-get install chromium)")
+    with sync_api.sync_playwright() as playwright:
+        # Chromium's sandbox does not work for root.
+        sandbox = [] if os.name == "nt" or os.getuid() else ["--no-sandbox"]
+        running = playwright.chromium.launch(executable_path=chromium, args=sandbox)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    """A page that may ask its own server only, and whose scripts may not fail."""
+    context = browser.new_context(viewport={"width": 1200, "height": 900})
+    tab = context.new_page()
+    wrong: list[str] = []
+    tab.on("pageerror", lambda error: wrong.append(str(error)))
+    tab.on(
+        "request",
+        lambda request: None if re.match(r"http://127\.0\.0\.1:|data:", request.url) else wrong.append(request.url),
+    )
+    yield tab
+    context.close()
+    assert wrong == []
+
+
+@pytest.fixture(scope="module")
+def asking(browser: Any, sql_address: str) -> Iterator[Any]:
+    """A page at its SQL box, DuckDB-WASM loaded."""
+    context = browser.new_context()
+    tab = context.new_page()
+    tab.goto(f"{sql_address}#/sql")
+    expect(tab.locator("#example option")).not_to_have_count(0)
+    _ask(tab, "select 42 as answer")
+    expect(tab.locator("#answer td")).to_have_text("42", timeout=_LONG)
+    yield tab
+    context.close()
+
+
+def _ask(tab: Any, statement: str) -> None:
+    tab.get_by_label("Statement").fill(statement)
+    tab.get_by_role("button", name="Run").click()
+
+
+def _rows(tab: Any) -> list[list[str]]:
+    return [line.locator("td").all_inner_texts() for line in tab.locator("#board tbody tr").all()]
+
+
+def test_the_page_shows_the_leaderboard_and_loads_no_duckdb(page: Any, plain_address: str, embedded_db: Path) -> None:
+    transferred: list[int] = []
+    page.on("requestfinished", lambda request: transferred.append(request.sizes()["responseBodySize"]))
+    page.goto(plain_address)
+    expect(page.locator("#count")).to_have_text("37 of 37 architectures")
+    # On the page, accuracies that are equal to 4 decimals share a rank.
+    best = natsdb.query(
+        """select rank() over (order by round(accuracy, 4) desc) as rank, arch, accuracy from leaderboard
+        where space = 'tss' and split = 'x-valid' order by rank, arch""",
+        embedded_db,
+    )
+    assert [(int(row[0]), row[1], row[2]) for row in _rows(page)] == [
+        (rank, f"tss/{arch}", f"{accuracy:.2f}") for rank, arch, accuracy in best.rows()
+    ]
+    assert sum(transferred) < 200_000
+    expect(page.get_by_role("img", name="Scatter of x-valid accuracy")).to_be_visible()
+
+
+def test_filters_filter(page: Any, plain_address: str, embedded_db: Path) -> None:
+    page.goto(plain_address)
+    page.get_by_role("group", name="FLOPs (millions)").get_by_label("to").fill("10")
+    kept = natsdb.query("select count(*) from mean_cost where space = 'tss' and flops <= 10", embedded_db).item()
+    expect(page.locator("#count")).to_have_text(f"{kept} of 37 architectures")
+    assert all(float(row[3]) <= 10 for row in _rows(page))
+    page.get_by_role("button", name="Clear selection").click()
+    page.get_by_label("Space").select_option("sss")
+    expect(page.locator("#count")).to_have_text("29 of 29 architectures")
+    page.get_by_label("Split").select_option("ori-test")
+    top = natsdb.query("select max(accuracy) from mean_final where space = 'sss' and split = 'ori-test'", embedded_db)
+    expect(page.locator("#board tbody tr").first).to_contain_text(f"{top.item():.2f}")
+
+
+def test_a_brush_selects_and_a_click_opens_a_point(page: Any, plain_address: str) -> None:
+    page.goto(plain_address)
+    expect(page.locator("#count")).to_have_text("37 of 37 architectures")
+    frame = page.locator("#scatter").bounding_box()
+    x, y, w, h = frame["x"], frame["y"], frame["width"], frame["height"]
+    page.mouse.move(x + 70, y + 20)
+    page.mouse.down()
+    page.mouse.move(x + w / 2, y + h / 2, steps=4)
+    page.mouse.up()
+    expect(page.locator("#count")).not_to_have_text("37 of 37 architectures")
+    low, high = (float(page.locator(f"[name=accuracy-{end}]").input_value()) for end in ("low", "high"))
+    chosen = [float(row[2]) for row in _rows(page)]
+    assert 0 < len(chosen) < 37
+    assert low <= min(chosen) <= max(chosen) <= high
+    page.get_by_role("button", name="Clear selection").click()
+    # The Pareto front's last point is the best architecture: at the top.
+    hover = page.locator("#hover")
+    for step in range(60, int(w), 4):
+        page.mouse.move(x + step, y + 22)
+        if "rank 1" in hover.inner_text():
+            break
+    page.mouse.down()
+    page.mouse.up()
+    expect(page.locator("#arch h1")).to_have_text("tss/1416")
+
+
+def test_columns_sort_by_keyboard(page: Any, plain_address: str) -> None:
+    page.goto(plain_address)
+    header = page.get_by_role("columnheader", name="FLOPs (M)")
+    header.get_by_role("button").focus()
+    page.keyboard.press("Enter")
+    expect(header).to_have_attribute("aria-sort", "ascending")
+    flops = [float(row[3]) for row in _rows(page)]
+    assert flops == sorted(flops)
+    page.keyboard.press("Enter")
+    expect(header).to_have_attribute("aria-sort", "descending")
+    assert [float(row[3]) for row in _rows(page)] == flops[::-1]
+
+
+def test_every_control_is_reached_by_tab_and_shows_its_focus(page: Any, plain_address: str) -> None:
+    page.goto(plain_address)
+    expect(page.locator("#count")).to_have_text("37 of 37 architectures")
+    seen = []
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        seen.append(page.evaluate("document.activeElement.name || document.activeElement.textContent.trim()"))
+        assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
+    names = ["Skip to the content", "Leaderboard", "Show", "space", "dataset", "hp", "source", "split"]
+    names += ["flops-low", "flops-high", "accuracy-low", "accuracy-high", "Clear selection", "Rank", "tss/1416"]
+    places = [seen.index(name) for name in names]
+    assert places == sorted(places)
+
+
+def test_an_architectures_page_draws_its_cell_and_lists_its_runs(page: Any, plain_address: str) -> None:
+    page.goto(plain_address)
+    page.get_by_label("Architecture", exact=True).fill("1416")
+    page.keyboard.press("Enter")
+    expect(page.locator("#arch h1")).to_have_text("tss/1416")
+    expect(page.get_by_role("img", name="Cell. 0 to 1: skip_connect; 0 to 2: nor_conv_1x1;")).to_be_visible()
+    expect(page.locator("#arch")).to_contain_text("Computes the same function as tss/296.")
+    runs = page.get_by_role("region", name="Accuracy (percent) by seed and split")
+    assert runs.locator("tbody th").all_inner_texts() == ["cifar10-valid, hp 12, regenerated"]
+    assert runs.locator("tbody td").all_inner_texts() == ["777", "50.45", "43.60", "", "44.50"]
+    expect(page.locator("#arch")).to_contain_text("which this site was written without")
+    page.goto(f"{plain_address}#/sss/13")
+    expect(page.get_by_role("img", name="Output channels: stem, cell 1 8; reduction 1 8;")).to_be_visible()
+    page.goto(f"{plain_address}#/tss/15625")
+    expect(page.locator("#arch")).to_contain_text("There is no such architecture: tss has 0 to 15624.")
+
+
+def test_curves_are_read_from_parquet_by_ranges(page: Any, sql_address: str) -> None:
+    ranges: list[str] = []
+    page.on(
+        "request",
+        lambda request: ranges.append(request.headers.get("range", "whole")) if "/metric/" in request.url else None,
+    )
+    page.goto(f"{sql_address}#/tss/1416")
+    chart = page.get_by_role("img", name="Accuracy over epochs, seeds 777; at the end train 50.45, x-valid 43.60")
+    expect(chart).to_be_visible(timeout=_LONG)
+    assert len(chart.locator("path.curve").all()) == 3
+    assert ranges
+    assert "whole" not in ranges
+
+
+def test_examples_answer_as_natsdb_does(asking: Any, sql_site: Path, embedded_db: Path) -> None:
+    examples = json.loads((sql_site / INDEX).read_text())["examples"]
+    assert len(examples) == 5
+    for number, example in enumerate(examples):
+        asking.get_by_label("Examples").select_option(str(number))
+        asking.get_by_role("button", name="Run").click()
+        frame = natsdb.query(example["sql"], embedded_db)
+        expect(asking.locator("#state")).to_have_text(re.compile(rf"^{len(frame)} rows? in "), timeout=_LONG)
+        names = asking.locator("#answer th").all_inner_texts()
+        assert names == frame.columns
+        texts = asking.locator("#answer tbody tr").first.locator("td").all_inner_texts()
+        for text, value in zip(texts, frame.row(0), strict=True):
+            assert text == value if isinstance(value, str) else float(text) == pytest.approx(value, rel=1e-5)
+
+
+def test_every_view_and_macro_of_the_list_is_there(asking: Any) -> None:
+    names = asking.locator("#tables dd").last.text_content().split(", ")
+    assert {"leaderboard", "curves", "best"} < set(names)
+    listed = ", ".join(f"('{name}')" for name in names)
+    _ask(
+        asking,
+        f"""select name from (values {listed}) as listed(name)
+        where name not in (select view_name from duckdb_views())
+            and name not in (select function_name from duckdb_functions())""",
+    )
+    expect(asking.locator("#state")).to_have_text(re.compile("^0 rows"), timeout=_LONG)
+
+
+def test_wrong_sql_shows_its_error_and_the_next_question_answers(asking: Any) -> None:
+    _ask(asking, "select nonsense from arch")
+    alert = asking.get_by_role("alert")
+    expect(alert).to_contain_text('Referenced column "nonsense" not found')
+    expect(asking.locator("#answer")).to_be_empty()
+    asking.get_by_label("Statement").fill("select count(*) as archs from arch")
+    asking.get_by_label("Statement").press("Control+Enter")
+    expect(asking.locator("#answer td")).to_have_text("48393")
+    expect(alert).to_be_empty()
+
+
+def test_a_question_asked_before_the_index_is_there_is_answered(page: Any, sql_address: str) -> None:
+    held: list[Any] = []
+    page.route("**/data/site.json", lambda route: held.append(route))
+    page.goto(f"{sql_address}#/sql")
+    _ask(page, "select 6 * 7 as answer")
+    for route in held:
+        route.continue_()
+    expect(page.locator("#example option")).not_to_have_count(0)
+    expect(page.get_by_label("Statement")).to_have_value("select 6 * 7 as answer")
+    expect(page.locator("#answer td")).to_have_text("42", timeout=_LONG)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_at_400_pixels_no_page_is_wider(browser: Any, sql_address: str, scheme: str) -> None:
+    context = browser.new_context(viewport={"width": 400, "height": 800}, color_scheme=scheme)
+    tab = context.new_page()
+    for address, ready in (("#/", "#board tbody tr"), ("#/sql", "#statement"), ("#/tss/1416", "#arch svg")):
+        tab.goto(sql_address + address)
+        tab.locator(ready).first.wait_for()
+        assert tab.evaluate("document.documentElement.scrollWidth") == 400
+    # Text stands out from its ground: WCAG asks for 4.5.
+    assert tab.evaluate(_CONTRAST) >= 4.5
+    context.close()
+
+
+_CONTRAST = """() => {
+    const style = getComputedStyle(document.documentElement);
+    const light = (name) => {
+        const hex = style.getPropertyValue(name).trim().slice(1);
+        const full = hex.length === 3 ? [...hex].map((c) => c + c).join("") : hex;
+        const [r, g, b] = [0, 2, 4].map((n) => parseInt(full.slice(n, n + 2), 16) / 255)
+            .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const ratios = ["--ink", "--soft", "--accent"].flatMap((ink) => ["--paper", "--panel"].map((ground) => {
+        const [a, b] = [light(ink), light(ground)].sort();
+        return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    }));
+    return Math.min(...ratios);
+}"""

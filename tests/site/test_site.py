@@ -1,0 +1,226 @@
+"""The static page without a browser: what is written, that it is written whole, and how it is served."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from typer.testing import CliRunner
+
+import natsdb
+from databases import contents
+from natsdb.cli import app
+from natsdb.schema.errors import NatsdbError
+from natsdb.site import opened, write_site
+from natsdb.site.pieces import INDEX, NOT_IN_BROWSER, browser_sql
+from natsdb.site.serve import server
+from natsdb.site.vendor import DUCKDB, Package, tarball
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text("utf-8"))
+
+
+def _ask(address: str, path: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], bytes]:
+    connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=10)
+    connection.request(method, path, headers=headers)
+    answer = connection.getresponse()
+    return answer.status, dict(answer.getheaders()), answer.read()
+
+
+@pytest.mark.parametrize("space", ["tss", "sss"])
+def test_points_are_the_means_and_costs_that_sql_gives(plain_site: Path, embedded_db: Path, space: str) -> None:
+    (entry,) = [entry for entry in _json(plain_site / INDEX)["points"] if entry["space"] == space]
+    columns = _json(plain_site / "data" / "points" / entry["file"])
+    frame = natsdb.query(
+        f"""select arch, round(accuracy, 4) as accuracy, round(flops, 6) as flops
+        from mean_final join mean_cost using (space, hp, arch, dataset)
+        where space = '{space}' and dataset = '{entry["dataset"]}' and split = 'x-valid' order by arch""",
+        embedded_db,
+    )
+    assert len(frame) == entry["archs"]
+    assert columns["arch"] == frame["arch"].to_list()
+    assert columns["x-valid"] == frame["accuracy"].to_list()
+    assert columns["flops"] == frame["flops"].to_list()
+
+
+@pytest.mark.parametrize("space", ["tss", "sss"])
+def test_an_architectures_record_holds_its_runs_and_every_architecture_has_one(
+    plain_site: Path, embedded_db: Path, space: str
+) -> None:
+    index = _json(plain_site / INDEX)
+    records = [
+        record
+        for number in range(len(list((plain_site / "data" / "runs" / space).iterdir())))
+        for record in _json(plain_site / "data" / "runs" / space / f"{number}.json")
+    ]
+    catalogue = natsdb.query(f"select arch, arch_str from arch where space = '{space}' order by arch", embedded_db)
+    assert [(record["arch"], record["arch_str"]) for record in records] == catalogue.rows()
+    mine = [
+        (record["arch"], run[3], split, run[4 + n])
+        for record in records
+        for run in record["runs"]
+        for n, split in enumerate(index["splits"])
+        if run[4 + n] is not None
+    ]
+    theirs = natsdb.query(
+        f"select arch, seed, split, round(accuracy, 4) from final where space = '{space}'", embedded_db
+    )
+    assert sorted(mine) == sorted(theirs.rows())
+
+
+def test_digits_of_architectures_spell_their_strings(plain_site: Path, embedded_db: Path) -> None:
+    found = _json(plain_site / "data" / "archs" / "tss.json")
+    names = [found["names"][int(digit)] for digit in found["digits"]]
+    ops = natsdb.query("select ops from arch where space = 'tss' order by arch", embedded_db)["ops"].to_list()
+    assert names == [name for cell in ops for name in cell]
+
+
+def test_without_measurements_there_is_a_page_all_the_same(embedded_db: Path, tmp_path: Path) -> None:
+    home = tmp_path / "db"
+    shutil.copytree(embedded_db, home)
+    manifest = _json(home / "natsdb.json")
+    manifest["parts"] = [part for part in manifest["parts"] if not part["space"]]
+    (home / "natsdb.json").write_text(json.dumps(manifest))
+    index = _json(write_site(tmp_path / "site", home, sql=False) / INDEX)
+    assert index["points"] == []
+    assert [example["title"] for example in index["examples"]] == ["Cheapest channel sizes, by formula"]
+
+
+def test_published_tables_have_points_with_costs_by_formula(test_data: Path, tmp_path: Path) -> None:
+    from natsdb.ingest import ingest
+
+    ingest([test_data / "published" / "tss_hp12_means.parquet"], tmp_path / "db")
+    site = write_site(tmp_path / "site", tmp_path / "db", sql=False)
+    entry = _json(site / INDEX)["points"][0]
+    columns = _json(site / "data" / "points" / entry["file"])
+    assert entry["source"] == "published"
+    assert len(columns["arch"]) == len(columns["flops"]) > 15_000
+    assert None not in columns["flops"]
+
+
+def test_a_sites_db_is_a_database(sql_site: Path, embedded_db: Path) -> None:
+    assert natsdb.info(sql_site / "db").contents == natsdb.info(embedded_db).contents
+
+
+def test_views_for_the_browser_name_files_of_the_site_and_leave_out_what_it_cannot_run(embedded_db: Path) -> None:
+    text = browser_sql(embedded_db)
+    assert str(embedded_db.resolve()) not in text
+    assert set(re.findall(r"'(db/[^']*)'", text)) == {
+        f"db/{part['path']}" for part in _json(embedded_db / "natsdb.json")["parts"]
+    }
+    assert not any(f" {name}(" in text or f" {name} as" in text for name in NOT_IN_BROWSER)
+
+
+def test_a_second_run_replaces_the_site_by_an_equal_one(embedded_db: Path, tmp_path: Path) -> None:
+    site = write_site(tmp_path / "out" / "site", embedded_db, sql=False)
+    before = contents(site)
+    (site / "stale.html").write_text("old")
+    (site.parent / ".site.new" / "data").mkdir(parents=True)  # what a killed run leaves
+    (site / "data" / "points" / "99.json").write_text("[]")
+    assert contents(write_site(site, embedded_db, sql=False)) == before
+    assert [path.name for path in site.parent.iterdir()] == ["site"]
+
+
+def test_a_folder_that_is_no_site_is_left_alone(embedded_db: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(NatsdbError, match=r"something here that is not a site of natsdb; name another folder"):
+        write_site(tmp_path, embedded_db, sql=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_run_that_fails_leaves_the_old_site(embedded_db: Path, tmp_path: Path) -> None:
+    site = write_site(tmp_path / "site", embedded_db, sql=False)
+    before = contents(site)
+    broken = tmp_path / "db"
+    shutil.copytree(embedded_db, broken)
+    next(broken.glob("final/**/*.parquet")).write_bytes(b"no Parquet")
+    with pytest.raises(NatsdbError, match="arquet"):
+        write_site(site, broken, sql=False)
+    assert contents(site) == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["db", "site"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "first", "last"),
+    [("bytes=0-0", 206, 0, 0), ("bytes=5-9", 206, 5, 9), ("bytes=7-", 206, 7, None), ("bytes=-6", 206, -6, None)],
+)
+def test_the_server_answers_ranges(
+    plain_address: str, plain_site: Path, asked: str, status: int, first: int, last: int | None
+) -> None:
+    whole = (plain_site / "style.css").read_bytes()
+    want = whole[first : last + 1 if last is not None else None]
+    for method, body in (("GET", want), ("HEAD", b"")):
+        code, headers, got = _ask(plain_address, "/style.css", method, Range=asked)
+        assert (code, got) == (status, body)
+        assert headers["Content-Length"] == str(len(want))
+        start = first % len(whole)
+        assert headers["Content-Range"] == f"bytes {start}-{start + len(want) - 1}/{len(whole)}"
+
+
+def test_the_server_refuses_a_range_past_the_end_and_sends_files_whole(plain_address: str, plain_site: Path) -> None:
+    whole = (plain_site / "style.css").read_bytes()
+    code, headers, _ = _ask(plain_address, "/style.css", Range=f"bytes={len(whole)}-")
+    assert (code, headers["Content-Range"]) == (416, f"bytes */{len(whole)}")
+    for asked in ("bytes=0-1,4-5", "lines=1-2", "bytes=-"):
+        assert _ask(plain_address, "/style.css", Range=asked)[::2] == (200, whole)
+    assert _ask(plain_address, "/")[1]["Accept-Ranges"] == "bytes"
+
+
+@pytest.mark.parametrize(
+    "path", ["/../secret", "/%2e%2e/secret", "/db/../../secret", "/data", "/data/", "//etc/passwd"]
+)
+def test_the_server_gives_nothing_but_the_sites_files(embedded_db: Path, tmp_path: Path, path: str) -> None:
+    import threading
+
+    (tmp_path / "secret").write_text("secret")
+    site = tmp_path / "site"
+    (site / "data").mkdir(parents=True)
+    (site / "db").symlink_to(embedded_db)
+    with server(site, 0) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        assert _ask(f"http://127.0.0.1:{running.server_port}", path)[0] == 404
+        assert _ask(f"http://127.0.0.1:{running.server_port}", "/db/natsdb.json")[0] == 200
+        running.shutdown()
+
+
+def test_a_database_is_served_without_a_copy(embedded_db: Path) -> None:
+    with opened(None, embedded_db, sql=False) as (folder, database):
+        assert (folder / "index.html").is_file()
+        assert not (folder / "db").exists()
+        assert database == embedded_db
+    assert not folder.exists()
+
+
+def test_serve_says_where_there_is_no_site(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["serve", str(tmp_path)])
+    assert result.exit_code == 1
+    assert "there is no site here; write one with `natsdb site OUT`" in result.stderr
+
+
+def test_a_port_that_is_taken_is_one_sentence(plain_site: Path) -> None:
+    with server(plain_site, 0) as running, pytest.raises(NatsdbError, match="name another with --port"):
+        server(plain_site, running.server_port)
+
+
+def test_without_npm_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(NatsdbError, match=r"there is no npm to fetch @duckdb/duckdb-wasm@.*--no-sql"):
+        tarball(DUCKDB)
+
+
+def test_a_tarball_that_is_not_the_pinned_one_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    package = Package("some/thing", "1.0.0", "AAAA")
+    path = tmp_path / "natsdb" / "npm" / "some-thing-1.0.0.tgz"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"another")
+    with pytest.raises(NatsdbError, match=r"this is not some/thing 1\.0\.0: its SHA-512 is another"):
+        tarball(package)
