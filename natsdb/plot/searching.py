@@ -24,6 +24,8 @@ def searches(connection: Any, space: str, role: str | None = None) -> Any:
     Raises:
         NatsdbError: there is no search of the space, or none that can be judged on that role.
     """
+    if role is not None and role not in _ROLES:
+        raise NatsdbError(f"there is no role {role!r}", remedy=f"choose {', '.join(_ROLES)}")
     alt = altair()
     every = connection.sql("select * from trajectory where space = $space", params={"space": space}).pl()
     # Of several searches of a label the one of most runs, as in `search_table`.

@@ -74,6 +74,12 @@ def test_the_known_best_accuracies_come_out(published_db: Path) -> None:
     assert round(best.item(), 2) == 91.61
 
 
+def test_all_roles_of_a_data_set_are_judged_at_one_schedule(published_db: Path) -> None:
+    # At 12 epochs there are test accuracies too, but none at 200.
+    rows = natsdb.query("select distinct dataset, role, hp from full_accuracy order by all", published_db).rows()
+    assert rows == [("ImageNet16-120", "both", "200"), ("cifar10", "valid", "200"), ("cifar100", "both", "200")]
+
+
 def test_the_same_table_again_changes_nothing(published_db: Path, tables: list[Path]) -> None:
     before = contents(published_db)
     assert not ingest(tables, published_db).changed
