@@ -58,7 +58,7 @@ def test_the_command_line_asks_whether_the_nearest_was_meant(
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [(("searc",), "Did you mean 'search'?"), (("sql", "--formt", "csv"), "--format"), (("plot", "rnk"), "'rank'")],
+    [(("searc",), "'search'"), (("sql", "--formt", "csv"), "--format"), (("plot", "rnk"), "'rank'")],
 )
 def test_commands_and_options_are_guessed_too(arguments: tuple[str, ...], said: str) -> None:
     done = CliRunner().invoke(app, list(arguments))

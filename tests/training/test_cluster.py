@@ -13,10 +13,6 @@ from typing import Any
 
 import pytest
 
-# Read when Ray is imported; the first makes it stay on the loopback device.
-os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'natsdb[training]'")
 ray = pytest.importorskip("ray", reason="ray is not installed: pip install 'natsdb[ray]'")
 
