@@ -15,8 +15,7 @@ import pytest
 import archives
 from natsdb.ingest import ingest
 
-# Read when Ray is imported, whichever test does it first.
-# Read when Ray is imported; the first makes it stay on the loopback device.
+# Read when Ray is imported, whichever test does it first; the first of these makes it stay on the loopback device.
 os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 

@@ -6,7 +6,7 @@ const STEP = 50;
 const COLUMNS = [
   { key: "rank", title: "Rank", number: true, cell: (row) => String(row.rank) },
   { key: "arch", title: "Architecture", number: false },
-  { key: "accuracy", title: "Accuracy (percent)", number: true, down: true, cell: (row) => fixed(row.accuracy, 2) },
+  { key: "accuracy", title: "Accuracy (%)", number: true, down: true, cell: (row) => fixed(row.accuracy, 2) },
   { key: "flops", title: "FLOPs (M)", number: true, cell: (row) => fixed(row.flops, 2) },
   { key: "params", title: "Params (M)", number: true, wide: true, cell: (row) => fixed(row.params, 3) },
   { key: "runs", title: "Runs", number: true, wide: true, down: true, cell: (row) => String(row.runs) },
