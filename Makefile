@@ -28,7 +28,9 @@ demo: $(VENV)/.installed  ## ingest an archive (ARCHIVE=PATH) or a generated one
 test: $(VENV)/.tested  ## the test suite
 	$(BIN)/pytest
 
+# Syne Tune brings 700 MB with it.
 test-all: $(VENV)/.tested  ## the test suite with the slow tests (kills, mutations)
+	-$(BIN)/pip install --quiet --disable-pip-version-check -e '.[syne-tune]'
 	$(BIN)/pytest -m ''
 
 bench: $(VENV)/.tested  ## measure ingest and queries at full scale, as ratios (needs 8 GB of disk, 20 minutes)
