@@ -315,7 +315,7 @@ def test_the_embedded_runs_serve_every_algorithm(tmp_path: Path) -> None:
         (["random", "--images", "3"], "random has no option --images; leave it out"),
         (["random", "--device", "cuda"], "random has no option --device; leave it out"),
         (["all", "--option", "nonsense=3"], "has an option --nonsense; leave it out"),
-        (["reinforce", "--EMA_momentum", "1"], "the search reinforce failed in run 0 (ZeroDivisionError: "),
+        (["reinforce", "--EMA_momentum", "1"], "(ZeroDivisionError: "),
         (["bohb", "--min_budget", "0.4"], "min_budget 0.4 is outside the schedule; choose 1 to 12"),
         (["random", "--learning_rate", "1"], "random has no option --learning_rate; there are none"),
         (["bohb", "--min_budget", "50"], "min_budget 50 is outside the schedule; choose 1 to 12"),
