@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from natsdb.ingest.fanout import count
-from natsdb.ingest.publish import Receipt, write_receipt
+from natsdb.ingest.publish import Receipt, write_receipt, writing
 from natsdb.ingest.records import HpRecord
 from natsdb.ingest.shapes import Shapes, read_file
 from natsdb.ingest.sources import Entry
@@ -83,29 +83,24 @@ def stage_records(job: Job, block: Block, records: Iterable[Read]) -> Receipt:
     failures = []
     archs = 0
     try:
-        for arch, record, provenance in records:
-            if isinstance(record, NatsdbError):
-                if not job.keep_going:
-                    raise record
-                failures.append((record.where, f"{record.what}; {record.remedy}"))
-                continue
-            if job.weights:
-                write_weights(folder, job.source, job.space, arch, record, provenance.file)
-            else:
-                record = [hp._replace(weights={}) for hp in record]
-            before = writer.rows
-            writer.add(arch, record, provenance)
-            archs += 1
-            count(1, writer.rows - before)
-        parts = writer.close() if archs else []
-        receipt = Receipt(sorted(path for _, _, path in block.old), parts, archs, writer.rows, failures)
-        write_receipt(folder, block.name, receipt)
-        return receipt
-    except OSError as error:
-        raise NatsdbError(
-            f"cannot write ({error.strerror or error})",
-            where=job.folder,
-            remedy="free space there and run the same command again: it goes on where it was",
-        ) from error
+        with writing(job.folder):
+            for arch, record, provenance in records:
+                if isinstance(record, NatsdbError):
+                    if not job.keep_going:
+                        raise record
+                    failures.append((record.where, f"{record.what}; {record.remedy}"))
+                    continue
+                if job.weights:
+                    write_weights(folder, job.source, job.space, arch, record, provenance.file)
+                else:
+                    record = [hp._replace(weights={}) for hp in record]
+                before = writer.rows
+                writer.add(arch, record, provenance)
+                archs += 1
+                count(1, writer.rows - before)
+            parts = writer.close() if archs else []
+            receipt = Receipt(sorted(path for _, _, path in block.old), parts, archs, writer.rows, failures)
+            write_receipt(folder, block.name, receipt)
+            return receipt
     finally:
         writer.abort()

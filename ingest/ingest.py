@@ -19,6 +19,7 @@ from natsdb.ingest.publish import (
     with_block,
     with_catalogue,
     with_ingested,
+    writing,
 )
 from natsdb.ingest.single import stage_single
 from natsdb.ingest.sources import Entry, Source, open_source
@@ -135,14 +136,8 @@ def publish(staging: Staging, manifest: Manifest) -> None:
     Raises:
         NatsdbError: the disk is full or cannot be written; the database is unchanged.
     """
-    try:
+    with writing(staging.database):
         staging.publish(manifest)
-    except OSError as error:
-        raise NatsdbError(
-            f"cannot write ({error.strerror or error})",
-            where=str(staging.database),
-            remedy="free space there and run the same command again: it goes on where it was",
-        ) from error
 
 
 def check_name(source: str) -> None:

@@ -180,6 +180,19 @@ def hold(path: Path, otherwise: str, patience: float = 0.0) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def writing(where: Path | str) -> Iterator[None]:
+    """An error of the file system in here is raised as natsdb's: the disk is full, or cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise NatsdbError(
+            f"cannot write ({error.strerror or error})",
+            where=str(where),
+            remedy="free space there and run the same command again: it goes on where it was",
+        ) from error
+
+
 def _unwritable(folder: Path, error: OSError) -> NatsdbError:
     return NatsdbError(
         f"cannot write here ({error.strerror})", where=str(folder), remedy="name another folder with --db"

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from natsdb.ingest.ingest import publish
-from natsdb.ingest.publish import Staging, only_writer, open_manifest, with_catalogue
+from natsdb.ingest.publish import Staging, only_writer, open_manifest, with_catalogue, writing
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.manifest import NAME, Manifest, Part, read_manifest
 from natsdb.schema.spaces import arch_index
@@ -47,7 +47,7 @@ def keep_search(database: Path, search: str, runs: pa.Table, steps: pa.Table) ->
 def _keep(database: Path, search: str, runs: pa.Table, steps: pa.Table) -> bool:
     """`keep_search` of who holds the database."""
     before = open_manifest(database)
-    try:
+    with writing(database):
         staging = Staging(database, f"{search}-publish")
         manifest = with_catalogue(before, staging)
         kept = [part for part in manifest.parts if not _of(part, search)]
@@ -56,12 +56,6 @@ def _keep(database: Path, search: str, runs: pa.Table, steps: pa.Table) -> bool:
         manifest = Manifest(tuple(sorted([*kept, *parts])), manifest.ingests)
         if manifest != before:
             publish(staging, manifest)
-    except OSError as error:
-        raise NatsdbError(
-            f"cannot write ({error.strerror or error})",
-            where=str(database),
-            remedy="free space there and run the same command again: it goes on where it was",
-        ) from error
     staging.clear()
     return manifest != before
 

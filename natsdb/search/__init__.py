@@ -105,7 +105,7 @@ def search(
     """
     import natsdb
     from natsdb.ingest.fanout import fan_out, processes
-    from natsdb.ingest.publish import Staging
+    from natsdb.ingest.publish import Staging, writing
 
     chosen, work = _loaded(algorithm)
     if chosen.name in ALGORITHMS and chosen is not ALGORITHMS[chosen.name]:
@@ -144,38 +144,31 @@ def search(
         "seed": seed,
         "provenance": json.dumps(provenance),
     }
-    try:
-        with _alone(home, name):
-            staging = Staging(home, f"{name}-{_digest(provenance)}")
-            for left in staging.folder.parent.glob(f"{name}-*"):
-                # Of the same search on other rows, or by other code.
-                if left != staging.folder:
-                    shutil.rmtree(left, ignore_errors=True)
-            tasks: list[Task] = []
-            done: list[Task] = []
-            for first in range(0, runs, _CHUNK):
-                end = min(first + _CHUNK, runs)
-                path = staging.folder / f"steps-{first:06d}-{end:06d}.parquet"
-                task = Task(work, answers, spend, seed, tuple(sorted(given.items())), mixed, first, end, path)
-                (done if path.exists() else tasks).append(task)
-            before = sum(task.end - task.first for task in done)
+    with writing(home), _alone(home, name):
+        staging = Staging(home, f"{name}-{_digest(provenance)}")
+        for left in staging.folder.parent.glob(f"{name}-*"):
+            # Of the same search on other rows, or by other code.
+            if left != staging.folder:
+                shutil.rmtree(left, ignore_errors=True)
+        tasks: list[Task] = []
+        done: list[Task] = []
+        for first in range(0, runs, _CHUNK):
+            end = min(first + _CHUNK, runs)
+            path = staging.folder / f"steps-{first:06d}-{end:06d}.parquet"
+            task = Task(work, answers, spend, seed, tuple(sorted(given.items())), mixed, first, end, path)
+            (done if path.exists() else tasks).append(task)
+        before = sum(task.end - task.first for task in done)
 
-            def tick(more: int, steps: int) -> None:
-                if progress is not None:
-                    progress(f"{chosen.name}, {space}, {dataset}", before + more, runs, steps)
+        def tick(more: int, steps: int) -> None:
+            if progress is not None:
+                progress(f"{chosen.name}, {space}, {dataset}", before + more, runs, steps)
 
-            here = not isinstance(work, str) or len(tasks) == 1
-            for _ in fan_out(run_task, tasks, 1 if here else processes(jobs, len(tasks)), tick):
-                pass
-            paths = [task.path for task in sorted([*done, *tasks], key=lambda task: task.first)]
-            changed = _publish(home, name, about, paths)
-            staging.clear()
-    except OSError as error:
-        raise NatsdbError(
-            f"cannot write ({error.strerror or error})",
-            where=str(home),
-            remedy="free space there and run the same command again: it goes on where it was",
-        ) from error
+        here = not isinstance(work, str) or len(tasks) == 1
+        for _ in fan_out(run_task, tasks, 1 if here else processes(jobs, len(tasks)), tick):
+            pass
+        paths = [task.path for task in sorted([*done, *tasks], key=lambda task: task.first)]
+        changed = _publish(home, name, about, paths)
+        staging.clear()
     return Report(name, chosen.name, dataset, runs, before, changed, answers.held)
 
 
