@@ -109,6 +109,14 @@ class Method(nn.Module):
 
     optimizer: torch.optim.Adam | None = None
 
+    def move(self, loss: Tensor) -> None:
+        """A step of the method's own parameters down the gradient of a loss; the weights' own is not worked out."""
+        assert self.optimizer is not None
+        parameters = self.arch_parameters()
+        for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+            parameter.grad = gradient
+        self.optimizer.step()
+
     def begin(self, epoch: Epoch) -> None:
         """Set temperatures, warm-ups and generators for an epoch; this base keeps `epoch` and the generator `draw`."""
         self.epoch = epoch

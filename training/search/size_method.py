@@ -65,12 +65,6 @@ class SizeMethod(Method):
         _, logits = self.net(images, gates.factors)
         return nn.functional.cross_entropy(logits, labels), logits
 
-    def move(self, loss: Tensor) -> None:
-        """A step of the parameters down the gradient of a loss. The weights' own gradients are not worked out."""
-        assert self.optimizer is not None
-        (self.alphas.grad,) = torch.autograd.grad(loss, [self.alphas])
-        self.optimizer.step()
-
     def begin(self, epoch: Epoch) -> None:
         super().begin(epoch)
         done, ratio = epoch.number / epoch.epochs, self.options.warmup_ratio

@@ -56,12 +56,6 @@ class TableMethod(TopologyMethod):
     def find(self, validation: Iterator[Batch]) -> Found:
         return self.best([arch_of(self.alphas.argmax(1).tolist())], validation)
 
-    def move(self, loss: Tensor) -> None:
-        """A step of the parameters down the gradient of a loss. The weights' own gradients are not worked out."""
-        assert self.optimizer is not None
-        (self.alphas.grad,) = torch.autograd.grad(loss, [self.alphas])
-        self.optimizer.step()
-
 
 def initial_alphas() -> Tensor:
     """Initial parameters, near 0. The authors draw them twice and take the second."""
