@@ -1,8 +1,8 @@
 """Official files in and out: archives become Parquet tables, bit for bit, and tables archives again."""
 
+from natsdb.ingest.archive.export import export
+from natsdb.ingest.archive.verify import Verified, verify
 from natsdb.ingest.collect import collect
-from natsdb.ingest.export import export
-from natsdb.ingest.ingest import Report, ingest
-from natsdb.ingest.verify import Verified, verify
+from natsdb.ingest.ingest import IngestReport, ingest
 
-__all__ = ["Report", "Verified", "collect", "export", "ingest", "verify"]
+__all__ = ["IngestReport", "Verified", "collect", "export", "ingest", "verify"]

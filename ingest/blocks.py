@@ -7,16 +7,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from natsdb.ingest.fanout import count
-from natsdb.ingest.publish import Receipt, write_receipt, writing
-from natsdb.ingest.records import HpRecord
-from natsdb.ingest.shapes import Shapes, read_file
-from natsdb.ingest.sources import Entry
-from natsdb.ingest.unpickle import decompress
-from natsdb.ingest.weights import write_weights
+from natsdb.ingest.archive.records import HpRecord
+from natsdb.ingest.archive.sources import Entry
+from natsdb.ingest.archive.templates import Templates, read_file
+from natsdb.ingest.archive.unpickle import decompress
+from natsdb.ingest.fanout import note_progress
 from natsdb.ingest.write import BlockWriter, Provenance
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.spaces import arch_str
+from natsdb.store.staging import Receipt, write_receipt, writing
+from natsdb.store.weights import write_weights
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Block:
+class BlockTask:
     """Records to read, in ascending order of architecture, and the database's files of this block by (table, hp)."""
 
     name: str
@@ -41,10 +41,10 @@ class Block:
     entries: tuple[Entry, ...] = ()
 
 
-_shapes: dict[str, Shapes] = {}
+_templates: dict[str, Templates] = {}
 
 
-def stage_block(task: tuple[Job, Block]) -> Receipt:
+def stage_block(task: tuple[Job, BlockTask]) -> Receipt:
     """Read a block's records and stage its files.
 
     Raises:
@@ -58,8 +58,8 @@ def stage_block(task: tuple[Job, Block]) -> Receipt:
 Read = tuple[int, "list[HpRecord] | NatsdbError", Provenance]
 
 
-def _read(job: Job, block: Block) -> Iterable[Read]:
-    shapes = _shapes.setdefault(job.space, Shapes())
+def _read(job: Job, block: BlockTask) -> Iterable[Read]:
+    templates = _templates.setdefault(job.space, Templates())
     for entry in block.entries:
         provenance = Provenance(entry.name, None)
         try:
@@ -68,14 +68,14 @@ def _read(job: Job, block: Block) -> Iterable[Read]:
             data = decompress(raw, entry.name)
             yield (
                 entry.arch,
-                read_file(data, entry.arch, arch_str(job.space, entry.arch), entry.name, shapes),
+                read_file(data, entry.arch, arch_str(job.space, entry.arch), entry.name, templates),
                 provenance,
             )
         except NatsdbError as error:
             yield entry.arch, error, provenance
 
 
-def stage_records(job: Job, block: Block, records: Iterable[Read]) -> Receipt:
+def stage_records(job: Job, block: BlockTask, records: Iterable[Read]) -> Receipt:
     """Stage the files of a block from its records, in ascending order of architecture."""
     folder = Path(job.folder)
     old = {(table, hp): Path(path) for table, hp, path in block.old}
@@ -97,7 +97,7 @@ def stage_records(job: Job, block: Block, records: Iterable[Read]) -> Receipt:
                 before = writer.rows
                 writer.add(arch, record, provenance)
                 archs += 1
-                count(1, writer.rows - before)
+                note_progress(1, writer.rows - before)
             parts = writer.close() if archs else []
             receipt = Receipt(sorted(path for _, _, path in block.old), parts, archs, writer.rows, failures)
             write_receipt(folder, block.name, receipt)

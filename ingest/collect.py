@@ -16,16 +16,16 @@ from typing import Any
 
 import numpy as np
 
-from natsdb.ingest.ingest import Report, check_name, publish
-from natsdb.ingest.publish import Staging, only_writer, open_manifest, with_block, with_catalogue, with_ingested
-from natsdb.ingest.records import read_record
-from natsdb.ingest.weights import add_weights
+from natsdb.ingest.archive.records import read_record
+from natsdb.ingest.ingest import IngestReport, check_name, publish
 from natsdb.ingest.write import BlockWriter, Provenance
 from natsdb.schema.costs import IMAGES
 from natsdb.schema.errors import NatsdbError
-from natsdb.schema.manifest import Ingested, local
 from natsdb.schema.spaces import SSS_CELL, arch_str
 from natsdb.schema.tables import BLOCK
+from natsdb.store.manifest import Ingested, local
+from natsdb.store.staging import Staging, only_writer, open_manifest, with_block, with_catalogue, with_ingested
+from natsdb.store.weights import add_weights
 
 # Of what the schedule's last batch is one, however small.
 _BATCH = 256
@@ -51,7 +51,7 @@ def collect(
     *,
     source: str = "regenerated",
     replace: bool = False,
-) -> Report:
+) -> IngestReport:
     """Take all finished runs of a folder into a database, all or nothing; those that it holds already stay as they are.
 
     Seconds are those measured where the run was trained, as a mean over its epochs; latency is formed from them by the
@@ -106,7 +106,7 @@ def collect(
         finally:
             staging.clear()
     archs = len({(one.key[0], one.key[2]) for one in found})
-    return Report(home, archs, rows, changed, 0, failures, time.monotonic() - started)
+    return IngestReport(home, archs, rows, changed, 0, failures, time.monotonic() - started)
 
 
 def _files(folder: Path) -> Iterable[Path]:

@@ -39,7 +39,7 @@ class _Counts:
 _counts = _Counts()
 
 
-def count(files: int, rows: int) -> None:
+def note_progress(files: int, rows: int) -> None:
     """Note work done by this process.
 
     Raises:
@@ -85,7 +85,7 @@ def fan_out(
     """Results of `work` on each task, as they are done; in this process when `jobs` is 1.
 
     Args:
-        work: a function of a module, that calls `count` as it goes.
+        work: a function of a module, that calls `note_progress` as it goes.
         tasks: its arguments.
         jobs: processes.
         tick: called several times a second with (files, rows) done so far.

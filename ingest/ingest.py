@@ -9,9 +9,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from natsdb.ingest.blocks import Block, Job, stage_block
+from natsdb.ingest.archive.single import stage_single
+from natsdb.ingest.archive.sources import Entry, Source, open_source
+from natsdb.ingest.blocks import BlockTask, Job, stage_block
 from natsdb.ingest.fanout import fan_out, processes
-from natsdb.ingest.publish import (
+from natsdb.schema.errors import NatsdbError
+from natsdb.schema.tables import BLOCK
+from natsdb.store.manifest import Ingested, Manifest, local
+from natsdb.store.staging import (
     Receipt,
     Staging,
     only_writer,
@@ -21,11 +26,6 @@ from natsdb.ingest.publish import (
     with_ingested,
     writing,
 )
-from natsdb.ingest.single import stage_single
-from natsdb.ingest.sources import Entry, Source, open_source
-from natsdb.schema.errors import NatsdbError
-from natsdb.schema.manifest import Ingested, Manifest, local
-from natsdb.schema.tables import BLOCK
 
 # Below this, starting processes costs more than it gains.
 _FEW = 64
@@ -34,7 +34,7 @@ Progress = Callable[[str, int, int, int], None]
 
 
 @dataclass(frozen=True)
-class Report:
+class IngestReport:
     """What an ingest did: architectures and rows read, whether the database changed, files left out, seconds."""
 
     database: Path
@@ -56,7 +56,7 @@ def ingest(
     keep_going: bool = False,
     weights: bool = False,
     progress: Progress | None = None,
-) -> Report:
+) -> IngestReport:
     """Turn official archives into tables of a database, all or nothing.
 
     Args:
@@ -127,7 +127,7 @@ def ingest(
             staging.clear()
         else:
             publish(staging, manifest)
-    return Report(home, archs, rows, changed, resumed, failures, time.monotonic() - started)
+    return IngestReport(home, archs, rows, changed, resumed, failures, time.monotonic() - started)
 
 
 def publish(staging: Staging, manifest: Manifest) -> None:
@@ -157,13 +157,13 @@ def _stage(
 ) -> tuple[list[Receipt], int]:
     """Receipts of a source's blocks, and how many of them an earlier run had done already."""
 
-    def block(number: int, entries: Sequence[Entry] = ()) -> Block:
+    def block(number: int, entries: Sequence[Entry] = ()) -> BlockTask:
         mine = [p for p in manifest.parts if (p.source, p.space, p.block) == (job.source, job.space, number)]
         old = tuple((part.table, part.hp, str(staging.path(part.path))) for part in mine if part.hp)
         name = f"{source.fingerprint}-{source.space}-{number:04d}"
-        return Block(name, number, old, tuple(entries))
+        return BlockTask(name, number, old, tuple(entries))
 
-    def done(one: Block) -> Receipt | None:
+    def done(one: BlockTask) -> Receipt | None:
         return staging.receipt(one.name, sorted(path for _, _, path in one.old))
 
     if source.kind == "single":

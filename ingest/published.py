@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from natsdb.ingest.ingest import Report, check_name, publish
-from natsdb.ingest.publish import Staging, only_writer, open_manifest, with_block, with_catalogue, with_ingested
+from natsdb.ingest.ingest import IngestReport, check_name, publish
 from natsdb.ingest.write import BlockWriter
 from natsdb.schema.errors import NatsdbError
-from natsdb.schema.manifest import Ingested, Part
 from natsdb.schema.schedules import HPS, HPS_OF_SPACE
 from natsdb.schema.spaces import SIZES
 from natsdb.schema.tables import BLOCK, GROUPS, arrow_schema
+from natsdb.store.manifest import Ingested, Part
+from natsdb.store.staging import Staging, only_writer, open_manifest, with_block, with_catalogue, with_ingested
 
 if TYPE_CHECKING:
     import polars as pl
@@ -51,7 +51,9 @@ class Published:
     rows: pl.DataFrame
 
 
-def ingest_published(paths: Sequence[Path], home: Path, *, source: str | None = None, replace: bool = False) -> Report:
+def ingest_published(
+    paths: Sequence[Path], home: Path, *, source: str | None = None, replace: bool = False
+) -> IngestReport:
     """Add published tables to a database, all or nothing; see `natsdb.ingest.ingest` for the arguments.
 
     Raises:
@@ -91,7 +93,7 @@ def ingest_published(paths: Sequence[Path], home: Path, *, source: str | None = 
         finally:
             staging.clear()
     every = pl.concat([table.rows for table in tables])
-    return Report(
+    return IngestReport(
         home, every.select("space", "arch").n_unique(), len(every), changed, seconds=time.monotonic() - started
     )
 

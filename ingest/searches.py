@@ -1,7 +1,7 @@
 """Runs of search algorithms → tables: a file of `search_run` and one of `search_step` for each search.
 
-Searches on the database come as tables; those with shared weights as the files that `natsdb.training.search` leaves, a
-file a seed.
+Searches on the database come as tables; those with shared weights as the files that
+`natsdb.training.weight_sharing` leaves, a file a seed.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from natsdb.ingest.ingest import publish
-from natsdb.ingest.publish import Staging, only_writer, open_manifest, with_catalogue, writing
 from natsdb.schema.errors import NatsdbError
-from natsdb.schema.manifest import NAME, Manifest, Part, read_manifest
 from natsdb.schema.spaces import arch_index
 from natsdb.schema.tables import SEARCH_TABLES, TABLES, arrow_schema
+from natsdb.store.manifest import NAME, Manifest, Part, read_manifest
+from natsdb.store.staging import Staging, only_writer, open_manifest, with_catalogue, writing
 
 # Seconds to wait for another writer: to add a search takes less than one, and hours may have gone into it.
 _PATIENCE = 60.0

@@ -24,10 +24,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from natsdb.ingest.records import SPLITS, TIME_SPLITS, HpRecord, Layout
+from natsdb.ingest.archive.records import SPLITS, TIME_SPLITS, HpRecord, Layout
 from natsdb.schema.errors import NatsdbError
-from natsdb.schema.manifest import Part
 from natsdb.schema.tables import BLOCK_TABLES, GROUPS, arrow_schema
+from natsdb.store.manifest import Part
 
 _SMALL = tuple(name for name in BLOCK_TABLES if name != "metric")
 _RUN = ("arch", "dataset", "seed")

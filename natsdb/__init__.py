@@ -16,7 +16,7 @@ from natsdb.schema.errors import NatsdbError
 if TYPE_CHECKING:
     import polars as pl
 
-    from natsdb.schema.manifest import Manifest
+    from natsdb.store.manifest import Manifest
 
 
 __version__ = "0.1.0"
@@ -24,17 +24,17 @@ __all__ = ["Info", "NatsdbError", "connect", "files", "info", "query", "scan"]
 
 
 def _home(db: str | os.PathLike[str] | None) -> Path:
-    from natsdb.schema.manifest import local
+    from natsdb.store.manifest import local
 
     return local(db)
 
 
 def _opened(db: str | os.PathLike[str] | None) -> tuple[Path | str, Manifest]:
-    from natsdb.schema.manifest import located, read_manifest
+    from natsdb.store.manifest import located, read_manifest
 
     home = located(db)
     if isinstance(home, str):
-        from natsdb.remote import Remote
+        from natsdb.store.files import Remote
 
         return home, Remote(home).manifest
     return home, read_manifest(home)
@@ -57,7 +57,7 @@ def connect(db: str | os.PathLike[str] | None = None, *, unlocked: bool = False)
         >>> natsdb.connect().sql("select * from best('cifar100', 'x-test', '200')")  # doctest: +SKIP
     """
     from natsdb.connection import open_database
-    from natsdb.schema.manifest import located
+    from natsdb.store.manifest import located
 
     return open_database(located(db), unlocked=unlocked)
 
@@ -114,11 +114,11 @@ def files(table: str, db: str | os.PathLike[str] | None = None) -> list[str]:
     Raises:
         NatsdbError: there is no database or no such table.
     """
-    from natsdb.schema.names import known
+    from natsdb.schema.names import did_you_mean
     from natsdb.schema.tables import TABLES
 
     if table not in TABLES:
-        raise NatsdbError(f"there is no table {table!r}", remedy=known(table, TABLES))
+        raise NatsdbError(f"there is no table {table!r}", remedy=did_you_mean(table, TABLES))
     home, manifest = _opened(db)
     return [f"{home}/{file}" for file in manifest.files(table)]
 
@@ -185,8 +185,8 @@ def write_duckdb(file: str | os.PathLike[str], db: str | os.PathLike[str] | None
     """
     import duckdb
 
-    from natsdb.schema.manifest import read_manifest
     from natsdb.sql import install
+    from natsdb.store.manifest import read_manifest
 
     home, target = _home(db), Path(file)
     manifest = read_manifest(home)

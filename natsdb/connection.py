@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from natsdb.schema.errors import NatsdbError
-from natsdb.schema.manifest import read_manifest
-from natsdb.schema.names import known
+from natsdb.schema.names import did_you_mean
 from natsdb.schema.tables import TABLES
 from natsdb.sql import MACROS, VIEWS, install
+from natsdb.store.manifest import read_manifest
 
 if TYPE_CHECKING:
-    from natsdb.remote import Remote
+    from natsdb.store.files import Remote
 
 # What a locked connection runs: questions, and tables, views and macros of the session, which live in memory.
 # The rest writes files (COPY, EXPORT), opens others (ATTACH), loads code (LOAD) or hides one of these (PREPARE, CALL).
@@ -117,7 +117,7 @@ def open_database(database: Path | str, *, unlocked: bool) -> Connection | duckd
     connection.execute("set parquet_metadata_cache = true")
     remote = None
     if isinstance(database, str):
-        from natsdb.remote import SCHEME, Remote
+        from natsdb.store.files import SCHEME, Remote
 
         remote = Remote(database)
         connection.register_filesystem(remote)
@@ -171,11 +171,13 @@ def explained(connection: duckdb.DuckDBPyConnection, error: duckdb.Error) -> Nat
     )
     name = missing[1] if missing else ""
     if isinstance(error, duckdb.CatalogException) and name:
-        return NatsdbError(f"there is no table or macro {name!r}", remedy=known(name, [*TABLES, *VIEWS, *MACROS]))
+        return NatsdbError(
+            f"there is no table or macro {name!r}", remedy=did_you_mean(name, [*TABLES, *VIEWS, *MACROS])
+        )
     if isinstance(error, duckdb.BinderException) and name and "column" in text.lower():
         columns = connection.execute("select distinct column_name from information_schema.columns").fetchall()
         every = {column for (column,) in columns} | {
             column.name for table in TABLES.values() for column in table.columns
         }
-        return NatsdbError(f"there is no column {name!r}", remedy=known(name, sorted(every)))
+        return NatsdbError(f"there is no column {name!r}", remedy=did_you_mean(name, sorted(every)))
     return NatsdbError(text, remedy="see `natsdb info` for tables and columns")

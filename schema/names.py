@@ -13,7 +13,7 @@ def nearest(name: str, names: Iterable[str]) -> list[str]:
     )
 
 
-def known(name: str, names: Iterable[str]) -> str:
+def did_you_mean(name: str, names: Iterable[str]) -> str:
     """A remedy: `did you mean cifar100? there are cifar100, cifar10, …`; where none is like it, all in their own order.
 
     0.6 is where difflib itself begins to call a match close.

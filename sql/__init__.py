@@ -6,8 +6,8 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from natsdb.schema.manifest import Manifest
 from natsdb.schema.tables import BLOCK_TABLES, TABLES, Table
+from natsdb.store.manifest import Manifest
 
 if TYPE_CHECKING:
     import duckdb

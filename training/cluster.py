@@ -26,8 +26,8 @@ from ray.exceptions import OutOfMemoryError, RayError, RayTaskError
 
 from natsdb.schema.errors import NatsdbError
 from natsdb.training.data import DataSet
-from natsdb.training.folder import Run, checkpoint_path, checkpoints, remove_traces, write
 from natsdb.training.run import Epoch, Failure, Task, reason_of, settings_of, train_together
+from natsdb.training.run_files import TrainingRun, checkpoint_path, checkpoints, remove_traces, write
 
 # A run is given up when it was lost so often with no epoch in between: it is likely what kills its workers.
 LOSSES = 4
@@ -38,7 +38,7 @@ PATIENCE = 10.0
 class _News(NamedTuple):
     """What a task sends of a run: an epoch, a failure, or None for its end; and files by their path in the folder."""
 
-    run: Run
+    run: TrainingRun
     done: Epoch | Failure | None
     files: dict[str, bytes]
 
@@ -94,7 +94,7 @@ def _follow(
     tasks: Sequence[Task], submit: Callable[[Task], Any], slots: Callable[[], int], device: str
 ) -> Generator[_News, None, None]:
     """All news of all runs: as many tasks under way as the cluster has room for; what is lost is submitted again."""
-    waiting, under_way, losses = deque(tasks), dict[Any, Task](), Counter[Run]()
+    waiting, under_way, losses = deque(tasks), dict[Any, Task](), Counter[TrainingRun]()
     try:
         while waiting or under_way:
             room = slots()
@@ -129,12 +129,12 @@ def _follow(
             ray.cancel(stream, force=True)
 
 
-def _failed(task: Task, runs: Iterable[Run], reason: str, device: str) -> list[_News]:
+def _failed(task: Task, runs: Iterable[TrainingRun], reason: str, device: str) -> list[_News]:
     return [_News(run, Failure(run, reason, {**task.settings, "device": device}), {}) for run in runs]
 
 
 def _work(
-    runs: tuple[Run, ...],
+    runs: tuple[TrainingRun, ...],
     data: DataSet,
     settings: dict[str, Any],
     epochs: int,

@@ -20,7 +20,7 @@ from torchvision.datasets import CIFAR10, CIFAR100
 
 from natsdb.schema.costs import IMAGES
 from natsdb.schema.errors import NatsdbError
-from natsdb.schema.names import known
+from natsdb.schema.names import did_you_mean
 
 # Files and MD5 of the downsampled ImageNet of 16×16 pixels (arXiv 1707.08819), as the authors check them.
 IMAGENET16_TRAIN = {
@@ -61,7 +61,7 @@ def read_images(dataset: str, folder: Path, *, download: bool = False) -> tuple[
         NatsdbError: the data set is missing, damaged, or another one.
     """
     if dataset not in IMAGES:
-        raise NatsdbError(f"there is no data set {dataset!r}", remedy=known(dataset, IMAGES))
+        raise NatsdbError(f"there is no data set {dataset!r}", remedy=did_you_mean(dataset, IMAGES))
     official = (folder / (_CIFAR[dataset].base_folder if dataset in _CIFAR else "val_data")).exists() or download
     parquet = [sorted(folder.glob(f"*{part}*.parquet")) for part in ("train", "test")]
     if all(parquet) and not official:

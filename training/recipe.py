@@ -91,11 +91,11 @@ def train_epoch(
         group["lr"] = schedule(epoch, epochs)
     net.train()
     step = training_step(forward, net, training.optimizer, precision, how)
-    found = {"train": passed(step, train_batches(data, seed, epoch, BATCH))[0]}
+    found = {"train": measured_pass(step, train_batches(data, seed, epoch, BATCH))[0]}
     net.eval()
     step = evaluation_step(forward, net, precision, how)
     for split in data.evals:
-        found[split] = passed(step, eval_batches(data, split, BATCH))[0]
+        found[split] = measured_pass(step, eval_batches(data, split, BATCH))[0]
     training.epoch += 1
     return found
 
@@ -103,7 +103,7 @@ def train_epoch(
 def evaluate(net: nn.Module, data: DataSet, split: str, precision: str) -> Measured:
     """One pass over a split in evaluation mode."""
     net.eval()
-    return passed(evaluation_step(forward, net, precision), eval_batches(data, split, BATCH))[0]
+    return measured_pass(evaluation_step(forward, net, precision), eval_batches(data, split, BATCH))[0]
 
 
 def forward(net: nn.Module, pixels: Tensor, labels: Tensor, precision: str) -> tuple[Tensor, Tensor]:
@@ -145,7 +145,7 @@ def _compiled(forward: Forward) -> Forward:
     return torch.compile(forward, fullgraph=True, dynamic=False)
 
 
-def passed(step: Step, batches: Iterable[tuple[Tensor, Tensor]], members: int = 1) -> list[Measured]:
+def measured_pass(step: Step, batches: Iterable[tuple[Tensor, Tensor]], members: int = 1) -> list[Measured]:
     """Figures of a pass of M runs over batches, whose labels are M×B, or B where all have the same."""
     meter = Meter(members)
     for pixels, labels in batches:

@@ -1,7 +1,7 @@
 """Train runs one after the other or several side by side, and survive a kill at any moment.
 
 After each epoch a checkpoint of each run is renamed into place. It is taken up only where it leads to the same rows;
-see `natsdb.training.folder.checkpoint_path`.
+see `natsdb.training.run_files.checkpoint_path`.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ import torch
 
 import natsdb
 from natsdb.schema.errors import NatsdbError
-from natsdb.schema.names import known
+from natsdb.schema.names import did_you_mean
 from natsdb.schema.schedules import HPS
 from natsdb.training.data import DataSet, load
-from natsdb.training.folder import Run, checkpoint_path, finished, key_of, remove_traces, write, write_with
 from natsdb.training.recipe import PRECISIONS, STEPS, Measured, Training, start, train_epoch
+from natsdb.training.run_files import TrainingRun, checkpoint_path, finished, key_of, remove_traces, write, write_with
 from natsdb.training.stack import stacks, train_epoch_together
 
 
@@ -42,7 +42,7 @@ class Progress:
     `ended`: runs that are through, finished or failed.
     """
 
-    run: Run
+    run: TrainingRun
     number: int
     runs: int
     epoch: int
@@ -54,7 +54,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Report:
+class TrainReport:
     """What `train` did: runs finished now and before, and those that failed with their reasons.
 
     `lost`: why the device can no longer be used, if so; the runs after that were not tried.
@@ -63,14 +63,14 @@ class Report:
     folder: Path
     finished: int = 0
     before: int = 0
-    failed: list[tuple[Run, str]] = field(default_factory=list)
+    failed: list[tuple[TrainingRun, str]] = field(default_factory=list)
     lost: str = ""
 
 
 class Task(NamedTuple):
     """Runs to train side by side, one or several; all that decides their numbers but for the keys is in `settings`."""
 
-    runs: tuple[Run, ...]
+    runs: tuple[TrainingRun, ...]
     data: DataSet
     settings: dict[str, Any]
     epochs: int
@@ -83,7 +83,7 @@ class Epoch(NamedTuple):
     Seconds are the run's share, where several were trained side by side.
     """
 
-    run: Run
+    run: TrainingRun
     epoch: int
     measured: dict[str, Measured]
     images: int
@@ -93,7 +93,7 @@ class Epoch(NamedTuple):
 class Failure(NamedTuple):
     """A run failed. Its reason is a text: an exception would hold on to the device's memory."""
 
-    run: Run
+    run: TrainingRun
     reason: str
     settings: dict[str, Any]
 
@@ -103,7 +103,7 @@ Trainer = Callable[[Sequence[Task], Path], Generator[Epoch | Failure, None, None
 
 
 def train(
-    runs: Sequence[Run],
+    runs: Sequence[TrainingRun],
     folder: Path,
     data: Path,
     *,
@@ -117,7 +117,7 @@ def train(
     download: bool = False,
     trainer: Trainer | None = None,
     progress: Callable[[Progress], None] | None = None,
-) -> Report:
+) -> TrainReport:
     """Train runs, each by the official recipe; those that are finished already are left alone.
 
     Killed at any moment, the same call goes on after the last whole epoch; on a CPU, with as many threads, its numbers
@@ -151,7 +151,7 @@ def train(
         )
     where = device_of("cpu" if trainer else device)
     if precision not in PRECISIONS:
-        raise NatsdbError(f"there is no precision {precision!r}", remedy=known(precision, PRECISIONS))
+        raise NatsdbError(f"there is no precision {precision!r}", remedy=did_you_mean(precision, PRECISIONS))
     if (images is not None and images < 1) or (epochs is not None and not 0 < epochs < 1 << 15):
         raise NatsdbError("a run needs an image and an epoch at least", remedy="leave --images and --epochs out")
     if stack < 1:
@@ -173,7 +173,7 @@ def train(
     number = {run: place for place, run in enumerate((run for task in tasks for run in task.runs), 1)}
     last = {run: epochs or HPS[run.hp] for run in todo}
     left = dict(last)
-    failed: list[tuple[Run, str]] = []
+    failed: list[tuple[TrainingRun, str]] = []
     spent: list[float] = []
     # Closed whatever happens, so that nothing goes on elsewhere after this call.
     with closing((trainer or _in_turn)(tasks, folder)) as events:
@@ -185,14 +185,14 @@ def train(
                 write(done.run.path(folder, ".failed.json"), json.dumps(note, indent=1).encode())
                 if lost := _lost(where):
                     ended = sum(run.path(folder, ".json").exists() for run in todo)
-                    return Report(folder, ended, len(runs) - len(todo), failed, lost)
+                    return TrainReport(folder, ended, len(runs) - len(todo), failed, lost)
                 continue
             spent.append(done.seconds)
             if progress is not None:
                 at = (done.run, number[done.run], len(todo), done.epoch, last[done.run])
                 pace = (done.images / done.seconds, sum(left.values()) * sum(spent) / len(spent))
                 progress(Progress(*at, done.measured, *pace, ended=sum(not rest for rest in left.values())))
-    return Report(folder, len(todo) - len(failed), len(runs) - len(todo), failed)
+    return TrainReport(folder, len(todo) - len(failed), len(runs) - len(todo), failed)
 
 
 def _in_turn(tasks: Sequence[Task], folder: Path) -> Generator[Epoch | Failure, None, None]:
@@ -204,7 +204,7 @@ def _in_turn(tasks: Sequence[Task], folder: Path) -> Generator[Epoch | Failure, 
 class _Member:
     """A run under way. `curves`: rows of figures by split; `stack`: how many were trained side by side, at the most."""
 
-    run: Run
+    run: TrainingRun
     checkpoint: Path
     training: Training
     curves: dict[str, list[list[float]]] = field(default_factory=dict)
@@ -258,7 +258,7 @@ def train_together(task: Task, folder: Path) -> Generator[Epoch | Failure, None,
             yield Failure(member.run, reason_of(error), settings)
 
 
-def _begin(run: Run, folder: Path, data: DataSet, settings: dict[str, Any], epochs: int) -> _Member:
+def _begin(run: TrainingRun, folder: Path, data: DataSet, settings: dict[str, Any], epochs: int) -> _Member:
     """A run from its checkpoint, or from its initial weights."""
     training = start(run.space, run.arch, run.seed, data, settings["precision"])
     member = _Member(run, checkpoint_path(run, folder, settings, epochs), training)

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from natsdb.training.data import DataSet, eval_batches, train_batches
-from natsdb.training.folder import Run
 from natsdb.training.networks import Cell, ConvNorm, Network, Reduction, ReluConvNorm, Skip, Zero
 from natsdb.training.recipe import (
     BATCH,
@@ -24,15 +23,16 @@ from natsdb.training.recipe import (
     autocast,
     cast,
     evaluation_step,
-    passed,
+    measured_pass,
     sgd,
     training_step,
 )
+from natsdb.training.run_files import TrainingRun
 
 
-def stacks(runs: Sequence[Run], size: int) -> list[list[Run]]:
+def stacks(runs: Sequence[TrainingRun], size: int) -> list[list[TrainingRun]]:
     """Runs that can go side by side, `size` or fewer in a list: of one space, data set, hp, and in sss of one size."""
-    alike: dict[tuple[object, ...], list[Run]] = {}
+    alike: dict[tuple[object, ...], list[TrainingRun]] = {}
     for run in runs:
         alike.setdefault((run.space, run.dataset, run.hp, run.arch if run.space == "sss" else None), []).append(run)
     return [group[at : at + size] for group in alike.values() for at in range(0, len(group), size)]
@@ -163,11 +163,11 @@ def train_epoch_together(
     step = training_step(forward, stack, optimizer, precision, how)
     each = zip(*(train_batches(data, seed, epoch, BATCH) for seed in seeds), strict=True)
     batches = ((torch.cat([p for p, _ in batch], 1), torch.stack([of for _, of in batch])) for batch in each)
-    found = [{"train": one} for one in passed(step, batches, len(members))]
+    found = [{"train": one} for one in measured_pass(step, batches, len(members))]
     stack.eval()
     step = evaluation_step(forward, stack, precision, how)
     for split in data.evals:
-        several = passed(step, eval_batches(data, split, BATCH), len(members))
+        several = measured_pass(step, eval_batches(data, split, BATCH), len(members))
         for figures, one in zip(found, several, strict=True):
             figures[split] = one
     with torch.no_grad():

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from natsdb.schema.spaces import CHANNELS, EDGES, LAYERS, OPS
-from natsdb.search.benchmark import Answers, index_of
+from natsdb.search.simulation import Trainings, index_of
 
 NAMES = {
     "tss": tuple(f"edge_{to}_{source}" for to, source in EDGES),
@@ -20,14 +20,14 @@ NAMES = {
 VALUES: dict[str, tuple[Any, ...]] = {"tss": OPS, "sss": CHANNELS}
 
 
-def arch_of(answers: Answers, values: dict[str, Any]) -> int:
+def arch_of(answers: Trainings, values: dict[str, Any]) -> int:
     """Index of the architecture that answers for these values: itself, or the nearest that the database holds."""
     choices = tuple(VALUES[answers.space].index(values[name]) for name in NAMES[answers.space])
     arch = index_of(answers.space)[choices]
     return arch if answers.nearest is None else answers.nearest[arch]
 
 
-def elapsed(answers: Answers) -> np.ndarray:
+def elapsed(answers: Trainings) -> np.ndarray:
     """Seconds of each run's training so far at each epoch that was read: shape (runs, epochs), ascending.
 
     The training goes on from one of these epochs to the next, with one pass over the validation images at each. The

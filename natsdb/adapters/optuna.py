@@ -12,8 +12,8 @@ import optuna
 from natsdb.adapters import NAMES, VALUES, arch_of, elapsed
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.schedules import HPS
-from natsdb.search.benchmark import Answers, read_answers
 from natsdb.search.running import BUDGETS
+from natsdb.search.simulation import Trainings, read_trainings
 
 
 def distributions(space: str) -> dict[str, optuna.distributions.BaseDistribution]:
@@ -39,7 +39,7 @@ class Objective:
     simulated seconds of all trials; when they reach `budget`, the study is stopped.
     """
 
-    def __init__(self, answers: Answers, budget: float, seed: int = 0) -> None:
+    def __init__(self, answers: Trainings, budget: float, seed: int = 0) -> None:
         self.answers, self.budget, self.seed = answers, budget, seed
         self.epochs = tuple(sorted(answers.accuracy))
         self.spent = 0.0
@@ -106,5 +106,5 @@ def objective(
     outside = [epoch for epoch in epochs if hp in HPS and not 0 <= epoch < HPS[hp]]
     if outside:
         raise NatsdbError(f"there is no epoch {outside[0]} at hp {hp}", remedy=f"choose 0 to {HPS[hp] - 1}")
-    answers = read_answers(space, dataset, hp, db, epochs)
+    answers = read_trainings(space, dataset, hp, db, epochs)
     return Objective(answers, BUDGETS[space, dataset] if budget is None else budget, seed)

@@ -13,7 +13,7 @@ from syne_tune.blackbox_repository.blackbox_tabular import BlackboxTabular
 from natsdb.adapters import NAMES, VALUES, elapsed
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.schedules import HPS
-from natsdb.search.benchmark import every_choice, read_answers
+from natsdb.search.simulation import every_choice, read_trainings
 
 FIDELITY, ACCURACY, ELAPSED = "epoch", "accuracy", "elapsed_time"
 
@@ -47,7 +47,7 @@ def blackbox(
     fidelities = sorted({*(range(1, HPS[hp] + 1) if epochs is None else epochs), HPS[hp]})
     if fidelities[0] < 1 or fidelities[-1] > HPS[hp]:
         raise NatsdbError(f"not all epochs are in 1 to {HPS[hp]}", remedy="count them from 1")
-    answers = read_answers(space, dataset, hp, db, [epoch - 1 for epoch in fidelities])
+    answers = read_trainings(space, dataset, hp, db, [epoch - 1 for epoch in fidelities])
     archs = np.array(answers.nearest if answers.nearest is not None else range(len(answers.start) - 1))
     start = np.array(answers.start)
     count = np.diff(start)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from natsdb.schema.errors import NatsdbError
 
 if TYPE_CHECKING:
+    from natsdb.api.backends import Backend
     from natsdb.api.columns import Runs
     from natsdb.api.results import ArchResults
-    from natsdb.api.shelf import Shelf
 
 # Methods that others call: a subclass that defines one of them gets no remembered answers.
 INNER = (
@@ -97,11 +97,11 @@ class Simulation(NamedTuple):
 
 
 class Answers:
-    """Remembered answers of a shelf. Threads may share it: what is remembered never changes."""
+    """Remembered answers of a backend. Threads may share it: what is remembered never changes."""
 
-    def __init__(self, shelf: Shelf) -> None:
+    def __init__(self, backend: Backend) -> None:
         # Nothing here refers back to this object, so that it goes as soon as its handle does.
-        asked = _Questions(shelf)
+        asked = _Questions(backend)
         # An answer takes some 1.3 kB, a simulation 0.5 kB. Types are told apart: 0 is a seed, False asks for means.
         self.more_info = lru_cache(maxsize=1 << 14, typed=True)(asked.more_info)
         self.simulation = lru_cache(maxsize=1 << 16, typed=True)(asked.simulation)
@@ -113,15 +113,15 @@ class Answers:
 class _Questions:
     """What is asked once."""
 
-    def __init__(self, shelf: Shelf) -> None:
-        self._shelf = shelf
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
         # Made for these answers alone: nobody else ever holds, and so changes, these results.
-        self._result = lru_cache(maxsize=64)(shelf.result)
+        self._result = lru_cache(maxsize=64)(backend.result)
 
     def _at(self, index: int, hp: str) -> ArchResults:
         results = self._result(index, hp)
         if results is None:
-            if not self._shelf.has(index):
+            if not self._backend.has(index):
                 raise ValueError(f"Did not find {index} from arch2infos_dict.")
             raise KeyError(hp)
         return results
@@ -154,15 +154,15 @@ class _Questions:
     def accuracies(self, dataset: str, split: str, hp: Any, limited: bool) -> dict[int, tuple[Any, Any, float]] | None:
         """FLOPs, parameters (both only if `limited`) and mean accuracy at the last epoch by architecture.
 
-        Architectures that lack a number are left out; None where the shelf has no columns for the question.
+        Architectures that lack a number are left out; None where the backend has no columns for the question.
         """
+        from natsdb.api.backends import DatabaseBackend
         from natsdb.api.columns import SPLITS, runs_of
-        from natsdb.api.shelf import Database
 
-        shelf = self._shelf
-        if not isinstance(shelf, Database) or type(hp) is not str or split not in SPLITS:
+        backend = self._backend
+        if not isinstance(backend, DatabaseBackend) or type(hp) is not str or split not in SPLITS:
             return None
-        return shelf.read(lambda: _accuracies(runs_of(shelf, hp, dataset, timed=False), split, limited))
+        return backend.read(lambda: _accuracies(runs_of(backend, hp, dataset, timed=False), split, limited))
 
 
 def _accuracies(runs: Runs | None, split: str, limited: bool) -> dict[int, tuple[Any, Any, float]] | None:

@@ -1,6 +1,5 @@
 """The names of `nats_bench.api_utils`, so that `from nats_bench.api_utils import …` finds what it looks for."""
 
-from natsdb.api.benchmark import NASBenchMetaAPI, remap_dataset_set_names
 from natsdb.api.files import (
     PICKLE_EXT,
     get_file_system,
@@ -12,6 +11,7 @@ from natsdb.api.files import (
     reset_file_system,
     time_string,
 )
+from natsdb.api.handle import NASBenchMetaAPI, remap_dataset_set_names
 from natsdb.api.results import ArchResults, ResultsCount, mean
 
 __all__ = [

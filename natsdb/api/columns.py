@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from natsdb.api.results import mean
-from natsdb.ingest.forms import Form
+from natsdb.ingest.archive.stored import StoredForm
 from natsdb.schema.tables import BLOCK
 
 if TYPE_CHECKING:
-    from natsdb.api.shelf import Database
-    from natsdb.ingest.official import Block
+    from natsdb.api.backends import DatabaseBackend
+    from natsdb.ingest.archive.rebuild import StoredBlock
 
 SPLITS = ("train", "x-valid", "x-test", "ori-test")
 
@@ -31,7 +31,7 @@ class Runs:
     seed: np.ndarray
     epoch: np.ndarray
     start: np.ndarray
-    _parts: list[tuple[Block, np.ndarray]]
+    _parts: list[tuple[StoredBlock, np.ndarray]]
     _order: np.ndarray
     _iepoch: int | None
     _columns: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
@@ -53,7 +53,7 @@ class Runs:
         """Seconds of an epoch's pass over a split."""
         return self.cost(f"{split.replace('-', '_')}_seconds")
 
-    def _column(self, key: tuple[str, str], of: Callable[[Block, np.ndarray], np.ndarray]) -> np.ndarray:
+    def _column(self, key: tuple[str, str], of: Callable[[StoredBlock, np.ndarray], np.ndarray]) -> np.ndarray:
         if key not in self._columns:
             self._columns[key] = np.concatenate([of(*part) for part in self._parts])[self._order]
         return self._columns[key]
@@ -69,7 +69,7 @@ class Runs:
 
 
 def runs_of(
-    database: Database,
+    database: DatabaseBackend,
     hp: str,
     dataset: str,
     archs: np.ndarray | None = None,
@@ -88,7 +88,7 @@ def runs_of(
     if archs is not None:
         wanted = set(np.unique(archs // BLOCK).tolist())
         numbers = [number for number in numbers if number in wanted]
-    parts: list[tuple[Block, np.ndarray]] = []
+    parts: list[tuple[StoredBlock, np.ndarray]] = []
     for number in numbers:
         seen = np.zeros(0, np.int64)
         for _, block in database.blocks(hp, number):
@@ -123,17 +123,17 @@ def runs_of(
     )
 
 
-def _epochs(block: Block) -> np.ndarray:
+def _epochs(block: StoredBlock) -> np.ndarray:
     return np.array([form.epochs for form in block.forms])
 
 
-def _all_regular(block: Block, chosen: np.ndarray, iepoch: int | None, timed: bool) -> bool:
+def _all_regular(block: StoredBlock, chosen: np.ndarray, iepoch: int | None, timed: bool) -> bool:
     used = [block.forms[n] for n in set(block.form_of[chosen].tolist())]
     in_range = iepoch is None or all(0 <= iepoch < form.epochs for form in used)
     return in_range and all(_regular(form) for form in used) and not (timed and block.any_varying)
 
 
-def _regular(form: Form) -> bool:
+def _regular(form: StoredForm) -> bool:
     """Whether numbers of a run may be taken from the columns as they are."""
     listed: Sequence[Any] = form.dataset_seed[1]
     return (
@@ -146,7 +146,7 @@ def _regular(form: Form) -> bool:
     )
 
 
-def _measured(block: Block, chosen: np.ndarray, name: str, split: str, iepoch: int | None) -> np.ndarray:
+def _measured(block: StoredBlock, chosen: np.ndarray, name: str, split: str, iepoch: int | None) -> np.ndarray:
     form_of = block.form_of[chosen]
     if iepoch is not None and (_epochs(block)[form_of] - 1 == iepoch).all():
         iepoch = None

@@ -100,7 +100,7 @@ def pickle_load(file_path: Any, ext: str = ".pbz2") -> Any:
         NatsdbError: the file is damaged, or asks for a name that no benchmark file needs.
     """
     path = str(file_path) if nats_is_file(str(file_path)) else f"{file_path}{ext}"
-    from natsdb.ingest.unpickle import DAMAGE, restricted
+    from natsdb.ingest.archive.unpickle import DAMAGE, restricted
 
     def opened() -> Any:
         return bz2.BZ2File(path, "rb")

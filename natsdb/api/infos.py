@@ -8,7 +8,7 @@ from collections.abc import ItemsView, Iterable, Iterator, MutableMapping, Value
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from natsdb.api.shelf import Results, Shelf
+    from natsdb.api.backends import Backend, Results
 
 _UNREAD: Any = None
 _NONE: Any = object()
@@ -17,16 +17,16 @@ _NONE: Any = object()
 class LazyInfos(OrderedDict[int, Any]):
     """Results by architecture. `unread` are the architectures whose results nobody has seen, so nobody has changed."""
 
-    def __init__(self, shelf: Shelf, archs: Iterable[int]) -> None:
+    def __init__(self, backend: Backend, archs: Iterable[int]) -> None:
         super().__init__()
-        self._shelf = shelf
+        self._backend = backend
         self.unread: set[int] = set()
         self._made: dict[int, Results] = {}
         for arch in archs:
             self.put_back(arch)
 
     def put_back(self, arch: int) -> None:
-        """Let an architecture's results be those of the shelf again."""
+        """Let an architecture's results be those of the backend again."""
         self._made.pop(arch, None)
         super().__setitem__(arch, _UNREAD)
         self.unread.add(arch)
@@ -34,7 +34,7 @@ class LazyInfos(OrderedDict[int, Any]):
     def __getitem__(self, arch: int) -> Results:
         if arch in self.unread:
             # Of several threads the first one's results are everybody's.
-            self[arch] = self._made.setdefault(arch, self._shelf.results(arch))
+            self[arch] = self._made.setdefault(arch, self._backend.results(arch))
         return super().__getitem__(arch)
 
     def __setitem__(self, arch: int, results: Results) -> None:
@@ -106,14 +106,14 @@ class LazyInfos(OrderedDict[int, Any]):
         return [(arch, None if arch in self.unread else super(LazyInfos, self).__getitem__(arch)) for arch in self]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> LazyInfos:
-        return _rebuilt(self._shelf, copy.deepcopy(self._seen(), memo))
+        return _rebuilt(self._backend, copy.deepcopy(self._seen(), memo))
 
     def __reduce__(self) -> Any:
-        return _rebuilt, (self._shelf, self._seen())
+        return _rebuilt, (self._backend, self._seen())
 
 
-def _rebuilt(shelf: Shelf, seen: list[tuple[int, Any]]) -> LazyInfos:
-    infos = LazyInfos(shelf, ())
+def _rebuilt(backend: Backend, seen: list[tuple[int, Any]]) -> LazyInfos:
+    infos = LazyInfos(backend, ())
     for arch, results in seen:
         if results is None:
             infos.put_back(arch)

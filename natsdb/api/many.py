@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from natsdb.api.answers import eval_splits
+from natsdb.api.backends import DatabaseBackend
 from natsdb.api.columns import Runs, runs_of
 from natsdb.api.results import mean, summed
-from natsdb.api.shelf import Database
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from natsdb.api.benchmark import NASBenchMetaAPI
+    from natsdb.api.handle import NASBenchMetaAPI
 
 _KINDS = ("loss", "accuracy", "per-time", "all-time")
 
@@ -120,7 +120,7 @@ def _read(api: NASBenchMetaAPI, ask: Callable[[], Any]) -> Any:
         random.setstate(state)
         return ask()
 
-    return api._shelf.read(again) if isinstance(api._shelf, Database) else ask()
+    return api._backend.read(again) if isinstance(api._backend, DatabaseBackend) else ask()
 
 
 def _indexes(api: NASBenchMetaAPI, archs: Iterable[Any]) -> np.ndarray:
@@ -142,11 +142,11 @@ def _indexes(api: NASBenchMetaAPI, archs: Iterable[Any]) -> np.ndarray:
 
 def _runs(api: NASBenchMetaAPI, every: np.ndarray, dataset: str, iepoch: int | None, hp: str) -> Runs | None:
     """Runs of all these architectures; None where single calls must answer (or say what is wrong)."""
-    if not isinstance(api._shelf, Database) or api.verbose or not (iepoch is None or type(iepoch) is int):
+    if not isinstance(api._backend, DatabaseBackend) or api.verbose or not (iepoch is None or type(iepoch) is int):
         return None
     if not len(every) or not all(api._unread(arch) for arch in every.tolist()):
         return None
-    runs = runs_of(api._shelf, hp, dataset, every, iepoch)
+    runs = runs_of(api._backend, hp, dataset, every, iepoch)
     return runs if runs is not None and len(runs.archs) == len(every) else None
 
 

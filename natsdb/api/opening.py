@@ -12,23 +12,23 @@ from typing import TYPE_CHECKING, Any
 
 from natsdb.api.files import PICKLE_EXT, get_torch_home, nats_is_dir, nats_is_file, pickle_load, time_string
 from natsdb.schema.errors import NatsdbError
-from natsdb.schema.manifest import default_database, read_manifest
 from natsdb.schema.spaces import strings
+from natsdb.store.manifest import default_database, read_manifest
 
 if TYPE_CHECKING:
-    from natsdb.api.benchmark import NASBenchMetaAPI
-    from natsdb.api.shelf import Shelf
-    from natsdb.ingest.sources import Source
+    from natsdb.api.backends import Backend
+    from natsdb.api.handle import NASBenchMetaAPI
+    from natsdb.ingest.archive.sources import Source
 
 
 @dataclass
 class Opened:
-    """What a handle starts with: names, architectures, and either a shelf or results that are held by the handle."""
+    """What a handle starts with: names, architectures, and either a backend or results that are held by the handle."""
 
     filename: str | None
     archive_dir: Any
     meta_archs: list[str]
-    shelf: Shelf | None = None
+    backend: Backend | None = None
     infos: Any = None
     evaluated: Any = None
     hps: Any = None
@@ -67,11 +67,11 @@ def open_benchmark(api: NASBenchMetaAPI, given: Any, fast_mode: bool, verbose: b
         if not is_file and not nats_is_dir(given):
             raise ValueError(f"{given} is neither a file or a dir.")
         filename = None if by_default else os.path.basename(given)
-        from natsdb.api.shelf import Archive, Database, SingleFile, is_database
+        from natsdb.api.backends import ArchiveBackend, DatabaseBackend, SingleFileBackend, is_database
 
         archs = list(strings(api._space))
         if is_database(given):
-            return Opened(filename, given if fast_mode else None, archs, Database(given, api._space))
+            return Opened(filename, given if fast_mode else None, archs, DatabaseBackend(given, api._space))
         if not fast_mode and not is_file:
             raise ValueError(f"fast_mode={fast_mode} must feed the path for file : {given}")
         if is_file:
@@ -79,9 +79,9 @@ def open_benchmark(api: NASBenchMetaAPI, given: Any, fast_mode: bool, verbose: b
             _check_space(source, api._space, given)
             if source.kind == "single":
                 _hint(given, " (it is one stream, so all of it is read first)")
-                return Opened(filename, None, archs, SingleFile(given, api._space))
+                return Opened(filename, None, archs, SingleFileBackend(given, api._space))
             _hint(given)
-            return Opened(filename, None, archs, Archive(source))
+            return Opened(filename, None, archs, ArchiveBackend(source))
         archive_dir = given
     if isinstance(given, dict):
         return _of_dictionary(given, filename)
@@ -94,7 +94,7 @@ def open_benchmark(api: NASBenchMetaAPI, given: Any, fast_mode: bool, verbose: b
 
 def _default_database(api: NASBenchMetaAPI) -> str | None:
     """A database with rows of the space: `$NATSDB_HOME`, one where archives lie, or the user's."""
-    from natsdb.api.shelf import is_database
+    from natsdb.api.backends import is_database
 
     try:
         home = get_torch_home()
@@ -110,7 +110,7 @@ def _default_database(api: NASBenchMetaAPI) -> str | None:
 
 def _source(path: str, fast_mode: bool) -> Source:
     """A file as a source of records. In fast mode the official package takes folders only; here tars too."""
-    from natsdb.ingest.sources import open_source
+    from natsdb.ingest.archive.sources import open_source
 
     refused = ValueError(f"fast_mode={fast_mode} must feed the path for directory : {path}")
     try:
@@ -138,7 +138,7 @@ def _hint(path: str, why: str = "") -> None:
 
 
 def _of_dictionary(given: dict[str, Any], filename: str | None) -> Opened:
-    from natsdb.api.shelf import results_of
+    from natsdb.api.backends import results_of
 
     for key in ("meta_archs", "arch2infos", "evaluated_indexes"):
         if key not in given:

@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from natsdb.ingest.official import Run
+    from natsdb.ingest.archive.rebuild import StoredRun
 
 # In the order in which an official instance holds them.
 FIELDS = (
@@ -86,7 +86,7 @@ class ResultsCount:
         self.reset_eval()
 
     @classmethod
-    def _of_run(cls, run: Run, weights: Callable[[Any], Any], again: Callable[[], Run]) -> ResultsCount:
+    def _of_run(cls, run: StoredRun, weights: Callable[[Any], Any], again: Callable[[], StoredRun]) -> ResultsCount:
         """A run of a database. `weights` loads a run's trained weights, `again` finds it when files were replaced."""
         self = cls.__new__(cls)
         self._lazily(run, weights, again)
@@ -94,15 +94,15 @@ class ResultsCount:
 
     def _lazily(
         self,
-        run: Run | None,
+        run: StoredRun | None,
         weights: Callable[[Any], Any],
-        again: Callable[[], Run] | None = None,
+        again: Callable[[], StoredRun] | None = None,
         order: tuple[str, ...] = FIELDS,
     ) -> None:
         """Let fields that the instance does not hold come from a run's rows, and its weights from a function."""
         self.__dict__["_rows"] = run, weights, again, order
 
-    def _from_rows(self, ask: Callable[[Run], Any]) -> Any:
+    def _from_rows(self, ask: Callable[[StoredRun], Any]) -> Any:
         """What a run's rows say; a file that an ingest replaced meanwhile is looked up anew."""
         run, weights, again, order = self.__dict__["_rows"]
         try:
@@ -131,7 +131,7 @@ class ResultsCount:
         self.__dict__[name] = value
         return value
 
-    def _untouched(self, fields: frozenset[str]) -> Run | None:
+    def _untouched(self, fields: frozenset[str]) -> StoredRun | None:
         """The run's rows, as long as nobody has asked for one of these fields, and could have changed it."""
         mine = self.__dict__
         rows = mine.get("_rows")
@@ -365,7 +365,7 @@ class ResultsCount:
         return made
 
 
-def _measured(run: Run, split: str, iepoch: int | None) -> dict[str, Any] | None:
+def _measured(run: StoredRun, split: str, iepoch: int | None) -> dict[str, Any] | None:
     epoch = run.form.epochs - 1 if iepoch is None else iepoch
     found = run.at(split, epoch)
     if found is None:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from natsdb.ingest.unpickle import DAMAGE, damaged
-from natsdb.ingest.weights import weights_path
+from natsdb.ingest.archive.unpickle import DAMAGE, damaged
+from natsdb.store.weights import weights_path
 
 if TYPE_CHECKING:
-    from natsdb.ingest.official import Run
-    from natsdb.ingest.unpickle import Tensor
+    from natsdb.ingest.archive.rebuild import StoredRun
+    from natsdb.ingest.archive.unpickle import Tensor
 
 
 def _tensor(values: np.ndarray) -> Any:
@@ -25,7 +25,7 @@ def _tensor(values: np.ndarray) -> Any:
     return torch.from_numpy(values)
 
 
-def torch_tensors(state: dict[str, Tensor], _: Run | None) -> OrderedDict[str, Any]:
+def torch_tensors(state: dict[str, Tensor], _: StoredRun | None) -> OrderedDict[str, Any]:
     """The weights of a run of a full archive, read without running its pickles.
 
     Raises:
@@ -37,7 +37,7 @@ def torch_tensors(state: dict[str, Tensor], _: Run | None) -> OrderedDict[str, A
         raise damaged("trained weights", error) from error
 
 
-def stored_weights(home: Path, source: str, run: Run) -> OrderedDict[str, Any] | None:
+def stored_weights(home: Path, source: str, run: StoredRun) -> OrderedDict[str, Any] | None:
     """The weights of a run that `natsdb ingest --weights` kept, None where it kept none."""
     if not run.block.weights[run.number]:
         return None

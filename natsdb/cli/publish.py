@@ -23,7 +23,7 @@ def publish(
     Example: natsdb publish nats-bench --repo OWNER/NAME && hf upload OWNER/NAME nats-bench --repo-type dataset
     """
     import natsdb
-    from natsdb.ingest.hub import publish as run
+    from natsdb.ingest.hub.publish import publish as run
 
     with _progress("rows") as progress:
         made = run(out, db, repo=repo, license=license, jobs=jobs, progress=progress)

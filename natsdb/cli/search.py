@@ -159,14 +159,14 @@ def _refuse(algorithm: str, options: dict[str, Any]) -> None:
 
 
 def _check_name(algorithm: str) -> None:
-    from natsdb.schema.names import known
+    from natsdb.schema.names import did_you_mean
     from natsdb.search import ALGORITHMS
 
     every = ("all", *ALGORITHMS, *_SHARING["tss"], *_SHARING["sss"])
     if ":" not in algorithm and algorithm not in every:
         raise NatsdbError(
             f"there is no algorithm {algorithm!r}",
-            remedy=f"{known(algorithm, every)}, and FILE.py:FUNCTION for your own",
+            remedy=f"{did_you_mean(algorithm, every)}, and FILE.py:FUNCTION for your own",
         )
 
 
@@ -257,7 +257,7 @@ def _with_shared_weights(
             f"{algorithm} searches {other}, not {space}", remedy=f"on {space} choose {', '.join(_SHARING[space])}"
         )
     try:
-        from natsdb.training.search import search as run
+        from natsdb.training.weight_sharing import search as run
     except ImportError as error:
         raise NatsdbError(
             f"a search with shared weights needs PyTorch ({error})", remedy="pip install 'natsdb[training]'"

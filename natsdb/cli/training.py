@@ -63,7 +63,7 @@ def train(
     """
     from natsdb import _home
     from natsdb.ingest import collect as take
-    from natsdb.training import folder as plan
+    from natsdb.training import run_files as plan
 
     try:
         from natsdb.training.run import train as run

@@ -1,4 +1,4 @@
-"""What all pictures share: Altair itself, what is said of rows, and saving."""
+"""What all pictures share: Altair itself, the note on where rows came from, and saving."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def data(rows: Any) -> Any:
     return altair().InlineData(values=rows.write_csv(), format={"type": "csv"})
 
 
-def said(rows: Any) -> str:
+def provenance_note(rows: Any) -> str:
     """What a title adds where some rows are generated."""
     return " (synthetic)" if "synthetic" in rows["source"].to_list() else ""
 

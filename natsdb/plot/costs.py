@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from natsdb.plot.chart import altair, data, said
+from natsdb.plot.chart import altair, data, provenance_note
 from natsdb.schema.errors import NatsdbError
-from natsdb.schema.names import known
+from natsdb.schema.names import did_you_mean
 from natsdb.schema.spaces import SIZES
 
 
@@ -37,7 +37,8 @@ _NAMED = {
 
 
 def measured(connection: Any, space: str, dataset: str, split: str | None = None, hp: str | None = None) -> Measured:
-    """Which accuracies are meant, where split or hp are not said: those of the longest schedule, on the first of
+    """Which accuracies are meant, where split or hp are not given: those of the longest schedule, on the
+    first of
     x-valid, ori-test and x-test that is there.
 
     Raises:
@@ -47,12 +48,12 @@ def measured(connection: Any, space: str, dataset: str, split: str | None = None
         "select distinct dataset, split, hp from final where space = ? and split != 'train'", [space]
     ).fetchall()
     if not every:
-        raise NatsdbError(f"there are no accuracies of the space {space!r}", remedy=known(space, SIZES))
+        raise NatsdbError(f"there are no accuracies of the space {space!r}", remedy=did_you_mean(space, SIZES))
     for at, (kind, asked) in enumerate((("data set", dataset), ("split", split), ("schedule", hp))):
         there = sorted({row[at] for row in every})
         if asked is not None and asked not in there:
             raise NatsdbError(
-                f"there are no accuracies of {space} with the {kind} {asked!r}", remedy=known(asked, there)
+                f"there are no accuracies of {space} with the {kind} {asked!r}", remedy=did_you_mean(asked, there)
             )
         every = [row for row in every if asked in (None, row[at])]
     return Measured(*max(every, key=lambda row: (int(row[2]), -_SPLITS.index(row[1]))))
@@ -76,7 +77,7 @@ def scatter(connection: Any, space: str, dataset: str, split: str, hp: str, cost
     marks = alt.Chart(data(named.select("cost", "accuracy", "name")))
     line = alt.Chart(data(_front(connection, space, Measured(dataset, split, hp), cost)))
     title = {
-        "text": f"{space}, {dataset}, hp {hp}{said(points)}",
+        "text": f"{space}, {dataset}, hp {hp}{provenance_note(points)}",
         "subtitle": f"{len(points):,} architectures, {points['seeds'].sum():,} runs; the line is the Pareto front",
     }
     layers = [
@@ -105,7 +106,7 @@ def pareto(connection: Any, space: str, dataset: str, split: str, hp: str, cost:
     x = alt.X("cost:Q", title=_COSTS[cost]).scale(type="log" if far else "linear", zero=False, nice=False, padding=20)
     y = alt.Y("accuracy:Q", title=f"{split} accuracy (percent)").scale(zero=False, padding=30)
     title = {
-        "text": f"{space}, {dataset}, hp {hp}{said(points)}: Pareto front",
+        "text": f"{space}, {dataset}, hp {hp}{provenance_note(points)}: Pareto front",
         "subtitle": f"{len(front):,} of {len(points):,} architectures ({points['seeds'].sum():,} runs), by index",
     }
     return alt.layer(
@@ -128,7 +129,7 @@ def _labels(front: Any, logarithmic: bool) -> Any:
 def _priced(connection: Any, space: str, asked: Measured, cost: str) -> Any:
     """Architectures with their accuracy and cost: arch, name, accuracy, cost, seeds, source."""
     if cost not in _COSTS:
-        raise NatsdbError(f"there is no cost {cost!r}", remedy=known(cost, _COSTS))
+        raise NatsdbError(f"there is no cost {cost!r}", remedy=did_you_mean(cost, _COSTS))
     points = connection.sql(
         f"""select result.arch, arch.arch_str as name, result.accuracy, spent.{cost} as cost, result.seeds,
         result.source

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from natsdb.plot.chart import altair, data, listed, said
+from natsdb.plot.chart import altair, data, listed, provenance_note
 from natsdb.schema.errors import NatsdbError
 
 
@@ -47,7 +47,7 @@ def curves(connection: Any, space: str, arch: int, dataset: str, hp: str) -> Any
             detail="seed:N",
         )
         .properties(
-            title=f"{space} {arch}, {dataset}, hp {hp}: {runs} run{'s' * (runs != 1)}{said(rows)}",
+            title=f"{space} {arch}, {dataset}, hp {hp}: {runs} run{'s' * (runs != 1)}{provenance_note(rows)}",
             width=380,
             height=300,
         )

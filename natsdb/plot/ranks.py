@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from natsdb.plot.chart import altair, data, said
+from natsdb.plot.chart import altair, data, provenance_note
 from natsdb.plot.costs import Measured
 from natsdb.schema.errors import NatsdbError
 
@@ -51,7 +51,7 @@ def rank(connection: Any, space: str, rankings: Sequence[Measured]) -> Any:
         y = alt.Y("y:Q", title=f"place: {other}").scale(domain=[1, len(rows)], nice=False)
         title = {
             "text": f"{space}: Spearman {_two(spearman)}, Kendall {_two(kendall)}",
-            "subtitle": f"{len(rows):,} architectures, {rows['runs'].sum():,} runs{said(rows)}; 1 is best",
+            "subtitle": f"{len(rows):,} architectures, {rows['runs'].sum():,} runs{provenance_note(rows)}; 1 is best",
         }
         panels.append(
             alt.layer(

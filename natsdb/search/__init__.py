@@ -26,23 +26,23 @@ from types import CodeType
 from typing import Any
 
 from natsdb.schema.errors import NatsdbError
-from natsdb.schema.names import known
-from natsdb.search.benchmark import DATASETS, Answers, Benchmark, Choices, read_answers
+from natsdb.schema.names import did_you_mean
 from natsdb.search.multi_trial import Search, mutated
 from natsdb.search.running import ALGORITHMS, BUDGETS, Algorithm, Task, load_algorithm, options_of, run_task
+from natsdb.search.simulation import DATASETS, Benchmark, Choices, Trainings, read_trainings
 
 __all__ = [
     "ALGORITHMS",
     "BUDGETS",
     "DATASETS",
     "Algorithm",
-    "Answers",
     "Benchmark",
     "Choices",
-    "Report",
     "Search",
+    "SearchReport",
+    "Trainings",
     "mutated",
-    "read_answers",
+    "read_trainings",
     "search",
 ]
 
@@ -51,7 +51,7 @@ _CHUNK = 25
 
 
 @dataclass(frozen=True)
-class Report:
+class SearchReport:
     """What a search did: its name in the tables, runs now and before, whether the database changed, and how many
     architectures answered."""
 
@@ -78,7 +78,7 @@ def search(
     mixed: bool = False,
     jobs: int | None = None,
     progress: Callable[[str, int, int, int], None] | None = None,
-) -> Report:
+) -> SearchReport:
     """Run a search many times on what the database holds, and keep all steps in `search_run` and `search_step`.
 
     Every run is a function of `seed` and its number: the same on any number of processes. Interrupted, the same call
@@ -105,7 +105,7 @@ def search(
     """
     import natsdb
     from natsdb.ingest.fanout import fan_out, processes
-    from natsdb.ingest.publish import Staging, writing
+    from natsdb.store.staging import Staging, writing
 
     chosen, work = _loaded(algorithm)
     if chosen.name in ALGORITHMS and chosen is not ALGORITHMS[chosen.name]:
@@ -121,7 +121,7 @@ def search(
         raise NatsdbError("the budget is no number of seconds above 0", remedy="leave --budget out")
     if not 0 <= seed < 1 << 31:
         raise NatsdbError(f"the seed {seed} is outside 0 to 2147483647", remedy="leave --seed out")
-    answers = read_answers(space, dataset, hp, db, _epochs(chosen, hp, given))
+    answers = read_trainings(space, dataset, hp, db, _epochs(chosen, hp, given))
     said = {**given, **({"best_of_all_epochs": True} if mixed else {})}
     name = _digest(chosen.name, space, dataset, hp, spend, seed, said)
     provenance = {
@@ -132,7 +132,7 @@ def search(
         "code": _code(algorithm),
     }
     if _held(home, name, runs, provenance):
-        return Report(name, chosen.name, dataset, runs, runs, False, answers.held)
+        return SearchReport(name, chosen.name, dataset, runs, runs, False, answers.held)
     about = {
         "search": name,
         "algorithm": chosen.name,
@@ -169,13 +169,13 @@ def search(
         paths = [task.path for task in sorted([*done, *tasks], key=lambda task: task.first)]
         changed = _publish(home, name, about, paths)
         staging.clear()
-    return Report(name, chosen.name, dataset, runs, before, changed, answers.held)
+    return SearchReport(name, chosen.name, dataset, runs, before, changed, answers.held)
 
 
 @contextmanager
 def _alone(home: Path, search: str) -> Iterator[None]:
     """Hold a search, so that the same command at the same time does not take its files away."""
-    from natsdb.ingest.publish import STAGING, hold
+    from natsdb.store.staging import STAGING, hold
 
     folder = home / STAGING
     folder.mkdir(exist_ok=True)
@@ -200,7 +200,7 @@ def _epochs(algorithm: Algorithm, hp: str, options: dict[str, Any]) -> list[int]
     from natsdb.schema.schedules import HPS
 
     if hp not in HPS:
-        raise NatsdbError(f"there is no schedule {hp!r}", remedy=known(hp, HPS))
+        raise NatsdbError(f"there is no schedule {hp!r}", remedy=did_you_mean(hp, HPS))
     return list(algorithm.epochs(HPS[hp], options))
 
 
@@ -227,7 +227,7 @@ def _of_code(code: CodeType) -> list[Any]:
     return [code.co_code.hex(), constants, *map(list, (code.co_names, code.co_varnames, code.co_freevars))]
 
 
-def _rows(answers: Answers) -> str:
+def _rows(answers: Trainings) -> str:
     """Digest of all that the runs can be told."""
     digest = hashlib.sha256(repr(answers.start).encode())
     for epoch, accuracy in sorted(answers.accuracy.items()):

@@ -12,8 +12,8 @@ import random
 import numpy as np
 
 from natsdb.schema.errors import NatsdbError
-from natsdb.search.benchmark import Benchmark, Choices
 from natsdb.search.multi_trial import Search
+from natsdb.search.simulation import Benchmark, Choices
 
 _ETA = 3
 _TOP_PERCENT = 15
@@ -55,7 +55,7 @@ def bohb(
         count = rungs // left * _ETA ** (left - 1)
         group: list[Choices] = []
         for rung in range(first, rungs):
-            told = []
+            seen = []
             for place in range(max(1, count // _ETA ** (rung - first))):
                 if rung == first:
                     proposal = _proposal(benchmark, results, chance, num_samples, random_fraction, widths)
@@ -63,9 +63,9 @@ def bohb(
                     proposal = group[place]
                 loss = 100 - (yield proposal, budgets[rung])
                 results[rung].add(loss, proposal)
-                told.append((loss, proposal))
-            # In order of loss, the first told of equals first.
-            group = [proposal for _, proposal in sorted(told, key=lambda one: one[0])]
+                seen.append((loss, proposal))
+            # In order of loss, the first seen of equals first.
+            group = [proposal for _, proposal in sorted(seen, key=lambda one: one[0])]
 
 
 def epochs_of_rungs(epochs: int, min_budget: float = 1) -> list[int]:

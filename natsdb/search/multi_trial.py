@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from natsdb.schema.spaces import EDGES
-from natsdb.search.benchmark import Benchmark, Choices
+from natsdb.search.simulation import Benchmark, Choices
 
 # What is yielded: an architecture (choices, index or official string), or an architecture and an epoch.
 Search = Generator[Any, float, None]

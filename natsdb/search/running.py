@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from natsdb.ingest.fanout import count
+from natsdb.ingest.fanout import note_progress
 from natsdb.schema.errors import NatsdbError
-from natsdb.schema.names import known
-from natsdb.search.benchmark import Answers, Benchmark
+from natsdb.schema.names import did_you_mean
 from natsdb.search.bohb import bohb, epochs_of_rungs
 from natsdb.search.multi_trial import random_search, regularized_ea, reinforce
+from natsdb.search.simulation import Benchmark, Trainings
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Steps(NamedTuple):
 
 def play(
     algorithm: Algorithm,
-    answers: Answers,
+    answers: Trainings,
     budget: float,
     seed: int,
     run: int,
@@ -114,7 +114,7 @@ def play(
         )
     steps = Steps([], [], [], [], [])
     best, best_at, best_accuracy = -1, -1, -1.0
-    told: float | None = None
+    accuracy_seen: float | None = None
     more = algorithm.after
     while True:
         if benchmark.spent >= budget:
@@ -122,7 +122,7 @@ def play(
                 break
             more -= 1
         try:
-            proposal = search.send(told)
+            proposal = search.send(accuracy_seen)
         except StopIteration:
             break
         except NatsdbError:
@@ -130,14 +130,14 @@ def play(
         except Exception as error:  # whatever a user's own search raises
             raise _failed(algorithm, run, error) from error
         if type(proposal) is tuple and len(proposal) == 2:
-            arch, epoch, told = benchmark.query(*proposal)
+            arch, epoch, accuracy_seen = benchmark.query(*proposal)
         else:
-            arch, epoch, told = benchmark.query(proposal)
-        if ((mixed or epoch == best_at) and told > best_accuracy) or (not mixed and epoch > best_at):
-            best, best_at, best_accuracy = arch, epoch, told
+            arch, epoch, accuracy_seen = benchmark.query(proposal)
+        if ((mixed or epoch == best_at) and accuracy_seen > best_accuracy) or (not mixed and epoch > best_at):
+            best, best_at, best_accuracy = arch, epoch, accuracy_seen
         steps.arch.append(arch)
         steps.epoch.append(epoch)
-        steps.accuracy.append(told)
+        steps.accuracy.append(accuracy_seen)
         steps.seconds.append(benchmark.spent)
         steps.best.append(best)
     search.close()
@@ -160,7 +160,7 @@ class Task:
     """Some runs of a search, for one process: numbers `first` to `end` - 1, to be left as a file of steps at `path`."""
 
     algorithm: Algorithm | str
-    answers: Answers
+    answers: Trainings
     budget: float
     seed: int
     options: tuple[tuple[str, Any], ...]
@@ -181,7 +181,7 @@ def run_task(task: Task) -> Path:
     runs = []
     for run in range(task.first, task.end):
         runs.append(play(algorithm, task.answers, task.budget, task.seed, run, dict(task.options), mixed=task.mixed))
-        count(1, len(runs[-1].arch))
+        note_progress(1, len(runs[-1].arch))
     lengths = [len(steps.arch) for steps in runs]
     table = pa.table(
         {
@@ -213,7 +213,7 @@ def load_algorithm(name: str) -> Algorithm:
     if not file.endswith(".py"):
         raise NatsdbError(
             f"there is no algorithm {name!r}",
-            remedy=f"{known(name, ALGORITHMS)}, and FILE.py:FUNCTION for your own",
+            remedy=f"{did_you_mean(name, ALGORITHMS)}, and FILE.py:FUNCTION for your own",
         )
     module = _module(Path(file))
     found = getattr(module, function, None)
@@ -248,7 +248,7 @@ def options_of(algorithm: Algorithm, asked: dict[str, Any]) -> dict[str, Any]:
     have = algorithm.options
     for name in asked:
         if name not in have:
-            own = known(f"--{name}", [f"--{one}" for one in have])
+            own = did_you_mean(f"--{name}", [f"--{one}" for one in have])
             raise NatsdbError(f"{algorithm.name} has no option --{name}", remedy=own)
         if not isinstance(asked[name], bool | int | float | str):
             raise NatsdbError(f"--{name} is no number or text but {asked[name]!r}", remedy="give it a plain value")

@@ -19,9 +19,9 @@ from importlib import resources
 from pathlib import Path
 
 from natsdb.schema.errors import NatsdbError
-from natsdb.schema.manifest import NAME, local, read_manifest
-from natsdb.site.pieces import INDEX, write_pieces
+from natsdb.site.data import INDEX, write_data
 from natsdb.site.vendor import write_vendor
+from natsdb.store.manifest import NAME, local, read_manifest
 
 __all__ = ["opened", "write_pages", "write_site"]
 
@@ -92,7 +92,7 @@ def write_pages(
         write_vendor(folder / "vendor")
     for file in resources.files("natsdb.site").joinpath("static").iterdir():
         folder.joinpath(file.name).write_bytes(file.read_bytes())
-    write_pieces(folder, database, sql=sql, progress=progress)
+    write_data(folder, database, sql=sql, progress=progress)
 
 
 def _write_database(folder: Path, database: Path, progress: Callable[[str, int, int, int], None] | None) -> None:

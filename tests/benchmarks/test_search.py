@@ -14,9 +14,9 @@ import pytest
 
 from full_scale import SCALE, Results
 from natsdb.schema.spaces import SIZES
-from natsdb.search import ALGORITHMS, BUDGETS, DATASETS, Benchmark, read_answers, search
-from natsdb.search.benchmark import index_of
+from natsdb.search import ALGORITHMS, BUDGETS, DATASETS, Benchmark, read_trainings, search
 from natsdb.search.running import play
+from natsdb.search.simulation import index_of
 
 pytestmark = pytest.mark.slow
 RUNS = 500
@@ -42,7 +42,7 @@ def test_a_run_that_asks_nats_bench(
 ) -> None:
     """The same search, run by run in turn, told by `simulate_train_eval` and by natsdb."""
     algorithm, budget = ALGORITHMS[name], BUDGETS["tss", "cifar100"]
-    answers = read_answers("tss", "cifar100", "12", database, algorithm.epochs(12, {}))
+    answers = read_trainings("tss", "cifar100", "12", database, algorithm.epochs(12, {}))
     api = nats_bench.create(str(folders[0]), "tss", fast_mode=True, verbose=False)
     official, mine = [], []
     for run in range(5):

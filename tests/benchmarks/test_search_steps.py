@@ -27,11 +27,11 @@ from natsdb.schema.spaces import EDGES, OPS  # noqa: E402
 from natsdb.training.data import MEAN_STD, DataSet, Images  # noqa: E402
 from natsdb.training.networks import Reduction  # noqa: E402
 from natsdb.training.recipe import cast  # noqa: E402
-from natsdb.training.search import ALGORITHMS, loop  # noqa: E402
-from natsdb.training.search.enas import Controller  # noqa: E402
-from natsdb.training.search.method import Epoch  # noqa: E402
-from natsdb.training.search.pairs import pairs  # noqa: E402
-from natsdb.training.search.sampled import random_cell  # noqa: E402
+from natsdb.training.weight_sharing import ALGORITHMS, loop  # noqa: E402
+from natsdb.training.weight_sharing.enas import Controller  # noqa: E402
+from natsdb.training.weight_sharing.method import Epoch  # noqa: E402
+from natsdb.training.weight_sharing.pairs import pairs  # noqa: E402
+from natsdb.training.weight_sharing.sampled import random_cell  # noqa: E402
 
 pytestmark = pytest.mark.slow
 BATCH = 64

@@ -14,9 +14,9 @@ import archives
 import natsdb
 from databases import contents
 from natsdb.ingest import ingest
-from natsdb.ingest.weights import weights_path
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.spaces import SIZES
+from natsdb.store.weights import weights_path
 
 
 @pytest.fixture(scope="module", params=sorted(SIZES))

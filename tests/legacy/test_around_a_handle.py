@@ -127,7 +127,7 @@ def test_a_handle_is_freed_when_it_is_dropped(made_up_db: Path) -> None:
         handle.get_more_info(0, "cifar10", iepoch=3, hp="200")
         handle.simulate_train_eval(20, "cifar10")
         handle.find_best("cifar10", "valid")
-        gone = weakref.ref(handle._shelf)
+        gone = weakref.ref(handle._backend)
         del handle
         assert gone() is None
     finally:

@@ -73,7 +73,7 @@ WAYS: dict[str, Callable[[Any], Any]] = {
 
 @pytest.mark.parametrize("name", WAYS)
 def test_each_way_to_use_a_dictionary(handle: Any, name: str) -> None:
-    plain = OrderedDict((arch, handle._shelf.results(arch)) for arch in (0, 11))
+    plain = OrderedDict((arch, handle._backend.results(arch)) for arch in (0, 11))
     if name in ("repr", "equal"):  # these compare objects
         plain = OrderedDict((arch, handle.arch2infos_dict[arch]) for arch in (0, 11))
     found = WAYS[name](handle.arch2infos_dict)

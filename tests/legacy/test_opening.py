@@ -140,7 +140,7 @@ def test_by_default_a_database_is_taken_first(
         (home / folder.name).symlink_to(folder)
         theirs, mine = (package.create(None, space, fast_mode=True, verbose=False) for package in (nats_bench, api))
         _agree(theirs, mine)
-        assert mine._shelf is None
+        assert mine._backend is None
     places = [tmp_path / "data" / "natsdb", home / "natsdb", tmp_path / "named"]
     for place in places:  # each is preferred to those before
         place.parent.mkdir(exist_ok=True)

@@ -111,7 +111,7 @@ def test_a_forked_child_leaves_the_temporary_database_alone(real_records: Any, t
         del handle
         os._exit(0)
     os.waitpid(child, 0)
-    folder = handle._shelf.home
+    folder = handle._backend.home
     assert handle.get_more_info(0, "cifar10", hp="90", iepoch=3)["train-accuracy"] > 0
     del handle
     gc.collect()

@@ -22,9 +22,9 @@ from natsdb.cli import app
 from natsdb.cli.demo import EMBEDDED
 from natsdb.ingest import collect
 from natsdb.schema.errors import NatsdbError
-from natsdb.schema.manifest import default_database
 from natsdb.schema.tables import TABLES
 from natsdb.sql import MACROS, VIEWS
+from natsdb.store.manifest import default_database
 
 README = Path(__file__).parents[2] / "README.md"
 

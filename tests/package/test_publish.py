@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 import natsdb
 from natsdb.cli import app
-from natsdb.ingest.hub import publish
+from natsdb.ingest.hub.publish import publish
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.tables import SEARCH_TABLES, TABLES
 from natsdb.search import search

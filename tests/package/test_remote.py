@@ -18,7 +18,7 @@ import natsdb
 from natsdb.cli import app
 from natsdb.ingest import ingest
 from natsdb.schema.errors import NatsdbError
-from natsdb.schema.manifest import located
+from natsdb.store.manifest import located
 
 pytest.importorskip("aiohttp", reason="the extra `remote` is not installed")
 
@@ -92,7 +92,7 @@ def server(made_up_db: Path) -> Iterator[Server]:
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tries follow each other at once."""
-    monkeypatch.setattr("natsdb.remote._WAITS", (0.0, 0.0, 0.0))
+    monkeypatch.setattr("natsdb.store.files._WAITS", (0.0, 0.0, 0.0))
 
 
 @pytest.mark.parametrize("question", QUESTIONS)

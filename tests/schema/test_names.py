@@ -10,18 +10,19 @@ from typer.testing import CliRunner
 import natsdb
 from natsdb.cli import app
 from natsdb.schema.errors import NatsdbError
-from natsdb.schema.names import known, nearest
+from natsdb.schema.names import did_you_mean, nearest
 
 
 def test_the_nearest_name_comes_first_and_is_asked_for_where_it_is_like() -> None:
     names = ["cifar10-valid", "cifar10", "cifar100", "ImageNet16-120"]
     assert nearest("imagenet", names)[0] == "ImageNet16-120"
     assert (
-        known("cifar-100", names) == "did you mean cifar100? there are cifar100, cifar10, cifar10-valid, ImageNet16-120"
+        did_you_mean("cifar-100", names)
+        == "did you mean cifar100? there are cifar100, cifar10, cifar10-valid, ImageNet16-120"
     )
-    assert known("mnist", names).startswith("there are ")
-    assert known("a", ["b"]) == "there is b"
-    assert known("a", []) == "there are none"
+    assert did_you_mean("mnist", names).startswith("there are ")
+    assert did_you_mean("a", ["b"]) == "there is b"
+    assert did_you_mean("a", []) == "there are none"
 
 
 @pytest.mark.parametrize(

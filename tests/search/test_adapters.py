@@ -12,7 +12,7 @@ import pytest
 import natsdb
 from natsdb.adapters import NAMES, VALUES, arch_of, elapsed
 from natsdb.schema.errors import NatsdbError
-from natsdb.search.benchmark import every_choice, read_answers
+from natsdb.search.simulation import every_choice, read_trainings
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "adapters.md"
 
@@ -29,7 +29,7 @@ def _values(space: str, arch: int) -> dict[str, Any]:
 
 
 def test_time_is_training_so_far_and_a_pass_at_each_look(made_up_db: Path) -> None:
-    answers = read_answers("tss", "cifar100", "12", made_up_db, (2, 5))
+    answers = read_trainings("tss", "cifar100", "12", made_up_db, (2, 5))
     cost = natsdb.query(
         "select train_seconds, x_valid_seconds from cost "
         "where space = 'tss' and hp = '12' and dataset = 'cifar100' order by arch, seed",
@@ -38,20 +38,20 @@ def test_time_is_training_so_far_and_a_pass_at_each_look(made_up_db: Path) -> No
     training, passes = (cost[name].to_numpy()[:, None] for name in cost.columns)
     expected = training * np.array([3, 6, 12]) + passes * np.array([1, 2, 3])
     np.testing.assert_allclose(elapsed(answers), expected, rtol=1e-9)
-    alone = read_answers("tss", "cifar100", "12", made_up_db)
+    alone = read_trainings("tss", "cifar100", "12", made_up_db)
     np.testing.assert_allclose(elapsed(alone), (training * 12 + passes), rtol=1e-9)
 
 
 def test_values_name_the_architecture_of_the_views(made_up_db: Path) -> None:
     for space, view in (("tss", "topology"), ("sss", "size")):
-        answers = read_answers(space, "cifar10", "12", made_up_db)
+        answers = read_trainings(space, "cifar10", "12", made_up_db)
         columns = ", ".join(NAMES[space])
         rows = natsdb.query(f"select arch, {columns} from {view} where arch % 20 = 0 and arch < 1400", made_up_db)
         assert len(rows) == 70
         for row in rows.to_dicts():
             arch = row.pop("arch")
             assert arch_of(answers, row) == arch
-    assert arch_of(read_answers("tss", "cifar10", "12", made_up_db), _values("tss", 1)) % 20 == 0
+    assert arch_of(read_trainings("tss", "cifar10", "12", made_up_db), _values("tss", 1)) % 20 == 0
 
 
 @pytest.fixture

@@ -11,16 +11,16 @@ import pytest
 
 from natsdb.schema.errors import NatsdbError
 from natsdb.search import ALGORITHMS, Benchmark
-from natsdb.search.benchmark import Answers, every_choice
 from natsdb.search.bohb import Density, epochs_of_rungs
 from natsdb.search.running import play
+from natsdb.search.simulation import Trainings, every_choice
 
 
-def _answers(space: str = "tss") -> Answers:
+def _answers(space: str = "tss") -> Trainings:
     accuracy = [float(hash(choices) % 1000) / 10 for choices in every_choice(space)]
     epochs = {0: [a / 3 for a in accuracy], 3: [a / 2 for a in accuracy], 11: accuracy}
     spent = {epoch: [float(epoch + 1)] * len(accuracy) for epoch in epochs}
-    return Answers(space, "cifar10", "12", list(range(len(accuracy) + 1)), epochs, spent, None, "made up")
+    return Trainings(space, "cifar10", "12", list(range(len(accuracy) + 1)), epochs, spent, None, "made up")
 
 
 def test_budgets_are_thirds_of_the_schedule() -> None:

@@ -14,20 +14,20 @@ import pytest
 
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.spaces import EDGES, OPS, SIZES, arch_str
-from natsdb.search import ALGORITHMS, Algorithm, Benchmark, mutated, read_answers
-from natsdb.search.benchmark import Answers, every_choice, index_of
+from natsdb.search import ALGORITHMS, Algorithm, Benchmark, mutated, read_trainings
 from natsdb.search.running import load_algorithm, options_of, play
+from natsdb.search.simulation import Trainings, every_choice, index_of
 
 ARCHS = range(0, 1400, 20)
 
 
-def _whole(space: str = "tss", seconds: float = 100.0) -> Answers:
+def _whole(space: str = "tss", seconds: float = 100.0) -> Trainings:
     """A benchmark of a whole space: accuracy is 10 percent a choice above 0, and 3 epochs cost a quarter."""
     accuracy = [10.0 * sum(choice > 0 for choice in choices) for choices in every_choice(space)]
     size = SIZES[space]
     by_epoch = {11: accuracy, 3: [value / 2 for value in accuracy], 0: [value / 4 for value in accuracy]}
     spent = {epoch: [seconds * (epoch + 1) / 12] * size for epoch in by_epoch}
-    return Answers(space, "cifar10", "12", list(range(size + 1)), by_epoch, spent, None, "made up")
+    return Trainings(space, "cifar10", "12", list(range(size + 1)), by_epoch, spent, None, "made up")
 
 
 @pytest.mark.parametrize("space", ["tss", "sss"])
@@ -37,7 +37,7 @@ def test_answers_are_those_of_simulate_train_eval(
     made_up: dict[str, Path], made_up_db: Path, space: str, dataset: str, epoch: int | None
 ) -> None:
     api = nats_bench.create(str(made_up[space]), space, fast_mode=True, verbose=False)
-    answers = read_answers(space, dataset, "12", made_up_db, [3])
+    answers = read_trainings(space, dataset, "12", made_up_db, [3])
     for arch in ARCHS[::10]:
         official, mine = set(), set()
         for _ in range(12):
@@ -54,7 +54,7 @@ def test_answers_are_those_of_simulate_train_eval(
 
 
 def test_the_nearest_architecture_answers_for_one_that_is_not_there(made_up_db: Path) -> None:
-    answers = read_answers("tss", "cifar10", "12", made_up_db)
+    answers = read_trainings("tss", "cifar10", "12", made_up_db)
     assert answers.held == len(ARCHS)
     held = list(ARCHS)
     every = every_choice("tss")

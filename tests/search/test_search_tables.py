@@ -25,7 +25,7 @@ from natsdb.cli import app
 from natsdb.cli.demo import EMBEDDED
 from natsdb.ingest import collect
 from natsdb.schema.errors import NatsdbError
-from natsdb.search import ALGORITHMS, Algorithm, Benchmark, read_answers, search
+from natsdb.search import ALGORITHMS, Algorithm, Benchmark, read_trainings, search
 from natsdb.search.running import play
 
 
@@ -51,7 +51,7 @@ def _run(*arguments: object) -> tuple[int, str, str]:
 
 
 def test_every_step_of_every_run_stands_in_the_tables(searched: Path) -> None:
-    answers = read_answers("tss", "cifar100", "12", searched, [0, 3])
+    answers = read_trainings("tss", "cifar100", "12", searched, [0, 3])
     for name, algorithm in ALGORITHMS.items():
         rows = natsdb.query(
             f"""select step.* from search_step as step join search_run using (search, run)
@@ -377,7 +377,7 @@ def test_a_search_that_fails_or_ends_at_once_is_said_in_one_sentence(made_up_db:
 def test_the_same_search_twice_at_once_is_refused_and_other_writers_are_waited_for(db: Path) -> None:
     import threading
 
-    from natsdb.ingest.publish import STAGING, hold, only_writer
+    from natsdb.store.staging import STAGING, hold, only_writer
 
     report = search("random", "tss", "cifar10", db, runs=2)
     with (

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import natsdb
-from natsdb.site.pieces import INDEX
+from natsdb.site.data import INDEX
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect

@@ -18,7 +18,7 @@ from databases import contents
 from natsdb.cli import app
 from natsdb.schema.errors import NatsdbError
 from natsdb.site import opened, write_site
-from natsdb.site.pieces import INDEX, NOT_IN_BROWSER, browser_sql
+from natsdb.site.data import INDEX, NOT_IN_BROWSER, browser_sql
 from natsdb.site.serve import server
 from natsdb.site.vendor import DUCKDB, Package, tarball
 

@@ -257,8 +257,8 @@ def test_every_view_and_macro_says_what_a_row_is() -> None:
 
 
 def test_a_database_of_the_catalogue_alone_answers_with_no_rows(tmp_path: Path) -> None:
-    from natsdb.ingest.publish import Staging, with_catalogue
-    from natsdb.schema.manifest import Manifest
+    from natsdb.store.manifest import Manifest
+    from natsdb.store.staging import Staging, with_catalogue
 
     staging = Staging(tmp_path / "db", "test")
     staging.publish(with_catalogue(Manifest(), staging))

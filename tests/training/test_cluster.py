@@ -24,8 +24,8 @@ import natsdb  # noqa: E402
 from natsdb.cli import app  # noqa: E402
 from natsdb.schema.errors import NatsdbError  # noqa: E402
 from natsdb.training.cluster import train_on_cluster  # noqa: E402
-from natsdb.training.folder import Run, runs_of  # noqa: E402
 from natsdb.training.run import Progress, train  # noqa: E402
+from natsdb.training.run_files import TrainingRun, runs_of  # noqa: E402
 from pictures import write_parquet  # noqa: E402
 
 COMMAND = [sys.executable, "-c", "from natsdb.cli import app; app()"]
@@ -81,7 +81,7 @@ def _files(folder: Path) -> dict[str, Any]:
     return files
 
 
-def _begun(runs: list[Run], folder: Path, pictures: Path) -> Path:
+def _begun(runs: list[TrainingRun], folder: Path, pictures: Path) -> Path:
     """The checkpoint of one run that `train` left after the first of 3 epochs."""
 
     def stop(_: Progress) -> None:
@@ -138,9 +138,9 @@ def test_a_lost_nodes_runs_are_redone_to_the_same_rows(cluster: Cluster, picture
     assert train(runs, tmp_path / "alone", pictures, device="cpu", **options).finished == 4
     node = cluster.add_node(**NODE)
     (raylet,) = node.all_processes["raylet"]
-    at: dict[Run, int] = {}
-    killed: dict[Run, int] = {}
-    epochs: list[tuple[Run, int]] = []
+    at: dict[TrainingRun, int] = {}
+    killed: dict[TrainingRun, int] = {}
+    epochs: list[tuple[TrainingRun, int]] = []
 
     def kill(progress: Progress) -> None:
         at[progress.run] = progress.epoch
@@ -234,7 +234,7 @@ def test_interrupted_it_leaves_no_task_behind_and_the_same_call_goes_on(
 def test_a_run_that_kills_its_worker_fails_and_the_others_go_on(
     cluster: Cluster, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def dies(runs: tuple[Run, ...], *rest: Any) -> Iterator[Any]:
+    def dies(runs: tuple[TrainingRun, ...], *rest: Any) -> Iterator[Any]:
         if runs[0].arch == 3:
             os._exit(1)
         from natsdb.training.cluster import _work

@@ -23,14 +23,14 @@ import natsdb  # noqa: E402
 import natsdb.api  # noqa: E402
 from natsdb.cli import app  # noqa: E402
 from natsdb.ingest import collect  # noqa: E402
-from natsdb.ingest.weights import weights_path  # noqa: E402
 from natsdb.schema.costs import costs  # noqa: E402
 from natsdb.schema.errors import NatsdbError  # noqa: E402
+from natsdb.store.weights import weights_path  # noqa: E402
 from natsdb.training import recipe  # noqa: E402
 from natsdb.training.data import load  # noqa: E402
-from natsdb.training.folder import indexes, runs_of  # noqa: E402
 from natsdb.training.networks import network  # noqa: E402
 from natsdb.training.run import train  # noqa: E402
+from natsdb.training.run_files import indexes, runs_of  # noqa: E402
 from pictures import write_parquet  # noqa: E402
 
 COMMAND = [sys.executable, "-c", "from natsdb.cli import app; app()"]
@@ -252,7 +252,7 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1)
 from natsdb.training.data import load  # noqa: E402
-from natsdb.training.folder import runs_of
+from natsdb.training.run_files import runs_of
 from natsdb.training.run import train
 
 pictures, folder = map(Path, sys.argv[1:])

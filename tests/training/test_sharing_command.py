@@ -17,7 +17,7 @@ from natsdb.cli import app  # noqa: E402
 from natsdb.cli.search import _SHARING  # noqa: E402
 from natsdb.ingest.searches import collect_searches  # noqa: E402
 from natsdb.schema.errors import NatsdbError  # noqa: E402
-from natsdb.training.search import ALGORITHMS  # noqa: E402
+from natsdb.training.weight_sharing import ALGORITHMS  # noqa: E402
 from pictures import write_parquet  # noqa: E402
 
 

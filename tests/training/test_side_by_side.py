@@ -20,8 +20,8 @@ from typer.testing import CliRunner  # noqa: E402
 import natsdb  # noqa: E402
 from natsdb.cli import app  # noqa: E402
 from natsdb.training import recipe  # noqa: E402
-from natsdb.training.folder import Run, runs_of  # noqa: E402
 from natsdb.training.run import train  # noqa: E402
+from natsdb.training.run_files import TrainingRun, runs_of  # noqa: E402
 from natsdb.training.stack import stacks  # noqa: E402
 from pictures import write_parquet  # noqa: E402
 
@@ -45,12 +45,12 @@ def _gentle(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recipe, "schedule", lambda epoch, epochs: 1e-4 / (1 + epoch))
 
 
-def _rows(run: Run, folder: Path) -> list[float]:
+def _rows(run: TrainingRun, folder: Path) -> list[float]:
     measured = json.loads(run.path(folder, ".json").read_text())["measured"]
     return [value for split in measured.values() for name in ("loss", "accuracy", "top5") for value in split[name]]
 
 
-def _provenance(run: Run, folder: Path) -> dict[str, Any]:
+def _provenance(run: TrainingRun, folder: Path) -> dict[str, Any]:
     return json.loads(run.path(folder, ".json").read_text())["provenance"]
 
 
@@ -156,7 +156,7 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1)
 from natsdb.training import recipe
-from natsdb.training.folder import runs_of
+from natsdb.training.run_files import runs_of
 from natsdb.training.run import train
 
 recipe.schedule = lambda epoch, epochs: 1e-4 / (1 + epoch)

@@ -12,12 +12,12 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'natsdb[training]'")
 
 from natsdb.schema.spaces import CHANNELS, arch_str  # noqa: E402
-from natsdb.training.search import ALGORITHMS, Progress, search  # noqa: E402
-from natsdb.training.search.masking import MaskGumbel, MaskRL  # noqa: E402
-from natsdb.training.search.method import Epoch, Options  # noqa: E402
-from natsdb.training.search.size import SizeSupernet  # noqa: E402
-from natsdb.training.search.size_method import SizeMethod  # noqa: E402
-from natsdb.training.search.tas import TAS  # noqa: E402
+from natsdb.training.weight_sharing import ALGORITHMS, Progress, search  # noqa: E402
+from natsdb.training.weight_sharing.masking import MaskGumbel, MaskRL  # noqa: E402
+from natsdb.training.weight_sharing.method import Epoch, Options  # noqa: E402
+from natsdb.training.weight_sharing.size import SizeSupernet  # noqa: E402
+from natsdb.training.weight_sharing.size_method import SizeMethod  # noqa: E402
+from natsdb.training.weight_sharing.tas import TAS  # noqa: E402
 from pictures import write_parquet  # noqa: E402
 
 METHODS = (TAS, MaskGumbel, MaskRL)

@@ -16,8 +16,8 @@ torch = pytest.importorskip("torch", reason="torch is not installed: pip install
 
 from natsdb.schema.errors import NatsdbError  # noqa: E402
 from natsdb.training import recipe  # noqa: E402
-from natsdb.training.folder import Run, runs_of  # noqa: E402
 from natsdb.training.run import train  # noqa: E402
+from natsdb.training.run_files import TrainingRun, runs_of  # noqa: E402
 from pictures import write_parquet  # noqa: E402
 
 RUNS = runs_of("sss", [0], "12", ["cifar10"], [777, 888])
@@ -29,7 +29,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_parquet(tmp_path_factory.mktemp("pictures"), 80, 20)
 
 
-def _rows(run: Run, folder: Path) -> list[float]:
+def _rows(run: TrainingRun, folder: Path) -> list[float]:
     measured = json.loads(run.path(folder, ".json").read_text())["measured"]
     return [value for split in measured.values() for name in ("loss", "accuracy", "top5") for value in split[name]]
 

@@ -17,12 +17,12 @@ from xautodl.models.shape_searchs import generic_size_tiny_cell_model as theirs_
 
 from natsdb.schema.spaces import CHANNELS, SSS_CELL  # noqa: E402
 from natsdb.training.networks import network  # noqa: E402
-from natsdb.training.search.loop import step, weight_optimizer  # noqa: E402
-from natsdb.training.search.masking import MaskGumbel, MaskRL  # noqa: E402
-from natsdb.training.search.method import Epoch, Options  # noqa: E402
-from natsdb.training.search.size import SizeSupernet, gated  # noqa: E402
-from natsdb.training.search.size_method import SizeMethod, prefix_masks, warm_columns  # noqa: E402
-from natsdb.training.search.tas import TAS, all_stretches  # noqa: E402
+from natsdb.training.weight_sharing.loop import step, weight_optimizer  # noqa: E402
+from natsdb.training.weight_sharing.masking import MaskGumbel, MaskRL  # noqa: E402
+from natsdb.training.weight_sharing.method import Epoch, Options  # noqa: E402
+from natsdb.training.weight_sharing.size import SizeSupernet, gated  # noqa: E402
+from natsdb.training.weight_sharing.size_method import SizeMethod, prefix_masks, warm_columns  # noqa: E402
+from natsdb.training.weight_sharing.tas import TAS, all_stretches  # noqa: E402
 
 METHODS = {"tas": TAS, "mask_gumbel": MaskGumbel, "mask_rl": MaskRL}
 EPOCHS = 11

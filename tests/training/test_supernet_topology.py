@@ -18,11 +18,11 @@ from xautodl.models.cell_searchs.genotypes import Structure  # noqa: E402
 
 from natsdb.schema.spaces import EDGES, OPS, SIZES, arch_str  # noqa: E402
 from natsdb.training.networks import network, network_of_config  # noqa: E402
-from natsdb.training.search.darts import Darts2  # noqa: E402
-from natsdb.training.search.gdas import Gdas, gumbel_sample  # noqa: E402
-from natsdb.training.search.loop import weight_optimizer  # noqa: E402
-from natsdb.training.search.method import Epoch, Options  # noqa: E402
-from natsdb.training.search.topology import (  # noqa: E402
+from natsdb.training.weight_sharing.darts import Darts2  # noqa: E402
+from natsdb.training.weight_sharing.gdas import Gdas, gumbel_sample  # noqa: E402
+from natsdb.training.weight_sharing.loop import weight_optimizer  # noqa: E402
+from natsdb.training.weight_sharing.method import Epoch, Options  # noqa: E402
+from natsdb.training.weight_sharing.topology import (  # noqa: E402
     CONV1,
     CONV3,
     LEAVING,
@@ -32,7 +32,7 @@ from natsdb.training.search.topology import (  # noqa: E402
     arch_of,
     every_ops,
 )
-from natsdb.training.search.topology_method import chosen, mixed  # noqa: E402
+from natsdb.training.weight_sharing.topology_method import chosen, mixed  # noqa: E402
 
 KEYS = [f"{target}<-{source}" for target, source in EDGES]
 # All of one operation, among them cells that compute nothing; and some of chance.

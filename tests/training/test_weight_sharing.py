@@ -18,14 +18,14 @@ torch = pytest.importorskip("torch", reason="torch is not installed: pip install
 
 from natsdb.schema.errors import NatsdbError  # noqa: E402
 from natsdb.schema.spaces import EDGES, OPS, arch_str  # noqa: E402
-from natsdb.training.search import ALGORITHMS, Progress, loop, search  # noqa: E402
-from natsdb.training.search.enas import Controller, Drawn, Enas, reinforce  # noqa: E402
-from natsdb.training.search.loop import rate_of, step, weight_optimizer  # noqa: E402
-from natsdb.training.search.method import Epoch, Options  # noqa: E402
-from natsdb.training.search.pairs import load_for_search, pairs, validation_without_end  # noqa: E402
-from natsdb.training.search.registry import options_of  # noqa: E402
-from natsdb.training.search.sampled import most_probable, random_cell  # noqa: E402
-from natsdb.training.search.topology import Supernet, every_ops  # noqa: E402
+from natsdb.training.weight_sharing import ALGORITHMS, Progress, loop, search  # noqa: E402
+from natsdb.training.weight_sharing.enas import Controller, Drawn, Enas, reinforce  # noqa: E402
+from natsdb.training.weight_sharing.loop import rate_of, step, weight_optimizer  # noqa: E402
+from natsdb.training.weight_sharing.method import Epoch, Options  # noqa: E402
+from natsdb.training.weight_sharing.pairs import load_for_search, pairs, validation_without_end  # noqa: E402
+from natsdb.training.weight_sharing.registry import options_of  # noqa: E402
+from natsdb.training.weight_sharing.sampled import most_probable, random_cell  # noqa: E402
+from natsdb.training.weight_sharing.topology import Supernet, every_ops  # noqa: E402
 from pictures import write_parquet  # noqa: E402
 
 TSS = [name for name, of in ALGORITHMS.items() if of.space == "tss"]
@@ -96,7 +96,7 @@ import sys
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-from natsdb.training.search import search
+from natsdb.training.weight_sharing import search
 search("gdas", "cifar10", Path(sys.argv[1]), Path(sys.argv[2]), device="cpu", epochs=6, batch=6, valid_batch=6)
 """
 

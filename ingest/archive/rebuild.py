@@ -1,0 +1,355 @@
+"""The way back: rows of the tables become records as official files hold them, order and types included.
+
+`StoredBlock` holds the rows of 1,024 architectures at one hp as arrays. A run's rows are found by position:
+its form says how
+many there are, and rows are sorted by key; so neither keys nor text are read to answer for one run. Readers share
+nothing that can be in a bad state: a block may be read by several threads, and by the children of a fork.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from natsdb.ingest.archive.stored import KINDS, TYPES, StoredForm, stored_form
+from natsdb.schema.errors import NatsdbError
+from natsdb.schema.spaces import arch_str
+from natsdb.store.manifest import Manifest
+
+_SECONDS = {split: f"{split.replace('-', '_')}_seconds" for split in ("train", "x-valid", "x-test", "ori-test")}
+
+
+class Recent:
+    """The last few arrays that were asked for, by key. It holds nothing else, so that it keeps no handle alive."""
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self._held: OrderedDict[Hashable, np.ndarray] = OrderedDict()
+
+    def __call__(self, key: Hashable, make: Callable[[], np.ndarray]) -> np.ndarray:
+        found = self._held.get(key)
+        if found is None:
+            # Two threads may make the same array: the later one stays, both are right.
+            self._held[key] = found = make()
+            while len(self._held) > self._room:
+                with suppress(KeyError):
+                    self._held.popitem(last=False)
+        return found
+
+
+def blocks_of(manifest: Manifest, source: str, space: str) -> dict[int, dict[tuple[str, str], str]]:
+    """Files of each block of a space by (table, hp).
+
+    Raises:
+        NatsdbError: the source is a published table, of which no record can be made.
+    """
+    if source in manifest.tabled():
+        raise NatsdbError(
+            f"rows of source {source!r} are of a published table: no official record can be made of them",
+            remedy="ask for them in SQL, or name another source",
+        )
+    blocks: dict[int, dict[tuple[str, str], str]] = {}
+    for part in manifest.parts:
+        if (part.source, part.space) == (source, space):
+            blocks.setdefault(part.block, {})[part.table, part.hp] = part.path
+    return blocks
+
+
+class StoredBlock:
+    """The rows of a block of one source at one hp.
+
+    `arch`, `dataset` (a code into `datasets`), `seed`, `position`: a value a run, sorted by (arch, dataset,
+    seed); `forms`, `form_of`: the forms of the runs; `rows`, `last`: where a run's rows start in `metric` and `final`.
+
+    Args:
+        database, space, hp: where the files lie, and what they are.
+        files: paths by table, relative to the database.
+        keep: remembers columns of row groups; by default the last four of this block.
+        check: read the key columns of `metric` too, and hold them against what the forms say.
+
+    Raises:
+        NatsdbError: the files contradict each other.
+    """
+
+    def __init__(
+        self,
+        database: Path,
+        space: str,
+        hp: str,
+        files: dict[str, str],
+        keep: Recent | None = None,
+        *,
+        check: bool = False,
+    ) -> None:
+        self.space, self.hp, self._database, self._files, self._check = space, hp, database, files, check
+        seed = self._read("seed", ["arch", "dataset", "seed", "position", "form"], ["dataset", "form"])
+        self.arch, self.seed, self.position = (seed[name].to_numpy() for name in ("arch", "seed", "position"))
+        self.dataset, self.datasets = _codes(seed["dataset"])
+        self.form_of, texts = _codes(seed["form"])
+        self.forms = [stored_form(text) for text in texts]
+        rows = np.array([form.rows for form in self.forms], np.int64)[self.form_of]
+        last = np.array([len(form.last) for form in self.forms], np.int64)[self.form_of]
+        self.rows, self.last = _starts(rows), _starts(last)
+        self._keep = keep or Recent(4)
+        self._small: dict[tuple[str, str], np.ndarray] = {}
+
+    def _column_of(self, table: str, name: str, rows: int) -> np.ndarray:
+        """A column of a small table, read when it is asked for; some 0.15 ms."""
+        key = table, name
+        if key not in self._small:
+            column = self._read(table, [name], [])[name]
+            if len(column) != rows:
+                self._damaged(table, "it has other rows than its table seed says")
+            self._small[key] = column.to_numpy()
+        return self._small[key]
+
+    @cached_property
+    def _metadata(self) -> pq.FileMetaData:
+        found = pq.read_metadata(self._path("metric"))
+        if found.num_rows != self.rows[-1]:
+            self._damaged("metric", "it has other rows than its table seed says")
+        return found
+
+    @cached_property
+    def _starts(self) -> np.ndarray:
+        groups = range(self._metadata.num_row_groups)
+        return _starts(np.array([self._metadata.row_group(n).num_rows for n in groups], np.int64))
+
+    @cached_property
+    def weights(self) -> np.ndarray:
+        """Whether natsdb holds the trained weights, a value a run."""
+        return self._column_of("seed", "weights", len(self.arch))
+
+    @cached_property
+    def _varying(self) -> pa.ChunkedArray | None:
+        column = self._read("cost", ["seconds"], [])["seconds"]
+        return column if column.null_count < len(column) else None
+
+    def _path(self, table: str) -> Path:
+        return self._database / self._files[table]
+
+    def _read(self, table: str, columns: list[str] | None, coded: list[str]) -> pa.Table:
+        # Without threads and read-ahead: a process that forks later takes no half-used pool along.
+        with pq.ParquetFile(self._path(table), memory_map=True, read_dictionary=coded, pre_buffer=False) as file:
+            return file.read(columns, use_threads=False)
+
+    def _column(self, group: int, name: str) -> np.ndarray:
+        key = self._files["metric"], group, name
+        return self._keep(key, lambda: self._read_column(group, name))
+
+    def _read_column(self, group: int, name: str) -> np.ndarray:
+        columns = ["arch", "dataset", "seed", "split", "epoch", name] if self._check else [name]
+        with pq.ParquetFile(self._path("metric"), metadata=self._metadata, memory_map=True, pre_buffer=False) as file:
+            read = file.read_row_group(group, columns, use_threads=False)
+        if self._check:
+            self._check_keys(group, read)
+        column = read[name]
+        return column.to_numpy() if not column.null_count else column.to_numpy(zero_copy_only=False)
+
+    def _check_keys(self, group: int, read: pa.Table) -> None:
+        runs = range(*np.searchsorted(self.rows, self._starts[group : group + 2]))
+        forms = [self.forms[self.form_of[run]] for run in runs]
+        counts = [form.rows for form in forms]
+        splits = [split for form in forms for split, _ in form.keys]
+        epochs = [epoch for form in forms for _, epoch in form.keys]
+        expected = {
+            "arch": np.repeat(self.arch[runs.start : runs.stop], counts),
+            "dataset": np.repeat(np.array(self.datasets, object)[self.dataset[runs.start : runs.stop]], counts),
+            "seed": np.repeat(self.seed[runs.start : runs.stop], counts),
+            "split": np.array(splits, object),
+            "epoch": np.array(epochs),
+        }
+        for name, values in expected.items():
+            if not np.array_equal(read[name].to_numpy(zero_copy_only=False), values):
+                self._damaged("metric", f"its column {name} is not what the table seed says")
+
+    def _damaged(self, table: str, what: str) -> None:
+        raise NatsdbError(what, where=str(self._path(table)), remedy="ingest the sources again into a new folder")
+
+    def runs(self, arch: int) -> range:
+        """Numbers of an architecture's runs; empty when it has none."""
+        return range(*np.searchsorted(self.arch, [arch, arch + 1]))
+
+    def measured(self, run: int, name: str) -> np.ndarray:
+        """A column of a run's rows, by (split, epoch)."""
+        start, end = self.rows[run], self.rows[run + 1]
+        group = int(np.searchsorted(self._starts, start, side="right")) - 1
+        return self._column(group, name)[start - self._starts[group] : end - self._starts[group]]
+
+    def gathered(self, name: str, rows: np.ndarray) -> np.ndarray:
+        """A column of `metric` at some rows, which are in order."""
+        group = np.searchsorted(self._starts, rows, side="right") - 1
+        values = [self._column(int(one), name)[rows[group == one] - self._starts[one]] for one in np.unique(group)]
+        return np.concatenate([np.zeros(0), *values])
+
+    def at_last(self, name: str) -> np.ndarray:
+        """A column of `final`: accuracy or loss, of all runs, by (split)."""
+        return self._column_of("final", name, int(self.last[-1]))
+
+    def costs(self, name: str) -> np.ndarray:
+        """A column of `cost`, a value a run; NaN where there is none, which the form knows."""
+        return self._column_of("cost", name, len(self.arch))
+
+    @property
+    def any_varying(self) -> bool:
+        """Whether the seconds of some run vary by epoch."""
+        return self._varying is not None
+
+    def varying(self, run: int) -> list[float] | None:
+        """All seconds of a run in the order of its record, where they vary by epoch."""
+        return self._varying[run].as_py() if self._varying is not None else None
+
+
+def _codes(column: pa.ChunkedArray) -> tuple[np.ndarray, list[str]]:
+    whole = column.unify_dictionaries().combine_chunks()
+    array = whole.chunk(0) if isinstance(whole, pa.ChunkedArray) else whole
+    return array.indices.to_numpy(), array.dictionary.to_pylist()
+
+
+def _starts(counts: np.ndarray) -> np.ndarray:
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+
+
+class StoredRun:
+    """A run's rows, from which each field of its official record is made when it is asked for."""
+
+    __slots__ = ("arch", "block", "form", "key", "number")
+
+    def __init__(self, block: StoredBlock, number: int) -> None:
+        self.block, self.number = block, number
+        self.arch = int(block.arch[number])
+        self.key = (block.datasets[block.dataset[number]], int(block.seed[number]))
+        self.form: StoredForm = block.forms[block.form_of[number]]
+
+    def record(self) -> dict[str, Any]:
+        """The run as its official record holds it, without trained weights."""
+        return {name: self.field(name) for name in self.form.fields}
+
+    def field(self, name: str) -> Any:
+        """A field of the official record.
+
+        Raises:
+            KeyError: the record has no such field.
+        """
+        form = self.form
+        if name in form.series:
+            return self._series(name)
+        how = form.fields[name]
+        if name == "name":
+            return self.key[0]
+        if name == "epochs":
+            return form.epochs
+        if name == "net_state_dict":
+            return None
+        if name == "arch_config":
+            kind, items = how[0]
+            return KINDS[kind]((k, arch_str(self.block.space, self.arch) if v is None else v) for k, v in items)
+        if name in ("params", "flop"):
+            return TYPES[how[0]](self.cost("params" if name == "params" else "flops"))
+        if name == "latency":
+            return [TYPES[tag](self.cost("latency")) for tag in how[0]]
+        return list(how[0]) if isinstance(how[0], list) else how[0]  # seed, eval_names, top-5 accuracies that are not
+
+    def cost(self, name: str) -> float:
+        """A number of the table `cost`, NaN where there is none."""
+        return float(self.block.costs(name)[self.number])
+
+    def _series(self, name: str) -> Any:
+        one = self.form.series[name]
+        if one.column:
+            values = self.block.measured(self.number, one.column)[one.take].tolist()
+        elif (varying := self.block.varying(self.number)) is not None:
+            values = varying[one.start : one.start + len(one.keys)]
+        else:
+            values = [self.cost(_SECONDS[split]) for split in one.splits]
+        if one.tags != "f":
+            tags = one.tags * len(values) if len(one.tags) == 1 else one.tags
+            values = [TYPES[tag](value) for tag, value in zip(tags, values, strict=True)]
+        return one.kind(zip(one.keys, values, strict=True))
+
+    def at(self, split: str, epoch: int) -> tuple[float, float, float] | None:
+        """Loss, accuracy and seconds an epoch of a split at an epoch; None when its record is not as most are."""
+        form = self.form
+        span = form.spans.get(split)
+        if span is None or split not in form.steady or not span.first <= epoch < span.end:
+            return None
+        block = self.block
+        if block.varying(self.number) is not None:
+            return None
+        if epoch == form.epochs - 1:
+            row = block.last[self.number] + form.last[split]
+            loss, accuracy = block.at_last("loss")[row], block.at_last("accuracy")[row]
+        else:
+            row = span.offset + epoch - span.first
+            loss, accuracy = (block.measured(self.number, name)[row] for name in ("loss", "accuracy"))
+        return float(loss), float(accuracy), self.cost(_SECONDS[split])
+
+    def seconds(self, split: str) -> float | None:
+        """Seconds an epoch of a split, None where they vary or are not there for every epoch."""
+        steady = split in self.form.steady and self.block.varying(self.number) is None
+        return self.cost(_SECONDS[split]) if steady else None
+
+
+def result(space: str, arch: int, runs: Iterable[StoredRun], make: Callable[[StoredRun], Any]) -> dict[str, Any]:
+    """What an official record holds of one hp: its fields in order, with `make(run)` for each run."""
+    runs = list(runs)
+    form = runs[0].form
+    kind, listed = form.dataset_seed
+    fields = {
+        "arch_index": arch,
+        "arch_str": arch_str(space, arch),
+        "all_results": KINDS[form.all_results]((run.key, make(run)) for run in runs),
+        "dataset_seed": KINDS[kind]((dataset, list(seeds)) for dataset, seeds in listed),
+        "clear_net_done": form.clear_net_done,
+    }
+    # Runs that came from other sources than the form are listed too.
+    for dataset, number in fields["all_results"]:
+        seeds = fields["dataset_seed"].setdefault(dataset, [])
+        if number not in seeds:
+            seeds.append(number)
+            seeds.sort()
+    return {name: fields[name] for name in form.record}
+
+
+def in_order(by_hp: dict[str, Any], form: StoredForm) -> dict[str, Any]:
+    """The hps of a record in the order of the record that a form is of, those that it does not know last."""
+    kind, order = form.hps
+    known = [hp for hp in order if hp in by_hp]
+    return KINDS[kind]((hp, by_hp[hp]) for hp in [*known, *(hp for hp in by_hp if hp not in known)])
+
+
+class RecordBlock:
+    """A block's records of one source, built from its files: a few columns of row groups in memory."""
+
+    def __init__(self, database: Path, space: str, files: dict[tuple[str, str], str]) -> None:
+        self._space = space
+        self._blocks = {
+            hp: StoredBlock(
+                database, space, hp, {table: path for (table, h), path in files.items() if h == hp}, check=True
+            )
+            for hp in sorted({hp for _, hp in files}, key=int)
+        }
+
+    def archs(self) -> list[int]:
+        """Architectures that have a run in this block."""
+        return sorted({int(arch) for block in self._blocks.values() for arch in np.unique(block.arch)})
+
+    def record(self, arch: int, hps: frozenset[str] | None = None) -> dict[str, Any] | None:
+        """Record of an architecture, with the types and order of keys that its source had; None if there is none."""
+        by_hp: dict[str, Any] = {}
+        form = None
+        for hp, block in self._blocks.items():
+            runs = sorted(block.runs(arch), key=lambda run: int(block.position[run]))
+            if runs and (hps is None or hp in hps):
+                every = [StoredRun(block, run) for run in runs]
+                form = every[-1].form
+                by_hp[hp] = result(self._space, arch, every, StoredRun.record)
+        return in_order(by_hp, form) if form is not None else None

@@ -1,0 +1,349 @@
+"""What is this file? Every official form of the benchmark, told apart by looking inside, as a list of records."""
+
+from __future__ import annotations
+
+import bz2
+import hashlib
+import os
+import re
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BufferedReader, RawIOBase
+from itertools import pairwise
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from natsdb.ingest.archive.unpickle import DOWNLOAD_AGAIN, decompress, unpickle
+from natsdb.schema.errors import NatsdbError
+from natsdb.schema.spaces import SIZES
+
+_RECORD = re.compile(r"(\d{1,6})\.pickle\.pbz2")
+_SINGLE_NAME = re.compile(r"-([0-9a-f]{5})\.pickle\.pbz2$")
+_CHUNK = re.compile(r"\.tar(-?[a-z]{1,2}){1,2}$")
+_FORMS = "an archive folder, its .tar or the chunks of one, or a .pickle.pbz2 file"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A record's bytes: `size` of them from `offset` in the file, or in files put end to end. `name` is for errors."""
+
+    arch: int
+    name: str
+    paths: tuple[str, ...]
+    offset: int
+    size: int
+
+    def read(self) -> bytes:
+        """The bytes, as they lie on disk.
+
+        Raises:
+            NatsdbError: the file cannot be read or ends too early.
+        """
+        try:
+            with _Joined(self.paths) as file:
+                file.seek(self.offset)
+                data = file.read(self.size)
+        except OSError as error:
+            raise NatsdbError(f"cannot be read ({error.strerror})", where=self.name, remedy="check the file") from error
+        if len(data) != self.size:
+            raise NatsdbError("the file ends inside this record", where=self.name, remedy=DOWNLOAD_AGAIN)
+        return data
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source of records. `kind`: folder, tar, file (one architecture) or single (the benchmark in one pickle)."""
+
+    kind: str
+    space: str
+    name: str
+    entries: tuple[Entry, ...]
+    fingerprint: str
+    path: str = ""
+
+
+class _Joined(RawIOBase):
+    """Files read as if they were one: a tar cut in chunks is never put together on disk."""
+
+    def __init__(self, paths: tuple[str, ...]) -> None:
+        self._paths = paths
+        self._ends: list[int] = []
+        for path in paths:
+            self._ends.append((self._ends[-1] if self._ends else 0) + os.path.getsize(path))
+        self._at = 0
+        self._open: tuple[int, BufferedReader] | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._ends[-1]}[whence]
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        number = next((n for n, end in enumerate(self._ends) if self._at < end), None)
+        if number is None:
+            return 0
+        if self._open is None or self._open[0] != number:
+            if self._open is not None:
+                self._open[1].close()
+            self._open = (number, Path(self._paths[number]).open("rb"))  # noqa: SIM115 (closed in close)
+        start = self._ends[number - 1] if number else 0
+        self._open[1].seek(self._at - start)
+        count = self._open[1].readinto(memoryview(buffer)[: self._ends[number] - self._at])
+        self._at += count
+        return count
+
+    def read(self, size: int = -1) -> bytes:
+        # RawIOBase may return less than asked at a chunk's end; a record may lie across it.
+        size = self._ends[-1] - self._at if size < 0 else size
+        pieces = []
+        while size > 0:
+            piece = super().read(min(size, 1 << 24))
+            if not piece:
+                break
+            pieces.append(piece)
+            size -= len(piece)
+        return b"".join(pieces)
+
+    def close(self) -> None:
+        if self._open is not None:
+            self._open[1].close()
+            self._open = None
+        super().close()
+
+
+def open_source(path: Path) -> Source:
+    """What lies at a path, as a source of records.
+
+    The last chunk of a cut tar, or any other, stands for all chunks beside it.
+
+    Raises:
+        NatsdbError: nothing is there, it is no official form, it holds no record or one record twice, a tar member
+            would leave its folder, or a single benchmark file's MD5 is not the one in its name.
+    """
+    if path.is_dir():
+        return _folder(path)
+    if not path.exists():
+        raise NatsdbError("there is no such file or folder", where=str(path), remedy=f"name {_FORMS}")
+    chunks = _chunks(path)
+    with _Joined(chunks) as file:
+        head = file.read(512)
+    if head[:3] == b"BZh":
+        return _pickle_file(path)
+    if head[257:262] == b"ustar":
+        return _tar(path, chunks)
+    raise NatsdbError("this is no official form of the benchmark", where=str(path), remedy=f"name {_FORMS}")
+
+
+def _chunks(path: Path) -> tuple[str, ...]:
+    found = _CHUNK.search(path.name)
+    if not found:
+        return (str(path),)
+    stem = path.name[: found.start()] + ".tar"
+    chunks = sorted(p.name for p in path.parent.iterdir() if p.name.startswith(stem) and _CHUNK.search(p.name))
+    _check_no_gap(path, stem, chunks)
+    return tuple(str(path.parent / chunk) for chunk in chunks)
+
+
+def _check_no_gap(path: Path, stem: str, chunks: list[str]) -> None:
+    # Chunks end in letters counted up from a (or aa): a missing one would garble all that follows it.
+    suffixes = [chunk.removeprefix(stem) for chunk in chunks]
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    for prefix in sorted({re.sub(r"[a-z]{1,2}$", "", s) if "-" in s else "" for s in suffixes} | {""}):
+        tails = sorted({re.split("-", s.removeprefix(prefix))[0] for s in suffixes if s.startswith(prefix)})
+        tails = [tail for tail in tails if tail]
+        if not tails:
+            continue
+        width = len(tails[0])
+        names = list(letters) if width == 1 else [a + b for a in letters for b in letters]
+        missing = (
+            [name for name in names[: names.index(tails[-1]) + 1] if name not in tails] if tails[-1] in names else []
+        )
+        if missing:
+            raise NatsdbError(
+                f"the chunk {stem}{prefix}{missing[0]} is missing",
+                where=str(path),
+                remedy="put all chunks of the tar into one folder",
+            )
+
+
+def _folder(path: Path) -> Source:
+    found = []
+    with os.scandir(path) as listing:
+        for item in listing:
+            match = _RECORD.fullmatch(item.name)
+            if match and item.is_file():
+                status = item.stat()
+                found.append((int(match[1]), item.name, status.st_size, status.st_mtime_ns))
+    entries = [
+        Entry(arch, f"{path.name}/{name}", (str(path / name),), 0, size) for arch, name, size, _ in sorted(found)
+    ]
+    return _listed("folder", path, entries, sorted(found))
+
+
+def _tar(path: Path, chunks: tuple[str, ...]) -> Source:
+    entries = []
+    listing: list[Any] = [(Path(chunk).name, os.stat(chunk).st_size, os.stat(chunk).st_mtime_ns) for chunk in chunks]
+    try:
+        with _Joined(chunks) as file, tarfile.open(fileobj=file, mode="r:") as archive:
+            end = 0
+            for member in archive:
+                inside = PurePosixPath(member.name)
+                if inside.is_absolute() or ".." in inside.parts or member.islnk() or member.issym():
+                    raise NatsdbError(
+                        f"member {member.name!r} would leave the archive's folder",
+                        where=str(path),
+                        remedy="do not trust this file; get the archive from the official place",
+                    )
+                match = _RECORD.fullmatch(inside.name)
+                if match and member.isfile():
+                    name = f"{path.name}:{member.name}"
+                    entries.append(Entry(int(match[1]), name, chunks, member.offset_data, member.size))
+                end = member.offset_data + member.size
+            size = file.seek(0, os.SEEK_END)
+    except (tarfile.TarError, OSError, EOFError, ValueError) as error:
+        raise NatsdbError(f"the tar is damaged ({error})", where=str(path), remedy=DOWNLOAD_AGAIN) from error
+    if end > size or size % 512:
+        raise NatsdbError("the tar is truncated", where=str(path), remedy="download it, or its last chunk, again")
+    # tarfile stops silently at a damaged header: official tars end in two empty blocks.
+    with _Joined(chunks) as file:
+        file.seek(-1024, os.SEEK_END)
+        if file.read(1024).strip(b"\0"):
+            raise NatsdbError("the tar is truncated or damaged", where=str(path), remedy="download it again")
+        file.seek((end + 511) // 512 * 512)
+        if file.read(512).strip(b"\0"):
+            raise NatsdbError(
+                f"the tar has a damaged header at byte {end}", where=str(path), remedy="download it again"
+            )
+    return _listed("tar", path, sorted(entries, key=lambda entry: entry.arch), listing)
+
+
+def _listed(kind: str, path: Path, entries: list[Entry], listing: list[Any]) -> Source:
+    if not entries:
+        raise NatsdbError(
+            "there is no record (000000.pickle.pbz2, …) in it",
+            where=str(path),
+            remedy="name the folder or tar that holds them",
+        )
+    for before, entry in pairwise(entries):
+        if before.arch == entry.arch:
+            raise NatsdbError(
+                f"architecture {entry.arch} is there twice ({before.name} and {entry.name})",
+                where=str(path),
+                remedy="remove one of them",
+            )
+    space = _space_of(entries)
+    bad = next((entry for entry in entries if entry.arch >= SIZES[space]), None)
+    if bad is not None:
+        raise NatsdbError(
+            f"index {bad.arch} is outside the space {space}, which has {SIZES[space]:,} architectures",
+            where=bad.name,
+            remedy="remove the file",
+        )
+    return Source(kind, space, path.name, tuple(entries), _digest(listing), str(path))
+
+
+def _space_of(entries: list[Entry]) -> str:
+    """The space of the first record that can be read; with --keep-going the first may well be damaged."""
+    failures: list[NatsdbError] = []
+    for entry in entries:
+        try:
+            record = unpickle(decompress(entry.read(), entry.name), entry.name)
+            return _space_of_record(record, entry.name)
+        except NatsdbError as error:
+            failures.append(error)
+            if len(failures) == 20:
+                break
+    raise failures[0]
+
+
+def _space_of_record(record: Any, where: str) -> str:
+    try:
+        first = next(iter(record.values()))
+        return space_of_text(first["arch_str"], where)
+    except (AttributeError, StopIteration, KeyError, TypeError):
+        raise NatsdbError("this pickle is no record of an architecture", where=where, remedy=f"name {_FORMS}") from None
+
+
+def space_of_text(text: Any, where: str) -> str:
+    """Space of an architecture string: cells begin with a bar, sizes are numbers with colons."""
+    if isinstance(text, str) and text.startswith("|"):
+        return "tss"
+    if isinstance(text, str) and re.fullmatch(r"\d+(:\d+)+", text):
+        return "sss"
+    raise NatsdbError(f"{text!r:.60} is no architecture string", where=where, remedy=f"name {_FORMS}")
+
+
+def _pickle_file(path: Path) -> Source:
+    status = path.stat()
+    listing = [(path.name, status.st_size, status.st_mtime_ns)]
+    head = _head(path)
+    if b"arch2infos" not in head and b"meta_archs" not in head:
+        record = unpickle(decompress(path.read_bytes(), str(path)), str(path))
+        space = _space_of_record(record, str(path))
+        arch = next(iter(record.values())).get("arch_index")
+        if type(arch) is not int or not 0 <= arch < SIZES[space]:
+            raise NatsdbError(f"index {arch!r} is outside the space {space}", where=str(path), remedy="leave it out")
+        entry = Entry(arch, path.name, (str(path),), 0, status.st_size)
+        return Source("file", space, path.name, (entry,), _digest(listing), str(path))
+    # Records of sss name a cell too, their fixed one; records of tss name no channels.
+    space = "sss" if re.search(rb"\d+(:\d+){4}", head) else "tss"
+    return Source("single", space, path.name, (), _digest(listing), str(path))
+
+
+def _head(path: Path, size: int = 1 << 20) -> bytes:
+    try:
+        with bz2.open(path) as file:
+            return file.read(size)
+    except (OSError, EOFError) as error:
+        raise NatsdbError(f"the bz2 data is damaged ({error})", where=str(path), remedy=DOWNLOAD_AGAIN) from error
+
+
+def check_single_md5(path: Path, progress: Any = None) -> None:
+    """Hold the last five digits of a single benchmark file's MD5 against those in its name, where it has some.
+
+    Raises:
+        NatsdbError: they differ: the file is not the one that its name says.
+    """
+    named = _SINGLE_NAME.search(path.name)
+    if not named:
+        return
+    digest = hashlib.md5(usedforsecurity=False)
+    with path.open("rb") as file:
+        while block := file.read(1 << 22):
+            digest.update(block)
+            if progress is not None:
+                progress(len(block))
+    if digest.hexdigest()[-5:] != named[1]:
+        raise NatsdbError(
+            f"its MD5 ends in {digest.hexdigest()[-5:]}, its name says {named[1]}",
+            where=str(path),
+            remedy="download it again, or give it a name without these digits if you trust it",
+        )
+
+
+def _digest(listing: Any) -> str:
+    return hashlib.sha256(repr(listing).encode()).hexdigest()[:16]
+
+
+def records(source: Source) -> Iterator[tuple[int, str, Any]]:
+    """Every record of a source, unpickled: (architecture, file name, record). A few at a time in memory.
+
+    Raises:
+        NatsdbError: see `open_source` and `unpickle`.
+    """
+    if source.kind == "single":
+        from natsdb.ingest.archive.single import single_records
+
+        yield from single_records(Path(source.path), source.space)
+        return
+    for entry in source.entries:
+        yield entry.arch, entry.name, unpickle(decompress(entry.read(), entry.name), entry.name)

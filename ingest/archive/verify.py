@@ -1,0 +1,161 @@
+"""Verify: every number, key, order and type of an official record against what the database gives back, bit for bit."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from natsdb.ingest.archive.rebuild import RecordBlock, blocks_of
+from natsdb.ingest.archive.sources import Entry, Source, open_source
+from natsdb.ingest.archive.sources import records as records_of
+from natsdb.ingest.archive.unpickle import decompress, unpickle
+from natsdb.ingest.fanout import fan_out, note_progress, processes
+from natsdb.schema.errors import NatsdbError
+from natsdb.schema.tables import BLOCK
+from natsdb.store.manifest import local, read_manifest
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A place where source and database differ: file, key, and both values in words."""
+
+    file: str
+    key: str
+    official: str
+    database: str
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What was compared: records and numbers; the differences, at most 1,000 of them kept, and how many there are."""
+
+    records: int
+    numbers: int
+    differences: list[Difference]
+    count: int
+
+
+def verify(
+    source: str | os.PathLike[str],
+    database: str | os.PathLike[str] | None = None,
+    *,
+    name: str = "official",
+    jobs: int | None = None,
+    progress: Callable[[str, int, int, int], None] | None = None,
+) -> Verified:
+    """Compare each record of a source with the record that the database's rows make.
+
+    Args:
+        source: any official form.
+        database: folder of the database; the default one when None.
+        name: which rows to compare: the value of the column `source`.
+        jobs: processes; by default one a core, at most six.
+        progress: called now and then with (source name, files done, files in all, numbers compared).
+
+    Raises:
+        NatsdbError: the source or the database cannot be read.
+    """
+    home = local(database)
+    manifest = read_manifest(home)
+    opened = open_source(Path(source))
+    files = blocks_of(manifest, name, opened.space)
+
+    def tick(done: int, numbers: int) -> None:
+        if progress is not None:
+            progress(opened.name, done, len(opened.entries), numbers)
+
+    tasks: list[_Task] = []
+    if opened.kind == "single":
+        tasks.append(_Task(home, opened, (), files))
+    else:
+        by_block: dict[int, list[Entry]] = {}
+        for entry in opened.entries:
+            by_block.setdefault(entry.arch // BLOCK, []).append(entry)
+        tasks += [_Task(home, opened, tuple(entries), files) for _, entries in sorted(by_block.items())]
+    records = numbers = differing = 0
+    differences: list[Difference] = []
+    few = jobs is None and len(opened.entries) < 64
+    for part in fan_out(_verify_block, tasks, 1 if few else processes(jobs, len(tasks)), tick):
+        records, numbers, differing = records + part.records, numbers + part.numbers, differing + part.count
+        differences += part.differences[: 1000 - len(differences)]
+    return Verified(records, numbers, sorted(differences, key=lambda d: (d.file, d.key)), differing)
+
+
+@dataclass(frozen=True)
+class _Task:
+    database: Path
+    source: Source
+    entries: tuple[Entry, ...]
+    files: dict[int, dict[tuple[str, str], str]]
+
+
+def _verify_block(task: _Task) -> Verified:
+    records = numbers = differing = 0
+    kept: list[Difference] = []
+    blocks: dict[int, RecordBlock] = {}
+    for arch, file, record in _each(task):
+        number = arch // BLOCK
+        if number not in blocks and number in task.files:
+            blocks = {number: RecordBlock(task.database, task.source.space, task.files[number])}
+        found = blocks[number].record(arch, frozenset(record)) if number in blocks else None
+        compared = _Comparison(file)
+        if found is None:
+            compared.differ("", "a record", "no row of this architecture")
+        else:
+            compared.values(record, found, "")
+        records, numbers, differing = records + 1, numbers + compared.numbers, differing + len(compared.differences)
+        kept += compared.differences[: 1000 - len(kept)]
+        note_progress(1, compared.numbers)
+    return Verified(records, numbers, kept, differing)
+
+
+def _each(task: _Task) -> Iterator[tuple[int, str, Any]]:
+    if task.source.kind == "single":
+        yield from records_of(task.source)
+    for entry in task.entries:
+        record = unpickle(decompress(entry.read(), entry.name), entry.name)
+        if not isinstance(record, dict):
+            raise NatsdbError("the pickle holds no record", where=entry.name, remedy="get the file again")
+        yield entry.arch, entry.name, record
+
+
+class _Comparison:
+    """Two nested values, compared by type, order of keys, and bits."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.numbers = 0
+        self.differences: list[Difference] = []
+
+    def differ(self, key: str, official: object, database: object) -> None:
+        self.differences.append(Difference(self.file, key, f"{official!r:.80}", f"{database!r:.80}"))
+
+    def values(self, official: Any, database: Any, key: str) -> None:
+        if key.endswith(".net_state_dict"):
+            return  # weights lie beside the tables, and are compared as tensors where they were asked for
+        if type(official) is not type(database):
+            self.differ(key, type(official).__name__, type(database).__name__)
+        elif isinstance(official, dict):
+            if list(official) != list(database):
+                self.differ(key, list(official), list(database))
+                return
+            for name, value in official.items():
+                self.values(value, database[name], f"{key}[{name!r}]" if not isinstance(name, str) else f"{key}.{name}")
+        elif isinstance(official, (list, tuple)):
+            if len(official) != len(database):
+                self.differ(key, official, database)
+                return
+            for place, (mine, theirs) in enumerate(zip(official, database, strict=True)):
+                self.values(mine, theirs, f"{key}[{place}]")
+        elif isinstance(official, (float, np.floating)):
+            self.numbers += 1
+            if struct.pack("<d", official) != struct.pack("<d", database):
+                self.differ(key, official, database)
+        elif official != database:
+            self.differ(key, official, database)

@@ -1,0 +1,153 @@
+"""The data card of a published database: `README.md` with the YAML head that the Hugging Face Hub reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from natsdb.schema.tables import TABLES
+from natsdb.store.manifest import Manifest
+
+if TYPE_CHECKING:
+    from natsdb.ingest.hub.publish import PublishedFile
+
+TITLE = "NATS-Bench: Benchmarking NAS Algorithms for Architecture Topology and Size"
+AUTHORS = ("Xuanyi Dong", "Lu Liu", "Katarzyna Musial", "Bogdan Gabrys")
+CITATION = """@article{dong2021nats,
+  title   = {{NATS-Bench}: Benchmarking {NAS} Algorithms for Architecture Topology and Size},
+  author  = {Dong, Xuanyi and Liu, Lu and Musial, Katarzyna and Gabrys, Bogdan},
+  journal = {IEEE Transactions on Pattern Analysis and Machine Intelligence},
+  year    = {2021},
+  doi     = {10.1109/TPAMI.2021.3054824},
+  note    = {arXiv:2009.00437}
+}"""
+SYNTHETIC = (
+    "Rows of source `synthetic` are generated, not measured; no number of them, or of a search on them, is a result."
+)
+
+# The table that the Hub's viewer opens first.
+_FIRST = "final"
+_SIZES = ((10**3, "1K"), (10**4, "10K"), (10**5, "100K"), (10**6, "1M"), (10**7, "10M"), (10**8, "100M"), (10**9, "1B"))
+
+
+def card(files: Sequence[PublishedFile], manifest: Manifest, *, repo: str | None, license: str) -> str:
+    """Text of the data card of these files."""
+    tables = [name for name in TABLES if any(file.table == name for file in files)]
+    origins = sources(files, manifest)
+    text = [
+        _head(files, tables, license),
+        "# NATS-Bench as tables\n",
+        "NATS-Bench (Dong et al., TPAMI 2021) trained 15,625 cell topologies (`tss`) and 32,768 channel sizes (`sss`) "
+        "on CIFAR-10, CIFAR-100 and ImageNet16-120 and logged every epoch. These are such runs as Parquet tables, "
+        "written by natsdb; numbers are those of their sources, bit for bit. Trained weights are not among them.\n",
+    ]
+    if "synthetic" in origins:
+        text.append(f"> **Not measurements.** {SYNTHETIC}\n")
+    text += [
+        "## Rows\n",
+        _contents(files),
+        *(f"- `{source}`: {origin}" for source, origin in origins.items()),
+        "",
+        "## Load\n",
+        "One configuration a table; each has the one split that the loader names `train` (the benchmark's own splits "
+        "are the column `split`).\n",
+        "```python",
+        "from datasets import load_dataset",
+        "",
+        f'final = load_dataset("{repo or "OWNER/NAME"}", "{_FIRST if _FIRST in tables else tables[0]}", split="train")',
+        "```\n",
+        "Or in SQL, with only the bytes that a question needs:\n",
+        "```sql",
+        "-- DuckDB",
+        "select arch, avg(accuracy) as accuracy",
+        f"from 'hf://datasets/{repo or 'OWNER/NAME'}/data/final/*.parquet'",
+        "where space = 'tss' and hp = '200' and dataset = 'cifar100' and split = 'x-test'",
+        "group by arch order by accuracy desc limit 10",
+        "```\n",
+        "`sha256sum -c SHA256SUMS` checks a copy; `croissant.json` describes it for machines (Croissant 1.0).\n",
+        "## Tables\n",
+    ]
+    for name in tables:
+        rows = sum(file.rows for file in files if file.table == name)
+        table = TABLES[name]
+        text += [
+            f"### {name}\n",
+            f"A row is {table.row}; key: {', '.join(table.key)}. {rows:,} rows.\n",
+            "| column | type | meaning, with its unit |",
+            "|---|---|---|",
+            *(f"| `{one.name}` | {one.type} | {one.meaning.replace('|', chr(92) + '|')} |" for one in table.columns),
+            "",
+        ]
+    text += [
+        "## Licence\n",
+        "The benchmark's authors published it under the MIT licence"
+        + (
+            "; rows that others published are under the licence of those who did.\n"
+            if manifest.tabled() & set(origins)
+            else ".\n"
+        ),
+        "Times are calibrated by the authors, not raw: the same for all seeds, in proportion to the number "
+        "of images.\n",
+        "## Citation\n",
+        f"```bibtex\n{CITATION}\n```",
+    ]
+    return "\n".join(text) + "\n"
+
+
+def sources(files: Sequence[PublishedFile], manifest: Manifest) -> dict[str, str]:
+    """Where the rows of each source come from, in words."""
+    known = {
+        "official": "read from the official archives of NATS-Bench",
+        "regenerated": "trained again by natsdb with the official recipe",
+        "synthetic": "**generated, not measured**",
+    }
+    found = {}
+    for source in sorted({file.source for file in files if file.source}):
+        # Names of files only: where they lay is nobody's business.
+        read = sorted({Path(one.name).name for one in manifest.ingests if one.source == source})
+        what = (
+            "final accuracies that others published" if source in manifest.tabled() else known.get(source, "own rows")
+        )
+        found[source] = what + (f" ({', '.join(read[:5])}{', …' if len(read) > 5 else ''})" if read else "")
+    return found
+
+
+def _head(files: Sequence[PublishedFile], tables: Sequence[str], license: str) -> str:
+    rows = max(sum(file.rows for file in files if file.table == name) for name in tables)
+    lower = [("n", "")] + [(name, name) for _, name in _SIZES]
+    at = sum(rows >= size for size, _ in _SIZES)
+    size = "n<1K" if at == 0 else "n>1B" if at == len(_SIZES) else f"{lower[at][0]}<n<{_SIZES[at][1]}"
+    lines = [
+        "---",
+        f"license: {license}",
+        "pretty_name: NATS-Bench as tables",
+        "language:",
+        "- en",
+        "tags:",
+        "- neural-architecture-search",
+        "- NATS-Bench",
+        "- tabular",
+        *(["- synthetic"] if any(file.source == "synthetic" for file in files) else []),
+        "size_categories:",
+        f"- {size}",
+        "configs:",
+    ]
+    for name in tables:
+        lines += [f"- config_name: {name}", f"  data_files: data/{name}/*.parquet"]
+        if name == (_FIRST if _FIRST in tables else tables[0]):
+            lines.append("  default: true")
+    return "\n".join([*lines, "---", ""])
+
+
+def _contents(files: Sequence[PublishedFile]) -> str:
+    held = {(file.source, file.space, file.hp): file for file in files if file.table == "seed"}
+    rows = {(file.source, file.space, file.hp): file.rows for file in files if file.table == "metric"}
+    if not held:
+        return "The catalogue only: architectures, costs by formula, data sets, schedules.\n"
+    lines = ["| source | space | hp | architectures | runs | rows of metric |", "|---|---|---|---|---|---|"]
+    lines += [
+        f"| {source} | {space} | {hp} | {file.archs:,} | {file.rows:,} | {rows.get((source, space, hp), 0):,} |"
+        for (source, space, hp), file in sorted(held.items())
+    ]
+    return "\n".join(lines) + "\n"

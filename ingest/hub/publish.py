@@ -1,0 +1,180 @@
+"""A database becomes a folder for the Hugging Face Hub: plain Parquet, a data card, Croissant metadata, checksums.
+
+Loaders of data sets read no folder names, so the columns that are folders in a database (source, space, hp) are columns
+of the published files, and these are few: one for each source, space and hp. Row groups stay those of the database.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from natsdb.ingest.fanout import fan_out, note_progress, processes
+from natsdb.ingest.hub.card import card
+from natsdb.ingest.hub.croissant import croissant
+from natsdb.schema.errors import NatsdbError
+from natsdb.schema.tables import TABLES, column_types
+from natsdb.store.manifest import NAME, Manifest, Part, local, read_manifest
+from natsdb.store.staging import write_whole
+
+SUMS = "SHA256SUMS"
+
+
+@dataclass(frozen=True)
+class PublishedFile:
+    """A file of the folder: its path in there, the table, whose rows these are (empty for computed tables), how many,
+    how many architectures (0 where that says nothing), bytes and SHA-256."""
+
+    path: str
+    table: str
+    source: str
+    space: str
+    hp: str
+    rows: int
+    archs: int
+    bytes: int
+    sha256: str
+
+
+def publish(
+    out: str | os.PathLike[str],
+    database: str | os.PathLike[str] | None = None,
+    *,
+    repo: str | None = None,
+    license: str = "mit",
+    jobs: int | None = None,
+    progress: Callable[[str, int, int, int], None] | None = None,
+) -> Path:
+    """Write a folder that is ready for the Hugging Face Hub; interrupted, the same call goes on.
+
+    In it: `data/TABLE/*.parquet`, a configuration a table (tables without rows are left out); `README.md`, the data
+    card; `croissant.json`; `SHA256SUMS`. Values are the database's, bit for bit. The card names generated rows as such.
+
+    Args:
+        out: the folder to make.
+        database: folder of the database; the default one when None.
+        repo: OWNER/NAME at the Hub, for the card's example and the metadata's address.
+        license: identifier at the Hub; the benchmark's authors chose mit.
+        jobs: processes; by default one a core, at most six.
+        progress: called now and then with (name, files read, files in all, rows so far).
+
+    Raises:
+        NatsdbError: there is no database, `out` is there already, `repo` is no such name, or the disk is full.
+    """
+    home, target = local(database), Path(out)
+    manifest = read_manifest(home)
+    if repo is not None and not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
+        raise NatsdbError(f"{repo!r} is no name at the Hub", remedy="give OWNER/NAME")
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise NatsdbError("there is something already", where=str(target), remedy="name a new folder")
+    digest = hashlib.sha256((home / NAME).read_bytes()).hexdigest()[:8]
+    folder = target.with_name(f".{target.name}-{digest}.part")
+    tasks = [_Task(home, folder, path, tuple(parts)) for path, parts in _files(manifest).items()]
+    total = sum(len(task.parts) for task in tasks)
+
+    def tick(done: int, rows: int) -> None:
+        if progress is not None:
+            progress(target.name, done, total, rows)
+
+    alone = jobs is None and sum(part.rows for task in tasks for part in task.parts) < 1_000_000
+    try:
+        made = sorted(
+            fan_out(_write, tasks, 1 if alone else processes(jobs, len(tasks)), tick), key=lambda one: one.path
+        )
+        day = datetime.now(UTC).date().isoformat()
+        write_whole(folder / "README.md", card(made, manifest, repo=repo, license=license))
+        write_whole(folder / "croissant.json", croissant(made, manifest, day, repo=repo, license=license))
+        others = {name: _sha256(folder / name) for name in ("README.md", "croissant.json")}
+        sums = {one.path: one.sha256 for one in made} | others
+        write_whole(folder / SUMS, "".join(f"{sums[path]}  {path}\n" for path in sorted(sums)))
+        if target.exists():
+            target.rmdir()
+        folder.rename(target)
+    except OSError as error:
+        raise NatsdbError(
+            f"cannot write ({error.strerror or error})",
+            where=str(target),
+            remedy="make room, or name another folder; what is done is kept, the same command goes on",
+        ) from error
+    return target
+
+
+@dataclass(frozen=True)
+class _Task:
+    database: Path
+    folder: Path
+    path: str
+    parts: tuple[Part, ...]
+
+
+def _files(manifest: Manifest) -> dict[str, list[Part]]:
+    """Which files of the database go into which of the folder; those without rows go nowhere."""
+    files: dict[str, list[Part]] = {}
+    for part in sorted(manifest.parts):
+        if part.rows:
+            name = f"{part.source}-{part.space}-{part.hp}" if TABLES[part.table].partitioned else part.table
+            files.setdefault(f"data/{part.table}/{name}.parquet", []).append(part)
+    return files
+
+
+def _write(task: _Task) -> PublishedFile:
+    """Write a file of the folder, whole or not at all; one that is there is left alone."""
+    first, path = task.parts[0], task.folder / task.path
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            _rewrite(task, temporary)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    rows = pq.read_metadata(path).num_rows
+    archs = 0
+    if first.table == "seed":
+        archs = pc.count_distinct(pq.read_table(path, columns=["arch"], partitioning=None)["arch"]).as_py()
+    return PublishedFile(
+        task.path, first.table, first.source, first.space, first.hp, rows, archs, path.stat().st_size, _sha256(path)
+    )
+
+
+def _rewrite(task: _Task, path: Path) -> None:
+    table = TABLES[task.parts[0].table]
+    types = column_types(table.name)
+    schema = pa.schema([pa.field(name, kind) for name, kind in types.items()])
+    floats = [name for name, kind in types.items() if pa.types.is_floating(kind)]
+    with pq.ParquetWriter(
+        path,
+        schema,
+        compression="zstd",
+        compression_level=5,
+        store_schema=False,
+        use_dictionary=[name for name in types if name not in floats and name != "seconds"],
+        column_encoding={"loss": "BYTE_STREAM_SPLIT"} if "loss" in floats else None,
+        data_page_size=1 << 20,
+    ) as writer:
+        for part in task.parts:
+            with pq.ParquetFile(task.database / part.path) as file:
+                for number in range(file.num_row_groups):
+                    group = file.read_row_group(number)
+                    columns = [
+                        pa.repeat(pa.scalar(getattr(part, column.name), types[column.name]), len(group))
+                        if column.partition
+                        else group[column.name].cast(types[column.name])
+                        for column in table.columns
+                    ]
+                    writer.write_table(pa.table(columns, schema=schema), row_group_size=max(1, len(group)))
+            note_progress(1, part.rows)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,284 @@
+"""Where a handle's numbers come from: a natsdb database, or an official archive that is read record by record."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from natsdb.api.results import ArchResults, ResultsCount
+from natsdb.api.weights import stored_weights, torch_tensors
+from natsdb.ingest.archive.rebuild import Recent, StoredBlock, StoredRun, blocks_of, in_order, result
+from natsdb.ingest.archive.sources import Source, open_source
+from natsdb.ingest.archive.stored import StoredForm
+from natsdb.ingest.archive.unpickle import Tensor, decompress, unpickle
+from natsdb.schema.errors import NatsdbError
+from natsdb.schema.tables import BLOCK
+from natsdb.store.manifest import NAME, preference, read_manifest
+
+Results = OrderedDict[str, ArchResults]
+T = TypeVar("T")
+
+
+class Backend(Protocol):
+    """What a handle asks: where it lies, which hps and architectures there are, and the results of one."""
+
+    path: str
+
+    def hps(self) -> set[str]:
+        """Schedules that some architecture was trained with."""
+
+    def archs(self) -> list[int]:
+        """Architectures that there are results of, ascending."""
+
+    def has(self, arch: Any) -> bool:
+        """Whether there are results of an architecture."""
+
+    def results(self, arch: int) -> Results:
+        """Results of an architecture by hp, made anew each time; KeyError where there are none."""
+
+    def result(self, arch: int, hp: str) -> ArchResults | None:
+        """Results at one hp, None where there are none at this hp or at any."""
+
+
+class DatabaseBackend:
+    """One space of a natsdb database.
+
+    What it keeps are blocks that were asked for (some 2.5 ms and 1 MB each) and the last few columns of row groups.
+    It has no state that threads or forked processes could break, and reopens when it is unpickled.
+
+    Raises:
+        NatsdbError: there is no database, a newer natsdb wrote it, or it holds nothing of this space.
+    """
+
+    def __init__(self, path: str, space: str, home: Path | None = None) -> None:
+        self.path, self.space = path, space
+        # A script may change its working directory.
+        self.home = (home or Path(path)).absolute()
+        # Columns of row groups: at most 1.3 MB each.
+        self._recent = Recent(48)
+        self.reopen()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return DatabaseBackend, (self.path, self.space, self.home)
+
+    def reopen(self) -> None:
+        """Look up anew which files there are: an ingest may have replaced some.
+
+        Raises:
+            NatsdbError: the database is gone, or holds nothing of the space.
+        """
+        manifest = read_manifest(self.home)
+        every: dict[tuple[str, int], list[tuple[str, dict[str, str]]]] = {}
+        every_source = {part.source for part in manifest.parts if part.space == self.space} - manifest.tabled()
+        sources = sorted(every_source, key=preference)
+        for source in sources:
+            for number, files in blocks_of(manifest, source, self.space).items():
+                for hp in {hp for _, hp in files}:
+                    of_hp = {table: file for (table, h), file in files.items() if h == hp}
+                    every.setdefault((hp, number), []).append((source, of_hp))
+        if not every:
+            raise NatsdbError(
+                f"it holds nothing of the space {self.space}",
+                where=self.path,
+                remedy=f"it holds {manifest.contents()}; add an archive with `natsdb ingest`",
+            )
+        self._files = every
+        self._blocks: dict[tuple[str, int], list[tuple[str, StoredBlock]]] = {}
+
+    def read(self, ask: Callable[[], T]) -> T:
+        """What `ask` finds; once more where an ingest has just replaced a file that it wanted."""
+        try:
+            return ask()
+        except FileNotFoundError:
+            self.reopen()
+            return ask()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> DatabaseBackend:
+        return self
+
+    def hps(self) -> set[str]:
+        return {hp for hp, _ in self._files}
+
+    def numbers(self, hp: str) -> list[int]:
+        """Numbers of the blocks that there are at an hp."""
+        return sorted(number for h, number in self._files if h == hp)
+
+    def blocks(self, hp: str, number: int) -> list[tuple[str, StoredBlock]]:
+        """The blocks of a number at an hp with their sources, the preferred first; none where there are no rows."""
+        key = (hp, number)
+        found = self._blocks.get(key)
+        if found is None:
+            if key not in self._files:
+                return []
+            found = [
+                (source, StoredBlock(self.home, self.space, hp, files, keep=self._recent))
+                for source, files in self._files[key]
+            ]
+            self._blocks[key] = found
+        return found
+
+    def archs(self) -> list[int]:
+        return self.read(self._archs)
+
+    def _archs(self) -> list[int]:
+        every = []
+        for key, sources in self._files.items():
+            if key in self._blocks:
+                every += [block.arch for _, block in self._blocks[key]]
+                continue
+            for _, files in sources:
+                with pq.ParquetFile(self.home / files["cost"], memory_map=True, pre_buffer=False) as file:
+                    every.append(file.read(["arch"], use_threads=False)["arch"].to_numpy())
+        return np.unique(np.concatenate(every)).tolist()
+
+    def has(self, arch: Any) -> bool:
+        if not isinstance(arch, (int, np.integer)):
+            return False
+        index = int(arch)
+        hps = sorted(self.hps())
+        return self.read(lambda: any(block.runs(index) for hp in hps for _, block in self.blocks(hp, index // BLOCK)))
+
+    def runs(self, hp: str, arch: int) -> Iterator[tuple[str, StoredRun]]:
+        """An architecture's runs at an hp with their sources, each run from the preferred source that has it."""
+        seen = set()
+        for source, block in self.blocks(hp, arch // BLOCK):
+            for number in sorted(block.runs(arch), key=lambda number: int(block.position[number])):
+                run = StoredRun(block, number)
+                if run.key not in seen:
+                    seen.add(run.key)
+                    yield source, run
+
+    def result(self, arch: int, hp: str) -> ArchResults | None:
+        found = self.read(lambda: self._result(arch, hp))
+        return found[0] if found is not None else None
+
+    def _result(self, arch: int, hp: str) -> tuple[ArchResults, StoredForm] | None:
+        sources = {run.key: (source, run) for source, run in self.runs(hp, arch)}
+        if not sources:
+            return None
+        runs = [run for _, run in sources.values()]
+
+        def made(run: StoredRun) -> ResultsCount:
+            weights = partial(stored_weights, self.home, sources[run.key][0])
+            return ResultsCount._of_run(run, weights, partial(self._again, hp, arch, run.key))
+
+        results = ArchResults(arch, "")
+        results.__dict__.update(result(self.space, arch, runs, made))
+        return results, runs[-1].form
+
+    def _again(self, hp: str, arch: int, key: tuple[str, int]) -> StoredRun:
+        """A run of whose files one was replaced."""
+        self.reopen()
+        found = next((run for _, run in self.runs(hp, arch) if run.key == key), None)
+        if found is None:
+            raise NatsdbError(
+                f"{self.space} {arch}, hp {hp}, {key} is no longer there", where=self.path, remedy="open it again"
+            )
+        return found
+
+    def results(self, arch: int) -> Results:
+        return self.read(lambda: self._results(arch))
+
+    def _results(self, arch: int) -> Results:
+        every = {hp: self._result(arch, hp) for hp in sorted(self.hps(), key=int)}
+        found = {hp: each for hp, each in every.items() if each is not None}
+        if not found:
+            raise KeyError(arch)
+        form = next(iter(found.values()))[1]
+        return OrderedDict(in_order({hp: results for hp, (results, _) in found.items()}, form))
+
+
+class SingleFileBackend(DatabaseBackend):
+    """The single benchmark file: a stream from end to end, so it is ingested into a database that ends with the handle.
+
+    That takes 10 ms an architecture and some 2.5 GB at full size, where the official package takes 2.1 MB each.
+
+    Raises:
+        NatsdbError: the file is damaged.
+    """
+
+    def __init__(self, path: str, space: str) -> None:
+        from natsdb.ingest import ingest
+
+        folder = tempfile.mkdtemp(prefix="natsdb-")
+        weakref.finalize(self, _remove, folder, os.getpid())
+        ingest([Path(path)], folder)
+        super().__init__(path, space, Path(folder))
+        self._file = os.path.abspath(path)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return SingleFileBackend, (self._file, self.space)
+
+
+def _remove(folder: str, process: int) -> None:
+    if os.getpid() == process:  # a forked child ends earlier than its parent
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class ArchiveBackend:
+    """An official archive of one file (tar, chunks, a record's file), read record by record, none of them kept.
+
+    Raises:
+        NatsdbError: it is no official form, or damaged.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.path, self.space = os.path.abspath(source.path), source.space
+        self._entries = {entry.arch: entry for entry in source.entries}
+        self._hps: set[str] = set()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopened, (self.path,)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ArchiveBackend:
+        return self
+
+    def hps(self) -> set[str]:
+        if not self._hps:
+            self._hps = set(self.results(next(iter(self._entries))))
+        return self._hps
+
+    def archs(self) -> list[int]:
+        return sorted(self._entries)
+
+    def has(self, arch: Any) -> bool:
+        return arch in self._entries
+
+    def result(self, arch: int, hp: str) -> ArchResults | None:
+        return self.results(arch).get(hp) if arch in self._entries else None
+
+    def results(self, arch: int) -> Results:
+        entry = self._entries[arch]
+        return results_of(unpickle(decompress(entry.read(), entry.name), entry.name))
+
+
+def _reopened(path: str) -> ArchiveBackend:
+    return ArchiveBackend(open_source(Path(path)))
+
+
+def results_of(record: dict[str, Any]) -> Results:
+    """Results by hp from an official record; trained weights become tensors when they are asked for."""
+    by_hp: Results = OrderedDict()
+    for hp, fields in record.items():
+        by_hp[hp] = ArchResults.create_from_state_dict(fields)
+        for run in by_hp[hp].all_results.values():
+            state = run.net_state_dict
+            if isinstance(state, dict) and any(isinstance(value, Tensor) for value in state.values()):
+                del run.__dict__["net_state_dict"]
+                run._lazily(None, partial(torch_tensors, state))
+    return by_hp
+
+
+def is_database(path: str) -> bool:
+    """Whether a folder is a natsdb database."""
+    return os.path.isfile(os.path.join(path, NAME))

@@ -1,0 +1,217 @@
+"""What a search sees: the choices that make an architecture, and accuracy and cost of those that the database holds.
+
+`Trainings` are read once and shared by all runs; `Benchmark` is one run's view of them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from natsdb.schema.errors import NatsdbError
+from natsdb.schema.names import did_you_mean
+from natsdb.schema.schedules import HPS
+from natsdb.schema.spaces import CHANNELS, EDGES, LAYERS, OPS, SIZES, arch_index, sss_channels, tss_ops
+from natsdb.store.manifest import located
+
+# An operation's number on each of the six edges (tss), or a width's number in each of the five layers (sss).
+Choices = tuple[int, ...]
+
+DATASETS = ("cifar10", "cifar100", "ImageNet16-120")
+POSITIONS = {"tss": len(EDGES), "sss": LAYERS}
+VALUES = {"tss": len(OPS), "sss": len(CHANNELS)}
+
+
+@cache
+def every_choice(space: str) -> tuple[Choices, ...]:
+    """The choices that make each architecture, in index order."""
+    names: Sequence[Any] = OPS if space == "tss" else CHANNELS
+    number = {name: n for n, name in enumerate(names)}
+    every: Sequence[Sequence[Any]] = tss_ops() if space == "tss" else sss_channels()
+    return tuple(tuple(number[name] for name in one) for one in every)
+
+
+@cache
+def index_of(space: str) -> dict[Choices, int]:
+    """Official index by choices."""
+    return {choices: arch for arch, choices in enumerate(every_choice(space))}
+
+
+@dataclass(frozen=True)
+class Trainings:
+    """Accuracies and costs of all runs at a schedule, at some of its epochs.
+
+    `start`: where an architecture's runs start, and the end (so as many plus one); `accuracy` (percent) and `seconds`
+    (training up to the epoch and one pass over the validation images), by epoch, a value a run; `nearest`: for each
+    architecture the one that answers for it, itself where the database holds it. `sources`: of the rows.
+    """
+
+    space: str
+    dataset: str
+    hp: str
+    start: list[int]
+    accuracy: dict[int, list[float]]
+    seconds: dict[int, list[float]]
+    nearest: list[int] | None
+    sources: str
+
+    @property
+    def held(self) -> int:
+        """Number of architectures that the database holds."""
+        return sum(b > a for a, b in itertools.pairwise(self.start))
+
+
+def read_trainings(
+    space: str, dataset: str, hp: str = "12", db: str | os.PathLike[str] | None = None, epochs: Sequence[int] = ()
+) -> Trainings:
+    """Read what a search on a data set needs: x-valid accuracies after the last epoch of `hp`, and at `epochs`.
+
+    Args:
+        dataset: cifar10 (its half that is named cifar10-valid), cifar100 or ImageNet16-120.
+        hp: schedule of the runs that are asked.
+        epochs: other epochs that will be asked for, from 0.
+
+    Raises:
+        NatsdbError: there is no such space, data set or schedule; the database has no such runs, not at these epochs,
+            or does not say what they cost.
+    """
+    import natsdb
+
+    if space not in SIZES:
+        raise NatsdbError(f"there is no space {space!r}", remedy="choose tss or sss")
+    if dataset not in DATASETS:
+        raise NatsdbError(f"there is no data set {dataset!r} to search on", remedy=did_you_mean(dataset, DATASETS))
+    if hp not in HPS:
+        raise NatsdbError(f"there is no schedule {hp!r}", remedy=did_you_mean(hp, HPS))
+    where, trained = str(located(db)), "cifar10-valid" if dataset == "cifar10" else dataset
+    accuracy, seconds, starts, sources = {}, {}, None, ""
+    with natsdb.connect(db) as connection:
+        for epoch in sorted({HPS[hp] - 1, *epochs}, reverse=True):
+            rows = connection.execute(
+                "select arch, accuracy, seconds, source from simulated(?, ?, ?, ?) order by arch, seed, source",
+                [space, trained, hp, epoch],
+            ).fetchnumpy()
+            if not len(rows["arch"]) and starts is None:
+                have = connection.execute(
+                    "select distinct hp, dataset from final where space = ? and split = 'x-valid' order by all",
+                    [space],
+                ).fetchall()
+                said = ", ".join(f"{name} at hp {schedule}" for schedule, name in have) or f"nothing of {space}"
+                raise NatsdbError(
+                    f"it has no x-valid accuracy of {space} on {trained}, hp {hp}, epoch {epoch}",
+                    where=where,
+                    remedy=f"it has {said} after the last epoch: choose among these, or add rows with `natsdb ingest`",
+                )
+            if np.ma.is_masked(rows["seconds"]):
+                raise NatsdbError(
+                    f"it does not say how long {space} took on {trained}, so no time can be simulated",
+                    where=where,
+                    remedy="ingest rows that have seconds too, such as those of hp 200",
+                )
+            if not (np.isfinite(rows["seconds"]) & (rows["seconds"] > 0)).all():
+                raise NatsdbError(
+                    f"a training of {space} on {trained} at hp {hp} lasts no time, so a search would never end",
+                    where=where,
+                    remedy="ingest rows with the seconds of an epoch",
+                )
+            found = np.searchsorted(rows["arch"], np.arange(SIZES[space] + 1)).tolist()
+            if starts is not None and found != starts:
+                raise NatsdbError(
+                    f"not all runs of {space} on {trained}, hp {hp}, have x-valid accuracies at epoch {epoch}",
+                    where=where,
+                    remedy="choose a search that asks at the last epoch only, as bohb does with --min_budget 12",
+                )
+            starts, sources = found, ", ".join(sorted(set(rows["source"].tolist())))
+            accuracy[epoch], seconds[epoch] = rows["accuracy"].tolist(), rows["seconds"].tolist()
+    assert starts is not None
+    return Trainings(space, dataset, hp, starts, accuracy, seconds, _nearest(space, starts), sources)
+
+
+def _nearest(space: str, starts: list[int]) -> list[int] | None:
+    """For each architecture the one that differs in the fewest choices, of those that are there; the lowest index of
+    equally near ones. None where all are there."""
+    held = np.flatnonzero(np.diff(starts))
+    if len(held) == SIZES[space]:
+        return None
+    every = np.array(every_choice(space), np.int8)
+    # 15,625 × 1,000 × 6 bytes at a time.
+    nearest = [
+        held[np.argmin((part[:, None, :] != every[held][None]).sum(axis=2), axis=1)]
+        for part in np.array_split(every, max(1, len(held) * len(every) // 4_000_000))
+    ]
+    return np.concatenate(nearest).tolist()
+
+
+class Benchmark:
+    """One run's view: what an architecture is made of, how long a training lasts, and what has been spent.
+
+    `positions`, `values`: a tuple of so many choices, each from 0 to `values` - 1, makes an architecture; `epochs`: of
+    the schedule; `spent`, `budget`: simulated seconds; `choices_of`: an architecture's choices by its official index.
+    """
+
+    def __init__(self, answers: Trainings, budget: float, chance: random.Random) -> None:
+        self.space, self.dataset, self.budget = answers.space, answers.dataset, budget
+        self.positions, self.values, self.epochs = POSITIONS[self.space], VALUES[self.space], HPS[answers.hp]
+        self.spent = 0.0
+        self._answers, self._chance, self._index = answers, chance, index_of(self.space)
+        self._last = self.epochs - 1
+
+    def random(self, chance: random.Random) -> Choices:
+        """A uniformly random architecture."""
+        # Faster than randrange, which draws bits until they fit; five or eight values divide 2^53 evenly enough.
+        draw, values = chance.random, self.values
+        return tuple([int(draw() * values) for _ in range(self.positions)])
+
+    def choices_of(self, arch: int | str) -> Choices:
+        """Choices of an architecture, by its index or string.
+
+        Raises:
+            NatsdbError: there is no such architecture.
+        """
+        index = arch_index(self.space, arch) if isinstance(arch, str) else int(arch)
+        if not 0 <= index < SIZES[self.space]:
+            raise NatsdbError(
+                f"index {index} is outside the space {self.space}", remedy=f"choose 0 to {SIZES[self.space] - 1}"
+            )
+        return every_choice(self.space)[index]
+
+    def query(self, proposal: Any, epoch: int | None = None) -> tuple[int, int, float]:
+        """Accuracy (percent) of an architecture in one of its runs, drawn at random, with its index and epoch.
+
+        The seconds are added to `spent`: training from scratch up to `epoch` (from 0, the last if None) and one pass
+        over the validation images, every time it is asked.
+
+        Raises:
+            NatsdbError: it is no architecture of the space, or that epoch was not read.
+        """
+        arch = self._index.get(proposal) if type(proposal) is tuple else None
+        proposal = int(proposal) if isinstance(proposal, np.integer) else proposal
+        if arch is None:
+            try:
+                arch = self._index[tuple(self.choices_of(proposal) if isinstance(proposal, int | str) else proposal)]
+            except (KeyError, TypeError):
+                raise NatsdbError(
+                    f"{proposal!r} is no architecture of {self.space}",
+                    remedy=f"propose {self.positions} numbers below {self.values}, an index or an official string",
+                ) from None
+        answers = self._answers
+        if answers.nearest is not None:
+            arch = answers.nearest[arch]
+        epoch = self._last if epoch is None else epoch
+        if epoch not in answers.accuracy:
+            raise NatsdbError(
+                f"the search asks for epoch {epoch}, which was not read",
+                remedy=f"name it in the algorithm's `epochs`; {', '.join(map(str, answers.accuracy))} are there",
+            )
+        run, end = answers.start[arch], answers.start[arch + 1]
+        if end - run > 1:
+            run += int(self._chance.random() * (end - run))
+        self.spent += answers.seconds[epoch][run]
+        return arch, epoch, answers.accuracy[epoch][run]

@@ -1,0 +1,269 @@
+"""What the page paints without DuckDB-WASM: small JSON files, made from the database once.
+
+    data/site.json             what there is: points' files, names of sources, schedules and data sets, examples of SQL
+    data/archs/SPACE.json      every architecture's operations or channels, as one string of digits
+    data/points/N.json         mean accuracy over seeds by split, and cost: a column an array, an entry an architecture
+    data/runs/SPACE/N.json     architectures N·64 to N·64 + 63: each run's last accuracies
+    data/views.sql             views and macros for DuckDB-WASM, which name files from `db/` on
+
+Accuracies are rounded to 4 decimals (so that means which differ by a rounding share a rank), costs to 6: exact ones are
+what SQL gives. Equal databases give equal files.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import natsdb
+from natsdb.schema.tables import BLOCK, TABLES
+from natsdb.sql import MACROS, VIEWS, statements
+from natsdb.store.manifest import preference, read_manifest
+
+INDEX = "data/site.json"
+# Architectures in a file of runs: 30 to 60 kB each.
+GROUP = 64
+# These need a newer DuckDB than the page's 0.9: lambdas in its present notation, min_by of several.
+NOT_IN_BROWSER = ("neighbours", "search_result", "search_table", "trajectory")
+SPLITS = ("train", "x-valid", "x-test", "ori-test")
+
+# A row is an architecture's result over the seeds of one source; cost as recorded, else by formula.
+_POINTS = """
+with
+measured as (
+    select source, space, hp, arch, dataset, split, avg(accuracy) as accuracy, count(*) as runs
+    from final
+    group by all
+),
+result as (
+    select
+        source, space, hp, arch, dataset, max(runs) as runs,
+        max(accuracy) filter (where split = 'train') as "train",
+        max(accuracy) filter (where split = 'x-valid') as "x-valid",
+        max(accuracy) filter (where split = 'x-test') as "x-test",
+        max(accuracy) filter (where split = 'ori-test') as "ori-test"
+    from measured
+    group by all
+),
+recorded as (
+    select source, space, hp, arch, dataset, avg(flops) as flops, avg(params) as params
+    from cost
+    group by all
+)
+select
+    arch,
+    runs,
+    round(coalesce(recorded.flops, arch_cost.flops), 6) as flops,
+    round(coalesce(recorded.params, arch_cost.params), 6) as params,
+    round("train", 4) as "train",
+    round("x-valid", 4) as "x-valid",
+    round("x-test", 4) as "x-test",
+    round("ori-test", 4) as "ori-test"
+from result
+left join recorded using (source, space, hp, arch, dataset)
+left join arch_cost using (space, arch, dataset)
+where source = $source and space = $space and hp = $hp and dataset = $dataset
+order by arch
+"""
+
+# A row is an architecture of a space: its runs as JSON, each [source, hp, data set, seed, accuracy by split …], the
+# first three by their place in the index.
+_RUNS = """
+with
+run as (
+    select
+        arch, list_position($sources, source) - 1 as source, list_position($hps, hp) - 1 as hp,
+        list_position($datasets, dataset) - 1 as dataset, seed,
+        max(accuracy) filter (where split = 'train') as train,
+        max(accuracy) filter (where split = 'x-valid') as x_valid,
+        max(accuracy) filter (where split = 'x-test') as x_test,
+        max(accuracy) filter (where split = 'ori-test') as ori_test
+    from final
+    where space = $space and arch // $block = $number
+    group by all
+)
+select
+    arch,
+    string_agg(
+        concat(
+            '[', source, ',', hp, ',', dataset, ',', coalesce(seed::varchar, 'null'),
+            ',', coalesce(round(train, 4)::varchar, 'null'), ',', coalesce(round(x_valid, 4)::varchar, 'null'),
+            ',', coalesce(round(x_test, 4)::varchar, 'null'), ',', coalesce(round(ori_test, 4)::varchar, 'null'), ']'
+        ),
+        ',' order by source, hp, dataset, seed
+    )
+from run
+group by arch
+order by arch
+"""
+
+_COSTS = """
+select arch, string_agg(concat('["', dataset, '",', round(flops, 6), ',', round(params, 6), ']'), ',' order by dataset)
+from arch_cost
+where space = $space
+group by arch
+"""
+
+_EXAMPLES = {
+    "Ten best architectures": """
+select place, arch, accuracy, seeds, flops, arch_str
+from best('{dataset}', '{split}', '{hp}', k := 10, space := '{space}')
+""",
+    "Pareto front of FLOPs and accuracy": """
+select arch, cost as flops, accuracy
+from pareto('{dataset}', '{split}', '{hp}', 'flops', space := '{space}')
+""",
+    "Accuracy by the operation from input to output": """
+select edge_3_0, count(*) as archs, avg(accuracy) as accuracy
+from mean_final
+join topology using (arch)
+where space = 'tss' and hp = '{hp}' and dataset = '{dataset}' and split = '{split}'
+group by all
+order by accuracy desc
+""",
+    "What is inside": """
+select source, space, hp, dataset, count(distinct arch) as archs, count(*) as runs
+from seed
+group by all
+order by all
+""",
+}
+_ALWAYS = {
+    "Cheapest channel sizes, by formula": """
+select arch, arch_str, flops, params
+from arch_cost
+join arch using (space, arch)
+where space = 'sss' and dataset = 'cifar10'
+order by flops
+limit 10
+""",
+}
+
+
+def write_data(
+    folder: Path, database: Path, *, sql: bool, progress: Callable[[str, int, int, int], None] | None = None
+) -> None:
+    """Write a site's `data/`.
+
+    Args:
+        folder: the site's folder.
+        database: the database's folder.
+        sql: whether the site has DuckDB-WASM.
+        progress: is told what is done, and how much of how much.
+
+    Raises:
+        NatsdbError: there is no database.
+    """
+    with natsdb.connect(database) as connection, connection.explaining():
+        found = connection.execute("select distinct space, source, hp, dataset from final").fetchall()
+        found.sort(key=_first_offered)
+        spaces = list(dict.fromkeys(row[0] for row in found))
+        index: dict[str, Any] = {
+            "natsdb": natsdb.__version__,
+            "sql": sql,
+            "group": GROUP,
+            "splits": SPLITS,
+            "sources": list(dict.fromkeys(row[1] for row in found)),
+            "hps": list(dict.fromkeys(row[2] for row in found)),
+            "datasets": list(dict.fromkeys(row[3] for row in found)),
+        }
+        archs = {space: _write_archs(folder, connection, space) for space in ("tss", "sss")}
+        index["points"] = [_write_points(folder, connection, number, *row) for number, row in enumerate(found)]
+        for space in ("tss", "sss"):
+            _write_runs(folder, connection, space, archs[space], index if space in spaces else None, progress)
+    index["tables"] = {name: [column.name for column in table.columns] for name, table in TABLES.items()}
+    index["views"] = [name for name in (*VIEWS, *MACROS) if name not in NOT_IN_BROWSER]
+    index["examples"] = _examples(index["points"])
+    if sql:
+        (folder / "data" / "views.sql").write_text(browser_sql(database), encoding="utf-8")
+    (folder / INDEX).write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
+
+
+def _first_offered(found: tuple[str, str, str, str]) -> tuple[bool, str, str, int, str]:
+    """Sort key of (space, source, hp, data set): what the page shows first is a full training of topologies."""
+    space, source, hp, dataset = found
+    return space != "tss", preference(source), dataset.lower(), -int(hp), dataset
+
+
+def browser_sql(database: Path) -> str:
+    """Views and macros for DuckDB-WASM: a statement ends with a line `;`, files' paths begin with `db/`."""
+    kept = [
+        text.strip().rstrip(";")
+        for text in statements("db", read_manifest(database))
+        if not any(f"create or replace {kind} {name}" in text for name in NOT_IN_BROWSER for kind in ("view", "macro"))
+    ]
+    return "\n;\n".join(kept) + "\n"
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def _write_archs(folder: Path, connection: Any, space: str) -> list[tuple[str, int]]:
+    """Writes `archs/SPACE.json`; gives each architecture's official string and canonical index, by index."""
+    rows = connection.execute(
+        "select arch_str, canonical, coalesce(ops, channels::varchar[]) from arch where space = $space order by arch",
+        {"space": space},
+    ).fetchall()
+    names = sorted({name for row in rows for name in row[2]}, key=lambda name: (len(name), name))
+    digit = {name: str(number) for number, name in enumerate(names)}
+    text = "".join(digit[name] for row in rows for name in row[2])
+    _write(
+        folder / "data" / "archs" / f"{space}.json",
+        json.dumps({"count": len(rows), "names": names, "digits": text}) + "\n",
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+def _write_points(
+    folder: Path, connection: Any, number: int, space: str, source: str, hp: str, dataset: str
+) -> dict[str, Any]:
+    """Writes `points/N.json`; gives its entry in the index."""
+    key = {"space": space, "source": source, "hp": hp, "dataset": dataset}
+    frame = connection.sql(_POINTS, params=key).pl()
+    frame = frame[[column.name for column in frame if column.null_count() < len(column)]]
+    columns = {column.name: column.to_list() for column in frame}
+    _write(folder / "data" / "points" / f"{number}.json", json.dumps(columns, separators=(",", ":")) + "\n")
+    splits = [split for split in SPLITS if split in columns]
+    return {"file": f"{number}.json", **key, "splits": splits, "archs": len(frame)}
+
+
+def _write_runs(
+    folder: Path,
+    connection: Any,
+    space: str,
+    archs: list[tuple[str, int]],
+    index: dict[str, Any] | None,
+    progress: Callable[[str, int, int, int], None] | None,
+) -> None:
+    costs = dict(connection.execute(_COSTS, {"space": space}).fetchall())
+    runs: dict[int, str] = {}
+    for start in range(0, len(archs), GROUP):
+        if start % BLOCK == 0 and index is not None:
+            if progress is not None:
+                progress(f"runs of {space}", start, len(archs), start)
+            key = {name: index[name] for name in ("sources", "hps", "datasets")}
+            runs = dict(
+                connection.execute(_RUNS, {"space": space, "block": BLOCK, "number": start // BLOCK, **key}).fetchall()
+            )
+        entries = [
+            f'{{"arch":{arch},"arch_str":"{archs[arch][0]}","canonical":{archs[arch][1]},'
+            f'"costs":[{costs[arch]}],"runs":[{runs.get(arch, "")}]}}'
+            for arch in range(start, min(start + GROUP, len(archs)))
+        ]
+        _write(folder / "data" / "runs" / space / f"{start // GROUP}.json", "[\n" + ",\n".join(entries) + "\n]\n")
+
+
+def _examples(points: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """Questions about what the database holds: title and SQL. The first piece of points says about what."""
+    chosen = _EXAMPLES if points else {}
+    point = points[0] if points else {}
+    split = "x-valid" if "x-valid" in point.get("splits", ()) else point.get("splits", [""])[-1]
+    return [
+        {"title": title, "sql": text.strip().format(**point, split=split)}
+        for title, text in (chosen | _ALWAYS).items()
+        if "topology" not in text or point["space"] == "tss"
+    ]
