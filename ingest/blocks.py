@@ -12,11 +12,13 @@ from natsdb.ingest.archive.sources import Entry
 from natsdb.ingest.archive.templates import Templates, read_file
 from natsdb.ingest.archive.unpickle import decompress
 from natsdb.ingest.fanout import note_progress
+from natsdb.ingest.weights import weights_of_record
 from natsdb.ingest.write import BlockWriter, Provenance
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.spaces import arch_str
-from natsdb.store.staging import Receipt, write_receipt, writing
-from natsdb.store.weights import write_weights
+from natsdb.store.staging import Receipt, write_receipt
+from natsdb.store.weights import merged_weights
+from natsdb.store.writing import writing
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,19 @@ class Job:
 
 @dataclass(frozen=True)
 class BlockTask:
-    """Records to read, in ascending order of architecture, and the database's files of this block by (table, hp)."""
+    """Records to read, in ascending order of architecture; the database's files of this block by (table, hp), and of
+    weights by architecture."""
 
     name: str
     number: int
     old: tuple[tuple[str, str, str], ...]
+    weights: tuple[tuple[int, str], ...] = ()
     entries: tuple[Entry, ...] = ()
+
+    @property
+    def before(self) -> list[str]:
+        """The database's files that the block goes out from."""
+        return sorted([*(path for _, _, path in self.old), *(path for _, path in self.weights)])
 
 
 _templates: dict[str, Templates] = {}
@@ -80,7 +89,8 @@ def stage_records(job: Job, block: BlockTask, records: Iterable[Read]) -> Receip
     folder = Path(job.folder)
     old = {(table, hp): Path(path) for table, hp, path in block.old}
     writer = BlockWriter(folder, job.source, job.space, block.number, old, job.replace)
-    failures = []
+    held = dict(block.weights)
+    failures, weights = [], []
     archs = 0
     try:
         with writing(job.folder):
@@ -91,7 +101,10 @@ def stage_records(job: Job, block: BlockTask, records: Iterable[Read]) -> Receip
                     failures.append((record.where, f"{record.what}; {record.remedy}"))
                     continue
                 if job.weights:
-                    write_weights(folder, job.source, job.space, arch, record, provenance.file)
+                    found = weights_of_record(record, provenance.file)
+                    path = Path(held[arch]) if arch in held else None
+                    new = merged_weights(folder, path, job.source, job.space, arch, found, replace=job.replace)
+                    weights += [new] if new is not None else []
                 else:
                     record = [hp._replace(weights={}) for hp in record]
                 before = writer.rows
@@ -99,7 +112,7 @@ def stage_records(job: Job, block: BlockTask, records: Iterable[Read]) -> Receip
                 archs += 1
                 note_progress(1, writer.rows - before)
             parts = writer.close() if archs else []
-            receipt = Receipt(sorted(path for _, _, path in block.old), parts, archs, writer.rows, failures)
+            receipt = Receipt(block.before, parts, weights, archs, writer.rows, failures)
             write_receipt(folder, block.name, receipt)
             return receipt
     finally:

@@ -17,15 +17,18 @@ from typing import Any
 import numpy as np
 
 from natsdb.ingest.archive.records import read_record
-from natsdb.ingest.ingest import IngestReport, check_name, publish
+from natsdb.ingest.ingest import IngestReport, check_name
+from natsdb.ingest.weights import weights_of_run
 from natsdb.ingest.write import BlockWriter, Provenance
 from natsdb.schema.costs import IMAGES
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.spaces import SSS_CELL, arch_str
 from natsdb.schema.tables import BLOCK
-from natsdb.store.manifest import Ingested, local
-from natsdb.store.staging import Staging, only_writer, open_manifest, with_block, with_catalogue, with_ingested
-from natsdb.store.weights import add_weights
+from natsdb.store.locations import local
+from natsdb.store.manifest import Ingested, Manifest, with_ingested, with_parts, with_weights
+from natsdb.store.staging import Staging, open_manifest, with_catalogue
+from natsdb.store.weights import merged_weights, weights_file
+from natsdb.store.writing import only_writer
 
 # Of what the schedule's last batch is one, however small.
 _BATCH = 256
@@ -92,17 +95,17 @@ def collect(
                 writer = BlockWriter(staging.folder, source, space, block, old, replace)
                 try:
                     for one in members:
-                        _add(writer, one, staging, source, replace)
-                    manifest = with_block(manifest, writer.close())
+                        manifest = _add(writer, one, staging, manifest, source, replace)
+                    manifest = with_parts(manifest, writer.close())
                     rows += writer.rows
                 finally:
                     writer.abort()
-            changed = manifest.parts != before.parts
+            changed = not manifest.same_contents(before)
             if changed:
                 for space in sorted({one.key[0] for one in found}):
                     archs = len({one.key[2] for one in found if one.key[0] == space})
                     manifest = with_ingested(manifest, Ingested(source, space, "runs", folder.name, digest, archs))
-                publish(staging, manifest)
+                staging.publish(manifest, f"collect {folder.name} --source {source}")
         finally:
             staging.clear()
     archs = len({(one.key[0], one.key[2]) for one in found})
@@ -143,11 +146,14 @@ def _reason(path: Path) -> str:
         return f"its note cannot be read ({error})"
 
 
-def _add(writer: BlockWriter, one: _Finished, staging: Staging, source: str, replace: bool) -> None:
+def _add(
+    writer: BlockWriter, one: _Finished, staging: Staging, manifest: Manifest, source: str, replace: bool
+) -> Manifest:
     run = one.run
     try:
         official = official_record(run)
         device = run["provenance"]["device"]
+        fewer = run["provenance"].get("images") is not None
         said = {**run["provenance"], "epochs": run["epochs"], "seconds": "measured on this device"}
         code = json.dumps({name: value for name, value in said.items() if name != "device"})
     except (KeyError, TypeError, ValueError, ArithmeticError) as error:
@@ -157,8 +163,13 @@ def _add(writer: BlockWriter, one: _Finished, staging: Staging, source: str, rep
     if weights.exists():
         record = [hp._replace(weights={(run["dataset"], run["seed"]): {}}) for hp in record]
         prefix = f"{run['hp']}/{run['dataset']}/{run['seed']}"
-        add_weights(staging.folder, staging.database, source, run["space"], run["arch"], prefix, weights, replace)
-    writer.add(run["arch"], record, Provenance(one.path.name, one.md5, code, device))
+        held = weights_file(manifest, source, run["space"], run["arch"])
+        path = staging.path(held.path) if held is not None else None
+        states = {prefix: weights_of_run(weights)}
+        new = merged_weights(staging.folder, path, source, run["space"], run["arch"], states, replace=replace)
+        manifest = with_weights(manifest, [new] if new is not None else [])
+    writer.add(run["arch"], record, Provenance(one.path.name, one.md5, code, device, fewer))
+    return manifest
 
 
 def official_record(run: dict[str, Any]) -> dict[str, Any]:

@@ -15,17 +15,10 @@ from natsdb.ingest.blocks import BlockTask, Job, stage_block
 from natsdb.ingest.fanout import fan_out, processes
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.tables import BLOCK
-from natsdb.store.manifest import Ingested, Manifest, local
-from natsdb.store.staging import (
-    Receipt,
-    Staging,
-    only_writer,
-    open_manifest,
-    with_block,
-    with_catalogue,
-    with_ingested,
-    writing,
-)
+from natsdb.store.locations import local
+from natsdb.store.manifest import Ingested, Manifest, with_ingested, with_parts, with_weights
+from natsdb.store.staging import Receipt, Staging, open_manifest, with_catalogue
+from natsdb.store.writing import only_writer
 
 # Below this, starting processes costs more than it gains.
 _FEW = 64
@@ -92,7 +85,7 @@ def ingest(
     opened = [open_source(Path(path)) for path in sources]
     with only_writer(home):
         before = open_manifest(home)
-        if source in before.tabled():
+        if source in before.published_sources():
             raise NatsdbError(
                 f"its rows of source {source!r} are of a published table",
                 where=str(home),
@@ -112,32 +105,22 @@ def ingest(
             receipts, again = _stage(one, job, staging, manifest, jobs, progress)
             resumed += again
             for receipt in receipts:
-                manifest = with_block(manifest, receipt.parts)
+                manifest = with_weights(with_parts(manifest, receipt.parts), receipt.weights)
                 failures += receipt.failures
             archs += (count := sum(receipt.archs for receipt in receipts))
             rows += sum(receipt.rows for receipt in receipts)
             if not any(receipt.failures for receipt in receipts):
                 ingested = Ingested(source, one.space, one.kind, one.name, fingerprint, count)
                 manifest = with_ingested(manifest, ingested)
-        changed = manifest.parts != before.parts
+        changed = set(manifest.parts) != set(before.parts) or manifest.weights != before.weights
         if failures and not archs:
             staging.clear()
             raise NatsdbError(f"no record could be read; the first: {failures[0][1]}", where=failures[0][0])
-        if manifest == before:
+        if manifest.same_contents(before):
             staging.clear()
         else:
-            publish(staging, manifest)
+            staging.publish(manifest, f"ingest {' '.join(one.name for one in opened)} --source {source}")
     return IngestReport(home, archs, rows, changed, resumed, failures, time.monotonic() - started)
-
-
-def publish(staging: Staging, manifest: Manifest) -> None:
-    """Publish what is staged.
-
-    Raises:
-        NatsdbError: the disk is full or cannot be written; the database is unchanged.
-    """
-    with writing(staging.database):
-        staging.publish(manifest)
 
 
 def check_name(source: str) -> None:
@@ -160,11 +143,16 @@ def _stage(
     def block(number: int, entries: Sequence[Entry] = ()) -> BlockTask:
         mine = [p for p in manifest.parts if (p.source, p.space, p.block) == (job.source, job.space, number)]
         old = tuple((part.table, part.hp, str(staging.path(part.path))) for part in mine if part.hp)
+        weights = tuple(
+            (one.arch, str(staging.path(one.path)))
+            for one in manifest.weights
+            if job.weights and (one.source, one.space, one.arch // BLOCK) == (job.source, job.space, number)
+        )
         name = f"{source.fingerprint}-{source.space}-{number:04d}"
-        return BlockTask(name, number, old, tuple(entries))
+        return BlockTask(name, number, old, weights, tuple(entries))
 
     def done(one: BlockTask) -> Receipt | None:
-        return staging.receipt(one.name, sorted(path for _, _, path in one.old))
+        return staging.receipt(one.name, one.before)
 
     if source.kind == "single":
         return stage_single(source, job, block, done, progress)

@@ -13,14 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from natsdb.ingest.ingest import IngestReport, check_name, publish
+from natsdb.ingest.ingest import IngestReport, check_name
 from natsdb.ingest.write import BlockWriter
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.schedules import HPS, HPS_OF_SPACE
 from natsdb.schema.spaces import SIZES
 from natsdb.schema.tables import BLOCK, GROUPS, arrow_schema
-from natsdb.store.manifest import Ingested, Part
-from natsdb.store.staging import Staging, only_writer, open_manifest, with_block, with_catalogue, with_ingested
+from natsdb.store.manifest import Ingested, Part, with_ingested, with_parts
+from natsdb.store.staging import Staging, open_manifest, with_catalogue
+from natsdb.store.writing import only_writer
 
 if TYPE_CHECKING:
     import polars as pl
@@ -68,7 +69,7 @@ def ingest_published(
     digest = hashlib.sha256(repr((source, replace, [table.md5 for table in tables])).encode()).hexdigest()[:16]
     with only_writer(home):
         before = open_manifest(home)
-        if source in {part.source for part in before.parts} - before.tabled():
+        if source in {part.source for part in before.parts} - before.published_sources():
             raise NatsdbError(
                 f"its rows of source {source!r} are those of records",
                 where=str(home),
@@ -83,13 +84,13 @@ def ingest_published(
                 for part in manifest.parts:
                     if part.source == source:
                         held.setdefault((part.space, part.block), {})[part.table, part.hp] = staging.path(part.path)
-                manifest = with_block(manifest, stage_published(table, staging.folder, source, held, replace))
+                manifest = with_parts(manifest, stage_published(table, staging.folder, source, held, replace))
                 counted = table.rows.group_by("space").agg(pl.col("arch").n_unique()).sort("space")
                 for space, archs in counted.rows():
                     manifest = with_ingested(manifest, Ingested(source, space, KIND, table.name, table.md5, archs))
-            changed = manifest.parts != before.parts
-            if manifest != before:
-                publish(staging, manifest)
+            changed = set(manifest.parts) != set(before.parts)
+            if not manifest.same_contents(before):
+                staging.publish(manifest, f"ingest {' '.join(table.name for table in tables)} --source {source}")
         finally:
             staging.clear()
     every = pl.concat([table.rows for table in tables])
@@ -224,6 +225,7 @@ def _tables(rows: pl.DataFrame, table: Published, hp: str) -> dict[str, Any]:
         file=pl.lit(table.name),
         file_md5=pl.lit(table.md5),
         weights=pl.lit(False),
+        reduced=pl.lit(False),
     )
     cost = run.drop("seconds").with_columns(train_seconds=run["seconds"] / HPS[hp])
     made = {"seed": seed, "metric": metric, "final": metric, "cost": cost}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from natsdb.ingest.ingest import publish
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.spaces import arch_index
 from natsdb.schema.tables import SEARCH_TABLES, TABLES, arrow_schema
-from natsdb.store.manifest import NAME, Manifest, Part, read_manifest
-from natsdb.store.staging import Staging, only_writer, open_manifest, with_catalogue, writing
+from natsdb.store.manifest import NAME, Part
+from natsdb.store.parquet import write_part
+from natsdb.store.snapshot import read_manifest
+from natsdb.store.staging import Staging, open_manifest, with_catalogue
+from natsdb.store.writing import only_writer, writing
 
 # Seconds to wait for another writer: to add a search takes less than one, and hours may have gone into it.
 _PATIENCE = 60.0
@@ -47,17 +49,19 @@ def keep_search(database: Path, search: str, runs: pa.Table, steps: pa.Table) ->
 def _keep(database: Path, search: str, runs: pa.Table, steps: pa.Table) -> bool:
     """`keep_search` of who holds the database."""
     before = open_manifest(database)
+    staging = Staging(database, f"{search}-publish")
+    manifest = with_catalogue(before, staging)
+    kept = [part for part in manifest.parts if not _of(part, search)]
     with writing(database):
-        staging = Staging(database, f"{search}-publish")
-        manifest = with_catalogue(before, staging)
-        kept = [part for part in manifest.parts if not _of(part, search)]
-        tables = zip(SEARCH_TABLES, (runs, steps), strict=True)
-        parts = [_written(staging, name, search, table) for name, table in tables]
-        manifest = Manifest(tuple(sorted([*kept, *parts])), manifest.ingests)
-        if manifest != before:
-            publish(staging, manifest)
+        parts = [
+            _written(staging, name, search, table) for name, table in zip(SEARCH_TABLES, (runs, steps), strict=True)
+        ]
+    manifest = replace(manifest, parts=tuple(sorted([*kept, *parts])))
+    changed = not manifest.same_contents(before)
+    if changed:
+        staging.publish(manifest, f"search {runs['algorithm'][0]}, {runs['space'][0]}, {runs['dataset'][0]}")
     staging.clear()
-    return manifest != before
+    return changed
 
 
 def collect_searches(folder: Path, database: Path) -> list[tuple[str, str, str, int, bool]]:
@@ -195,25 +199,5 @@ def _of(part: Part, search: str) -> bool:
 
 
 def _written(staging: Staging, name: str, search: str, table: pa.Table) -> Part:
-    schema = arrow_schema(name)
-    rows = (
-        table.select(schema.names)
-        .cast(schema.remove_metadata())
-        .sort_by([(key, "ascending") for key in TABLES[name].key])
-    )
-    temporary = staging.folder / f"{name}-{os.getpid()}.tmp"
-    floats = [field.name for field in schema if pa.types.is_floating(field.type)]
-    pq.write_table(
-        rows,
-        temporary,
-        compression="zstd",
-        compression_level=5,
-        store_schema=False,
-        use_dictionary=[field for field in schema.names if field not in floats],
-    )
-    digest = hashlib.sha256(temporary.read_bytes()).hexdigest()[:12]
-    path = f"{name}/{search}/{digest}.parquet"
-    target = staging.folder / path
-    target.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(temporary, target)
-    return Part(name, "", "", "", 0, path, len(rows), target.stat().st_size)
+    rows = table.select(arrow_schema(name).names).sort_by([(key, "ascending") for key in TABLES[name].key])
+    return write_part(rows, staging.folder, Part(name, "", "", "", 0, f"{name}/{search}", len(rows), 0))

@@ -3,18 +3,13 @@
 A block's files are a function of the rows they hold, byte for byte: rows are sorted by key, row groups lie at fixed
 places, names end in the digest of the contents. So an interrupted run that resumes, or the same rows from another
 form of the archive, end in the same files.
-
-Measured on the real samples of tss at hp 200: accuracy plain and loss split by bytes, zstd, take 4.7 + 6.6 B a row;
-loss plain 0.3 B more, dictionaries or splitting by bytes 1.5 B more for accuracy. Level 5 saves 0.25 B a row over
-level 3, for 5 s more of a full ingest; higher levels save less than 0.1 B.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -25,9 +20,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from natsdb.ingest.archive.records import SPLITS, TIME_SPLITS, HpRecord, Layout
-from natsdb.schema.errors import NatsdbError
+from natsdb.schema.errors import Contradiction
+from natsdb.schema.schedules import HPS
 from natsdb.schema.tables import BLOCK_TABLES, GROUPS, arrow_schema
 from natsdb.store.manifest import Part
+from natsdb.store.parquet import named_after_contents, open_parquet, write_options
 
 _SMALL = tuple(name for name in BLOCK_TABLES if name != "metric")
 _RUN = ("arch", "dataset", "seed")
@@ -37,12 +34,14 @@ _CODED = pa.dictionary(pa.int8(), pa.string())
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where an architecture's record came from: file name, MD5 (None for the single file), code and device if known."""
+    """Where an architecture's record came from: file name, MD5 (None for the single file), code and device if known;
+    whether its runs saw fewer images than the data set has."""
 
     file: str
     md5: str | None
     code: str | None = None
     device: str | None = None
+    fewer_images: bool = False
 
 
 def _texts(codes: np.ndarray, names: Any) -> pa.DictionaryArray:
@@ -112,6 +111,9 @@ class Rows:
                 "code": pa.array([provenance.code for _, provenance, _ in every], pa.string()),
                 "device": pa.array([provenance.device for _, provenance, _ in every], pa.string()),
                 "weights": np.array([(run.dataset, run.seed) in record.weights for run, _, record in every], bool),
+                "reduced": np.array(
+                    [provenance.fewer_images or run.epochs < HPS[r.layout.hp] for run, provenance, r in every], bool
+                ),
             }
         )
 
@@ -247,13 +249,9 @@ class BlockWriter:
         parts = []
         for hp, writer in sorted(self._writers.items()):
             folder = f"source={self._source}/space={self._space}/hp={hp}/block={self._block:02d}"
-            for table, (path, rows) in writer.close().items():
-                name = f"{table}/{folder}/{_digest_of(path)}.parquet"
-                target = self._folder / name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(path, target)
-                size = target.stat().st_size
-                parts.append(Part(table, self._source, self._space, hp, self._block, name, rows, size))
+            for table, (path, rows, reduced) in writer.close().items():
+                part = Part(table, self._source, self._space, hp, self._block, f"{table}/{folder}", rows, 0)
+                parts.append(named_after_contents(path, self._folder, replace(part, reduced=reduced)))
         return parts if self.changed else []
 
     def abort(self) -> None:
@@ -268,7 +266,9 @@ class _HpWriter:
     def __init__(self, folder: Path, hp: str, held: _Held | None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._paths = {table: folder / f"{table}-{hp}-{os.getpid()}.tmp" for table in BLOCK_TABLES}
-        self._metric = pq.ParquetWriter(self._paths["metric"], _file_schema("metric"), **_options("metric"))
+        self._metric = pq.ParquetWriter(
+            self._paths["metric"], _file_schema("metric"), **write_options(arrow_schema("metric"))
+        )
         self._small: dict[str, list[pa.Table]] = {table: [] for table in _SMALL}
         self._held = held
         self._pending = held.groups() if held is not None else []
@@ -294,14 +294,16 @@ class _HpWriter:
         for table in _SMALL:
             self._small[table].append(_plain(tables[table], table))
 
-    def close(self) -> dict[str, tuple[Path, int]]:
+    def close(self) -> dict[str, tuple[Path, int, int]]:
+        """Path, rows, and for `seed` reduced runs, by table."""
         self._copy_held()
         self._metric.close()
-        done = {"metric": (self._paths["metric"], self._rows)}
+        done = {"metric": (self._paths["metric"], self._rows, 0)}
         for table, pieces in self._small.items():
             whole = pa.concat_tables(pieces)
-            pq.write_table(whole, self._paths[table], row_group_size=1 << 20, **_options(table))
-            done[table] = (self._paths[table], len(whole))
+            pq.write_table(whole, self._paths[table], row_group_size=1 << 20, **write_options(arrow_schema(table)))
+            reduced = pc.sum(whole["reduced"]).as_py() if table == "seed" else 0
+            done[table] = (self._paths[table], len(whole), reduced or 0)
         return done
 
     def abort(self) -> None:
@@ -313,8 +315,8 @@ class _Held:
 
     def __init__(self, old: dict[tuple[str, str], Path], hp: str) -> None:
         self._size = GROUPS[hp]
-        self._metric = pq.ParquetFile(old["metric", hp], memory_map=True)
-        self._small = {table: pq.read_table(old[table, hp], partitioning=None) for table in _SMALL}
+        self._metric = open_parquet(old["metric", hp])
+        self._small = {table: open_parquet(old[table, hp]).read() for table in _SMALL}
         column = self._metric.schema_arrow.get_field_index("arch")
         self._row_group = {
             self._metric.metadata.row_group(n).column(column).statistics.min // self._size: n
@@ -346,7 +348,7 @@ def _merge(
         difference = _difference(mine[key], theirs[key])
         if difference and not replace:
             arch, dataset, seed = key
-            raise NatsdbError(
+            raise Contradiction(
                 f"architecture {arch}, {dataset}, seed {seed}: {difference}",
                 where=where,
                 remedy="keep the database, replace its rows with --replace, or name the new rows with --source NAME",
@@ -422,6 +424,9 @@ def _plain(table: pa.Table, name: str) -> pa.Table:
     """Columns in the table's order and of its types. `metric` keeps its texts as codes, as the writer wants them."""
     columns = []
     for field in _file_schema(name):
+        if field.name not in table.column_names:  # a file of an earlier format
+            columns.append(pa.nulls(len(table), field.type))
+            continue
         column = table[field.name]
         if column.type != field.type:
             if pa.types.is_dictionary(field.type):
@@ -440,29 +445,3 @@ def _file_schema(name: str) -> pa.Schema:
         for text in ("dataset", "split"):
             schema = schema.set(schema.get_field_index(text), pa.field(text, _CODED))
     return schema
-
-
-def _options(table: str) -> dict[str, Any]:
-    floats = [field.name for field in arrow_schema(table) if pa.types.is_floating(field.type)]
-    return {
-        "compression": "zstd",
-        "compression_level": 5,
-        "store_schema": False,
-        "use_dictionary": [name for name in arrow_schema(table).names if name not in floats and name != "seconds"],
-        "column_encoding": {"loss": "BYTE_STREAM_SPLIT"} if "loss" in floats else None,
-        "write_statistics": ["arch", "dataset", "seed", "split", "epoch"],
-        "data_page_size": 1 << 20,
-    }
-
-
-def write_table(table: pa.Table, path: Path) -> None:
-    """Write a table of the catalogue."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, path, compression="zstd", store_schema=False)
-
-
-def _digest_of(path: Path) -> str:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()[:12]
-        os.fsync(file.fileno())
-    return digest

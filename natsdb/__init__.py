@@ -24,42 +24,41 @@ __all__ = ["Info", "NatsdbError", "connect", "files", "info", "query", "scan"]
 
 
 def _home(db: str | os.PathLike[str] | None) -> Path:
-    from natsdb.store.manifest import local
+    from natsdb.store.locations import local
 
     return local(db)
 
 
 def _opened(db: str | os.PathLike[str] | None) -> tuple[Path | str, Manifest]:
-    from natsdb.store.manifest import located, read_manifest
+    from natsdb.store.snapshot import open_snapshot
 
-    home = located(db)
-    if isinstance(home, str):
-        from natsdb.store.files import Remote
-
-        return home, Remote(home).manifest
-    return home, read_manifest(home)
+    snapshot = open_snapshot(db)
+    return snapshot.home, snapshot.manifest
 
 
-def connect(db: str | os.PathLike[str] | None = None, *, unlocked: bool = False) -> Any:
+def connect(db: str | os.PathLike[str] | None = None, *, version: int | None = None, unlocked: bool = False) -> Any:
     """A DuckDB connection with a view for each table, and natsdb's views and macros.
 
     Args:
         db: the database's folder, or its URL (s3://…, https://…; extra `remote`), which is read in place; by default
             `$NATSDB_HOME`, else natsdb's folder in the user's data directory.
+        version: an earlier version of it (`natsdb log`); the newest by default. A connection keeps the version that it
+            opened, whatever is published meanwhile.
         unlocked: a plain DuckDB connection, whose SQL may write and read other files too. The default is locked, see
             `natsdb.connection.Connection`.
 
     Raises:
-        NatsdbError: there is no database, or a newer natsdb wrote it.
+        Missing: there is no database, or not this version of it.
+        NatsdbError: it is damaged, or a newer natsdb wrote it.
 
     Example:
         >>> import natsdb
         >>> natsdb.connect().sql("select * from best('cifar100', 'x-test', '200')")  # doctest: +SKIP
     """
     from natsdb.connection import open_database
-    from natsdb.store.manifest import located
+    from natsdb.store.snapshot import open_snapshot
 
-    return open_database(located(db), unlocked=unlocked)
+    return open_database(open_snapshot(db, version), unlocked=unlocked)
 
 
 def query(statement: str, db: str | os.PathLike[str] | None = None) -> pl.DataFrame:
@@ -186,7 +185,7 @@ def write_duckdb(file: str | os.PathLike[str], db: str | os.PathLike[str] | None
     import duckdb
 
     from natsdb.sql import install
-    from natsdb.store.manifest import read_manifest
+    from natsdb.store.snapshot import read_manifest
 
     home, target = _home(db), Path(file)
     manifest = read_manifest(home)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import duckdb
 
@@ -14,10 +13,8 @@ from natsdb.schema.errors import NatsdbError
 from natsdb.schema.names import did_you_mean
 from natsdb.schema.tables import TABLES
 from natsdb.sql import MACROS, VIEWS, install
-from natsdb.store.manifest import read_manifest
-
-if TYPE_CHECKING:
-    from natsdb.store.files import Remote
+from natsdb.store.files import SCHEME, ListedFiles
+from natsdb.store.snapshot import Snapshot
 
 # What a locked connection runs: questions, and tables, views and macros of the session, which live in memory.
 # The rest writes files (COPY, EXPORT), opens others (ATTACH), loads code (LOAD) or hides one of these (PREPARE, CALL).
@@ -46,8 +43,8 @@ class Connection:
     questions and tables in memory are refused here.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, remote: Remote | None = None) -> None:
-        self._connection, self._remote = connection, remote
+    def __init__(self, connection: duckdb.DuckDBPyConnection, files: ListedFiles) -> None:
+        self._connection, self._files = connection, files
 
     def sql(self, query: Any, **options: Any) -> Any:
         """Like DuckDB's `sql`: a relation.
@@ -74,7 +71,7 @@ class Connection:
 
     def cursor(self) -> Connection:
         """Another connection to the same views, for another thread."""
-        return Connection(self._connection.cursor(), self._remote)
+        return Connection(self._connection.cursor(), self._files)
 
     def _guarded(self, method: str, query: Any, *arguments: Any, **options: Any) -> Any:
         with self.explaining():
@@ -88,8 +85,8 @@ class Connection:
         try:
             yield
         except duckdb.Error as error:
-            if self._remote is not None and self._remote.failure is not None:
-                failure, self._remote.failure = self._remote.failure, None
+            if self._files.failure is not None:
+                failure, self._files.failure = self._files.failure, None
                 raise failure from error
             raise explained(self._connection, error) from error
 
@@ -107,34 +104,25 @@ class Connection:
         self._connection.close()
 
 
-def open_database(database: Path | str, *, unlocked: bool) -> Connection | duckdb.DuckDBPyConnection:
-    """A connection in memory with the views and macros of a database, in a folder or behind a URL.
+def open_database(snapshot: Snapshot, *, unlocked: bool) -> Connection | duckdb.DuckDBPyConnection:
+    """A connection in memory with the views and macros of a database.
 
     Raises:
-        NatsdbError: there is no database, or a newer natsdb wrote it.
+        NatsdbError: a file of it is damaged or cannot be read.
     """
     connection = duckdb.connect()
     connection.execute("set parquet_metadata_cache = true")
-    remote = None
-    if isinstance(database, str):
-        from natsdb.store.files import SCHEME, Remote
-
-        remote = Remote(database)
-        connection.register_filesystem(remote)
+    files = ListedFiles(snapshot)
+    connection.register_filesystem(files)
+    if isinstance(snapshot.home, str):
         # Threads wait for the network, not for a core.
         connection.execute("set threads = 16")
-        root: Path | str = f"{SCHEME}:/"
-        folder = f"{SCHEME}://"
-        manifest = remote.manifest
-    else:
-        root, manifest = database, read_manifest(database)
-        folder = str(database.resolve()).replace("'", "''") + "/"
-    opened = Connection(connection, remote)
+    opened = Connection(connection, files)
     with opened.explaining():
-        install(connection, root, manifest)
+        install(connection, f"{SCHEME}:/", snapshot.manifest)
     if unlocked:
         return connection
-    connection.execute(f"set allowed_directories = ['{folder}']")
+    connection.execute(f"set allowed_directories = ['{SCHEME}://']")
     connection.execute("set enable_external_access = false")
     connection.execute("set lock_configuration = true")
     return opened

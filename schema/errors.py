@@ -1,4 +1,4 @@
-"""The one error that natsdb raises on purpose: what went wrong, where, and what to do about it."""
+"""The errors that natsdb raises on purpose: what went wrong, where, and what to do about it."""
 
 from __future__ import annotations
 
@@ -18,6 +18,22 @@ class NatsdbError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), self.what, self.where, self.remedy)
+
+
+class Missing(NatsdbError):
+    """What was asked for is not there: a database, a file, a table, an architecture."""
+
+
+class Damaged(NatsdbError):
+    """A file is not what it was when it was written: cut short, changed, or of another format."""
+
+
+class Contradiction(NatsdbError):
+    """Two sources say different things of the same run."""
+
+
+class NotWritable(NatsdbError):
+    """A file or folder cannot be written: the disk is full, it is read-only, or another process is writing."""
 
 
 def _rebuild(kind: type[NatsdbError], what: str, where: str, remedy: str) -> NatsdbError:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pyarrow as pa
 
-FORMAT_VERSION = 1
+# Format 2 (2026): columns, digests and versions in the manifest, page checksums in the files. Format 1 is read still.
+FORMAT_VERSION = 2
 
 # Measurements lie in blocks of this many consecutive architectures: a unit of work, a file per table and hp.
 BLOCK = 1024
@@ -24,12 +25,14 @@ GROUPS = {"01": 1024, "12": 128, "90": 64, "200": 32}
 
 @dataclass(frozen=True)
 class Column:
-    """A column: `type` in DuckDB's words; `meaning` with its unit; `partition` when it is a folder's name."""
+    """A column: `type` in DuckDB's words; `meaning` with its unit; `partition` when it is a folder's name; `since`: the
+    format that brought it. Files of an earlier one lack it, and it reads as null."""
 
     name: str
     type: str
     meaning: str
     partition: bool = False
+    since: int = 1
 
 
 @dataclass(frozen=True)
@@ -146,6 +149,12 @@ TABLES: dict[str, Table] = {
                 ),
                 Column("device", "VARCHAR", "device that trained the run, when known"),
                 Column("weights", "BOOLEAN", "whether natsdb holds the trained weights of the run"),
+                Column(
+                    "reduced",
+                    "BOOLEAN",
+                    "whether the run saw fewer images or epochs than its schedule says; a full one counts before it",
+                    since=2,
+                ),
             ),
         ),
         Table(

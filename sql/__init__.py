@@ -82,7 +82,7 @@ def _chosen_view(table: str, manifest: Manifest) -> str:
         return f"create or replace view {name} as select * from all_{table}"
     key = ("space", "hp", "arch", "dataset", "seed")
     # A published mean has no seed of its own (0): beside a record's runs it would count as one more.
-    tables = ", ".join("'" + source.replace("'", "''") + "'" for source in sorted(manifest.tabled())) or "''"
+    tables = ", ".join("'" + source.replace("'", "''") + "'" for source in sorted(manifest.published_sources())) or "''"
     mean = f"run.seed = 0 and run.source in ({tables})"
     alone = " and ".join(f"other.{column} = run.{column}" for column in key[:-1])
     kept = f"not ({mean} and exists (select 1 from seed as other where {alone} and other.source not in ({tables})))"

@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+
+from natsdb.store.snapshot import read_manifest
+from natsdb.store.weights import weights_file
+
+# What tells one publication from another of equal contents.
+_PUBLICATION = ("version", "when", "command", "digest")
 
 
 def contents(home: Path) -> dict[str, bytes]:
-    """All files of a database by their path, to compare byte for byte."""
-    return {
-        path.relative_to(home).as_posix(): path.read_bytes()
-        for path in sorted(home.rglob("*"))
-        if path.is_file() and path.name != ".lock"
-    }
+    """All files that a database's newest version lists by their path, and its manifest, to compare byte for byte."""
+    manifest = json.loads((home / "natsdb.json").read_text())
+    said = json.dumps({name: value for name, value in manifest.items() if name not in _PUBLICATION})
+    listed = read_manifest(home).listed()
+    return {"natsdb.json": said.encode(), **{path: (home / path).read_bytes() for path in sorted(listed)}}
+
+
+def strays(home: Path) -> list[str]:
+    """Files in a database's folder that neither hold data of its newest version nor keep older ones."""
+    listed = read_manifest(home).listed()
+    names = (path.relative_to(home).as_posix() for path in home.rglob("*") if path.is_file())
+    return sorted(name for name in names if name not in {*listed, "natsdb.json", ".lock"} and ".versions/" not in name)
+
+
+def weights_path(home: Path, source: str, space: str, arch: int) -> Path:
+    """The file of an architecture's trained weights."""
+    found = weights_file(read_manifest(home), source, space, arch)
+    assert found is not None, "there is none"
+    return home / found.path

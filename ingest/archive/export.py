@@ -17,7 +17,9 @@ from natsdb.ingest.archive.single import unframed
 from natsdb.ingest.fanout import fan_out, note_progress, processes
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.spaces import SIZES, strings
-from natsdb.store.manifest import NAME, local, read_manifest
+from natsdb.store.locations import local
+from natsdb.store.manifest import NAME
+from natsdb.store.snapshot import read_manifest
 
 _STEM = {"tss": "NATS-tss-v1_0", "sss": "NATS-sss-v1_0"}
 

@@ -51,7 +51,7 @@ def blocks_of(manifest: Manifest, source: str, space: str) -> dict[int, dict[tup
     Raises:
         NatsdbError: the source is a published table, of which no record can be made.
     """
-    if source in manifest.tabled():
+    if source in manifest.published_sources():
         raise NatsdbError(
             f"rows of source {source!r} are of a published table: no official record can be made of them",
             remedy="ask for them in SQL, or name another source",

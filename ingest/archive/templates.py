@@ -232,7 +232,7 @@ class Templates:
     def read(
         self, data: bytes, arch: int, arch_str: str, offset: int = 0, memo: TextMemo | None = None
     ) -> tuple[Template, list[HpRecord]] | None:
-        """Template and numbers of the record at `offset`, None when no template fits. A whole file must fit to its end."""
+        """Template and numbers of the record at `offset`, None when none fits. A whole file must fit to its end."""
         candidates = self._templates.get(len(arch_str), [])
         for place, template in enumerate(candidates):
             numbers = template.numbers(data, offset, arch, arch_str, memo)

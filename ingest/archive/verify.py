@@ -18,7 +18,8 @@ from natsdb.ingest.archive.unpickle import decompress, unpickle
 from natsdb.ingest.fanout import fan_out, note_progress, processes
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.tables import BLOCK
-from natsdb.store.manifest import local, read_manifest
+from natsdb.store.locations import local
+from natsdb.store.snapshot import read_manifest
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ def card(files: Sequence[PublishedFile], manifest: Manifest, *, repo: str | None
         "The benchmark's authors published it under the MIT licence"
         + (
             "; rows that others published are under the licence of those who did.\n"
-            if manifest.tabled() & set(origins)
+            if manifest.published_sources() & set(origins)
             else ".\n"
         ),
         "Times are calibrated by the authors, not raw: the same for all seeds, in proportion to the number "
@@ -107,7 +107,9 @@ def sources(files: Sequence[PublishedFile], manifest: Manifest) -> dict[str, str
         # Names of files only: where they lay is nobody's business.
         read = sorted({Path(one.name).name for one in manifest.ingests if one.source == source})
         what = (
-            "final accuracies that others published" if source in manifest.tabled() else known.get(source, "own rows")
+            "final accuracies that others published"
+            if source in manifest.published_sources()
+            else known.get(source, "own rows")
         )
         found[source] = what + (f" ({', '.join(read[:5])}{', …' if len(read) > 5 else ''})" if read else "")
     return found

@@ -23,7 +23,9 @@ from natsdb.ingest.hub.card import card
 from natsdb.ingest.hub.croissant import croissant
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.tables import TABLES, column_types
-from natsdb.store.manifest import NAME, Manifest, Part, local, read_manifest
+from natsdb.store.locations import local
+from natsdb.store.manifest import NAME, Manifest, Part
+from natsdb.store.snapshot import read_manifest
 from natsdb.store.staging import write_whole
 
 SUMS = "SHA256SUMS"

@@ -23,7 +23,9 @@ from natsdb.ingest.archive.stored import StoredForm
 from natsdb.ingest.archive.unpickle import Tensor, decompress, unpickle
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.tables import BLOCK
-from natsdb.store.manifest import NAME, preference, read_manifest
+from natsdb.store.choice import rank
+from natsdb.store.manifest import NAME
+from natsdb.store.snapshot import open_snapshot
 
 Results = OrderedDict[str, ArchResults]
 T = TypeVar("T")
@@ -77,10 +79,13 @@ class DatabaseBackend:
         Raises:
             NatsdbError: the database is gone, or holds nothing of the space.
         """
-        manifest = read_manifest(self.home)
+        self.snapshot = open_snapshot(self.home)
+        manifest = self.snapshot.manifest
         every: dict[tuple[str, int], list[tuple[str, dict[str, str]]]] = {}
-        every_source = {part.source for part in manifest.parts if part.space == self.space} - manifest.tabled()
-        sources = sorted(every_source, key=preference)
+        every_source = {
+            part.source for part in manifest.parts if part.space == self.space
+        } - manifest.published_sources()
+        sources = sorted(every_source, key=rank)
         for source in sources:
             for number, files in blocks_of(manifest, source, self.space).items():
                 for hp in {hp for _, hp in files}:
@@ -169,7 +174,7 @@ class DatabaseBackend:
         runs = [run for _, run in sources.values()]
 
         def made(run: StoredRun) -> ResultsCount:
-            weights = partial(stored_weights, self.home, sources[run.key][0])
+            weights = partial(stored_weights, self.snapshot, sources[run.key][0])
             return ResultsCount._of_run(run, weights, partial(self._again, hp, arch, run.key))
 
         results = ArchResults(arch, "")

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from natsdb.api.files import PICKLE_EXT, get_torch_home, nats_is_dir, nats_is_file, pickle_load, time_string
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.spaces import strings
-from natsdb.store.manifest import default_database, read_manifest
+from natsdb.store.locations import default_database
+from natsdb.store.snapshot import read_manifest
 
 if TYPE_CHECKING:
     from natsdb.api.backends import Backend

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from natsdb.ingest.archive.unpickle import DAMAGE, damaged
-from natsdb.store.weights import weights_path
+from natsdb.store.weights import run_weights, weights_file
 
 if TYPE_CHECKING:
     from natsdb.ingest.archive.rebuild import StoredRun
     from natsdb.ingest.archive.unpickle import Tensor
+    from natsdb.store.snapshot import Snapshot
 
 
 def _tensor(values: np.ndarray) -> Any:
@@ -37,15 +36,12 @@ def torch_tensors(state: dict[str, Tensor], _: StoredRun | None) -> OrderedDict[
         raise damaged("trained weights", error) from error
 
 
-def stored_weights(home: Path, source: str, run: StoredRun) -> OrderedDict[str, Any] | None:
+def stored_weights(snapshot: Snapshot, source: str, run: StoredRun) -> OrderedDict[str, Any] | None:
     """The weights of a run that `natsdb ingest --weights` kept, None where it kept none."""
     if not run.block.weights[run.number]:
         return None
-    from safetensors import safe_open
-
-    prefix = f"{run.block.hp}/{run.key[0]}/{run.key[1]}/"
-    with safe_open(weights_path(home, source, run.block.space, run.arch), "numpy") as file:
-        names = [name.removeprefix(prefix) for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
-        order = {name: place for place, name in enumerate(json.loads((file.metadata() or {}).get("names", "[]")))}
-        names.sort(key=lambda name: order.get(name, len(order)))
-        return OrderedDict((name, _tensor(file.get_tensor(prefix + name))) for name in names)
+    kept = weights_file(snapshot.manifest, source, run.block.space, run.arch)
+    if kept is None:
+        return None
+    found = run_weights(snapshot.path(kept.path), f"{run.block.hp}/{run.key[0]}/{run.key[1]}")
+    return OrderedDict((name, _tensor(values)) for name, values in found.items())

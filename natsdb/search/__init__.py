@@ -105,7 +105,8 @@ def search(
     """
     import natsdb
     from natsdb.ingest.fanout import fan_out, processes
-    from natsdb.store.staging import Staging, writing
+    from natsdb.store.staging import Staging
+    from natsdb.store.writing import writing
 
     chosen, work = _loaded(algorithm)
     if chosen.name in ALGORITHMS and chosen is not ALGORITHMS[chosen.name]:
@@ -175,7 +176,8 @@ def search(
 @contextmanager
 def _alone(home: Path, search: str) -> Iterator[None]:
     """Hold a search, so that the same command at the same time does not take its files away."""
-    from natsdb.store.staging import STAGING, hold
+    from natsdb.store.staging import STAGING
+    from natsdb.store.writing import hold
 
     folder = home / STAGING
     folder.mkdir(exist_ok=True)

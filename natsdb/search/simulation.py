@@ -19,7 +19,7 @@ from natsdb.schema.errors import NatsdbError
 from natsdb.schema.names import did_you_mean
 from natsdb.schema.schedules import HPS
 from natsdb.schema.spaces import CHANNELS, EDGES, LAYERS, OPS, SIZES, arch_index, sss_channels, tss_ops
-from natsdb.store.manifest import located
+from natsdb.store.locations import located
 
 # An operation's number on each of the six edges (tss), or a width's number in each of the five layers (sss).
 Choices = tuple[int, ...]

@@ -21,7 +21,9 @@ from pathlib import Path
 from natsdb.schema.errors import NatsdbError
 from natsdb.site.data import INDEX, write_data
 from natsdb.site.vendor import write_vendor
-from natsdb.store.manifest import NAME, local, read_manifest
+from natsdb.store.locations import local
+from natsdb.store.manifest import NAME
+from natsdb.store.snapshot import read_manifest
 
 __all__ = ["opened", "write_pages", "write_site"]
 

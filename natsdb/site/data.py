@@ -20,7 +20,8 @@ from typing import Any
 import natsdb
 from natsdb.schema.tables import BLOCK, TABLES
 from natsdb.sql import MACROS, VIEWS, statements
-from natsdb.store.manifest import preference, read_manifest
+from natsdb.store.choice import rank
+from natsdb.store.snapshot import read_manifest
 
 INDEX = "data/site.json"
 # Architectures in a file of runs: 30 to 60 kB each.
@@ -181,10 +182,10 @@ def write_data(
     (folder / INDEX).write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
 
 
-def _first_offered(found: tuple[str, str, str, str]) -> tuple[bool, str, str, int, str]:
+def _first_offered(found: tuple[str, str, str, str]) -> tuple[bool, tuple[int, str], str, int, str]:
     """Sort key of (space, source, hp, data set): what the page shows first is a full training of topologies."""
     space, source, hp, dataset = found
-    return space != "tss", preference(source), dataset.lower(), -int(hp), dataset
+    return space != "tss", rank(source), dataset.lower(), -int(hp), dataset
 
 
 def browser_sql(database: Path) -> str:

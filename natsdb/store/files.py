@@ -1,23 +1,33 @@
-"""Databases behind a URL, read in place: by fsspec (s3fs, aiohttp), in the byte ranges that a query needs.
+"""One read-only view of a database's files, on disk or behind a URL, for DuckDB.
 
-DuckDB gets a file system of its own that knows the files which the manifest lists, and no others. Sizes come from the
-manifest, so a file costs no request of its own; the end of a Parquet file is fetched at once, as its footer lies there.
+DuckDB gets a file system that knows the files which the manifest lists, by their paths in the database, and no others:
+so folders above the database may be named anything, no file of it can be written, and SQL sees one version of it. Sizes
+come from the manifest. Behind a URL files are read by fsspec (s3fs, aiohttp) in the ranges that a query needs, and the
+end of a Parquet file is fetched at once, as its footer lies there.
+
+Measured at full scale on two cores against DuckDB's own reading of local files: the average over all rows takes 8 %
+longer, a curve 20 % less, `select count(*)` 36 ms instead of 4.
 """
 
 from __future__ import annotations
 
-import time
+import os
+import threading
+import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import cache, partial
 from typing import Any, TypeVar
 
 import fsspec
-from fsspec.spec import AbstractBufferedFile
+import tenacity
 
-from natsdb.schema.errors import NatsdbError
-from natsdb.store.manifest import NAME, Manifest, parse_manifest
+from natsdb.schema.errors import Damaged, Missing, NatsdbError
+from natsdb.store.manifest import Part
+from natsdb.store.parquet import REMEDY, damaged, footer_digest
+from natsdb.store.snapshot import Snapshot
 
-# Views name a file as natsdb://TABLE/…: the file system of a connection knows which URL that is.
+# Views name a file as natsdb://TABLE/…: the file system of a connection knows which file that is.
 SCHEME = "natsdb"
 # Bytes of a first request: a footer takes 0.5 to 21 kB, most of them 1 kB.
 _TAIL = 4096
@@ -27,122 +37,249 @@ _WAITS = (0.2, 0.6, 2.0)
 Result = TypeVar("Result")
 
 
-class Remote(fsspec.AbstractFileSystem):
-    """The files of a database behind a URL, by their paths in it; read only.
+class ListedFiles(fsspec.AbstractFileSystem):
+    """The files that a version of a database lists, by their paths in it; read only.
 
-    `manifest`: of the database; `failure`: the last error, as DuckDB tells only its text.
+    `failure`: the last error, as DuckDB tells only its text.
     """
 
     protocol = SCHEME
     cachable = False
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, snapshot: Snapshot) -> None:
         super().__init__()
-        self.url = url
         self.failure: NatsdbError | None = None
-        self._files = _file_system(url)
-        where = f"{url}/{NAME}"
-        text = self._tried(lambda: self._files.cat_file(where), where, "there is no natsdb database here")
-        self.manifest: Manifest = parse_manifest(text.decode(), where)
-        self._sizes = {part.path: part.bytes for part in self.manifest.parts}
+        self._snapshot = snapshot
+        self._parts = {part.path: part for part in snapshot.manifest.parts}
+        self._checked: set[str] = set()
 
     def glob(self, path: str, **_: Any) -> list[str]:
         """The path itself: names of files are exact."""
-        return [path] if self._strip_protocol(path) in self._sizes else []
+        return [path] if self._strip_protocol(path) in self._parts else []
 
     def info(self, path: str, **_: Any) -> dict[str, Any]:
         """Name, size and kind of a file."""
-        name = self._strip_protocol(path)
-        if name not in self._sizes:
-            raise FileNotFoundError(f"{self.url} lists no file {name}")
-        return {"name": name, "size": self._sizes[name], "type": "file"}
+        part = self._part(path)
+        return {"name": part.path, "size": part.bytes, "type": "file"}
 
     def modified(self, path: str) -> datetime:
         """Always the same: a file of a database is named after its contents."""
         return datetime.fromtimestamp(0, UTC)
 
-    def _open(self, path: str, mode: str = "rb", **_: Any) -> _File:
-        if mode != "rb":
-            raise PermissionError(f"{self.url} is only read")
-        return _File(self, path, size=self.info(path)["size"], cache_type="none")
+    def _part(self, path: str) -> Part:
+        part = self._parts.get(self._strip_protocol(path))
+        if part is None:
+            raise FileNotFoundError(f"{self._snapshot.home} lists no file {path}")
+        return part
 
-    def fetch(self, path: str, start: int, end: int) -> bytes:
-        """Bytes of a file from `start` to before `end`.
+    def open(self, path: str, mode: str = "rb", *_: Any, **__: Any) -> Any:
+        """A listed file, for reading."""
+        if mode != "rb":
+            raise PermissionError(f"{self._snapshot.home} is only read")
+        part = self._part(path)
+        try:
+            file = self._remote(part) if isinstance(self._snapshot.home, str) else self._local(part)
+        except NatsdbError as error:
+            self.failure = error
+            raise
+        return file
+
+    def _local(self, part: Part) -> _File:
+        path = self._snapshot.path(part.path)
+        try:
+            descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        except OSError as error:
+            what = f"the file is listed and cannot be read ({error.strerror})"
+            raise Damaged(what, where=path, remedy=REMEDY) from error
+        file = _File(part.bytes, _reader(descriptor), partial(os.close, descriptor))
+        if part.footer and part.path not in self._checked:
+            try:
+                if footer_digest(file, part.bytes) != part.footer:
+                    raise ValueError("its footer is not the one that was written")
+            except (OSError, ValueError) as error:
+                file.close()
+                raise damaged(path, error) from error
+            self._checked.add(part.path)
+        return file
+
+    def _remote(self, part: Part) -> _File:
+        end = _End(self, part)
+        return _File(part.bytes, end.read, _nothing)
+
+    def failed(self, part: Part, error: Exception) -> NatsdbError:
+        """The error of a file that is not as it was written, kept as `failure`."""
+        self.failure = damaged(self._snapshot.path(part.path), error)
+        return self.failure
+
+    def fetch(self, part: Part, start: int, end: int) -> bytes:
+        """Bytes of a file behind a URL, from `start` to before `end`.
 
         Raises:
             NatsdbError: the server does not answer, or not with all of this range, however often it is asked.
         """
-        where = f"{self.url}/{path}"
+        url = self._snapshot.path(part.path)
 
         def get() -> bytes:
-            got = self._files.cat_file(where, start=start, end=end)
+            got: bytes = _file_system(url.partition("://")[0]).cat_file(url, start=start, end=end)
             if len(got) > end - start:
                 raise NatsdbError(
                     "the server sends whole files and no ranges of bytes",
-                    where=where,
+                    where=url,
                     remedy="use a server that does, or copy the database first",
                 )
             if len(got) < end - start:
                 raise ConnectionError(f"{len(got)} of {end - start} bytes came")
             return got
 
-        return self._tried(get, where, "the file that the manifest lists is not there")
-
-    def _tried(self, get: Callable[[], Result], where: str, absent: str) -> Result:
-        """What `get` returns, tried again after failures that may pass."""
-        failure = NatsdbError(absent, where=where, remedy="check the address")
-        for tries, wait in enumerate((0.0, *_WAITS), start=1):
-            time.sleep(wait)
-            try:
-                return get()
-            except NatsdbError as error:
-                failure = error
-                break
-            except FileNotFoundError:
-                break
-            except PermissionError as error:
-                remedy = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
-                failure = NatsdbError(f"access is denied ({error})", where=where, remedy=remedy)
-                break
-            # Each of fsspec's libraries has errors of its own for a connection that is cut or not made.
-            except Exception as error:
-                said = f"{str(error) or type(error).__name__}; asked {tries} times"
-                remedy = "check the address and try again"
-                failure = NatsdbError(f"it cannot be read ({said})", where=where, remedy=remedy)
-                # Of a server's refusals only "too many requests" passes.
-                if getattr(error, "status", 500) < 500 and getattr(error, "status", 500) != 429:
-                    break
-        self.failure = failure
-        raise failure
+        try:
+            return tried(get, url, "the file that the manifest lists is not there")
+        except NatsdbError as error:
+            self.failure = error
+            raise
 
 
-class _File(AbstractBufferedFile):
-    """A file of the database: the first request for its end fetches the whole footer of most."""
+class _File:
+    """An open file as DuckDB uses it: several threads seek and read, each at a place of its own."""
 
-    _tail = b""
+    def __init__(self, size: int, read_at: Callable[[int, int], bytes], close: Callable[[], None]) -> None:
+        self._size, self._read_at, self._close = size, read_at, close
+        self._thread = threading.local()
+        self.closed = False
 
-    def _fetch_range(self, start: int, end: int) -> bytes:
-        first = max(0, self.size - _TAIL)
-        if start < first:
-            return self.fs.fetch(self.path, start, end)
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self.tell(), os.SEEK_END: self._size}[whence]
+        self._thread.at = start + offset
+        return start + offset
+
+    def tell(self) -> int:
+        return getattr(self._thread, "at", 0)
+
+    def read(self, size: int = -1) -> bytes:
+        at = self.tell()
+        left = max(0, self._size - at)
+        data = self._read_at(left if size < 0 else min(size, left), at)
+        self._thread.at = at + len(data)
+        return data
+
+    def close(self) -> None:
+        if not self.closed:
+            self.closed = True
+            self._close()
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def _reader(descriptor: int) -> Callable[[int, int], bytes]:
+    """Reads so many bytes at a place, whatever other threads read."""
+    if hasattr(os, "pread"):
+        return partial(os.pread, descriptor)
+    alone = threading.Lock()
+
+    def read_at(size: int, at: int) -> bytes:
+        with alone:
+            os.lseek(descriptor, at, os.SEEK_SET)
+            return os.read(descriptor, size)
+
+    return read_at
+
+
+class _End:
+    """Reads a file behind a URL: the first request for its end fetches the whole footer of most, and checks it."""
+
+    def __init__(self, files: ListedFiles, part: Part) -> None:
+        self._files, self._part, self._tail = files, part, b""
+
+    def read(self, size: int, at: int) -> bytes:
+        first = max(0, self._part.bytes - _TAIL)
+        if at < first:
+            data = self._files.fetch(self._part, at, at + size)
+            # A footer that is longer than the tail is asked for as a whole, up to the eight bytes at the end.
+            if self._part.footer and at + size >= self._part.bytes - 8 and self._tail:
+                self._check(data[: self._part.bytes - 8 - at] + self._tail[-8:])
+            return data
         if not self._tail:
-            self._tail = self.fs.fetch(self.path, first, self.size)
-        return self._tail[start - first : end - first]
+            self._tail = self._files.fetch(self._part, first, self._part.bytes)
+            length = int.from_bytes(self._tail[-8:-4], "little") + 8
+            if self._part.footer and length <= len(self._tail):
+                self._check(self._tail[-length:])
+        return self._tail[at - first : at - first + size]
+
+    def _check(self, footer: bytes) -> None:
+        if f"{zlib.crc32(footer):08x}" != self._part.footer:
+            raise self._files.failed(self._part, ValueError("its footer is not the one that was written"))
 
 
-def _file_system(url: str) -> Any:
+def _nothing() -> None:
+    return None
+
+
+def remote_text(url: str, name: str) -> str:
+    """A small text file of a database behind a URL.
+
+    Raises:
+        Missing: it is not there.
+        NatsdbError: the server does not answer, or refuses.
+    """
+    where = f"{url}/{name}"
+    data: bytes = tried(
+        lambda: _file_system(url.partition("://")[0], url).cat_file(where), where, "there is no natsdb database here"
+    )
+    return data.decode()
+
+
+def tried(get: Callable[[], Result], where: str, absent: str) -> Result:
+    """What `get` returns, tried again after failures that may pass.
+
+    Raises:
+        Missing: there is no such file (`absent` says what that means).
+        NatsdbError: what `get` raises, or what its last failure was.
+    """
+    tries = tenacity.Retrying(
+        stop=tenacity.stop_after_attempt(len(_WAITS) + 1),
+        wait=tenacity.wait_chain(*map(tenacity.wait_fixed, _WAITS)),
+        retry=tenacity.retry_if_exception(_may_pass),
+        reraise=True,
+    )
+    try:
+        return tries(get)
+    except NatsdbError:
+        raise
+    except FileNotFoundError:
+        raise Missing(absent, where=where, remedy="check the address") from None
+    except PermissionError as error:
+        remedy = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+        raise NatsdbError(f"access is denied ({error})", where=where, remedy=remedy) from error
+    # Each of fsspec's libraries has errors of its own for a connection that is cut or not made.
+    except Exception as error:
+        said = f"{str(error) or type(error).__name__}; asked {tries.statistics.get('attempt_number', 1)} times"
+        raise NatsdbError(
+            f"it cannot be read ({said})", where=where, remedy="check the address and try again"
+        ) from error
+
+
+def _may_pass(error: BaseException) -> bool:
+    if isinstance(error, (NatsdbError, FileNotFoundError, PermissionError)) or not isinstance(error, Exception):
+        return False
+    # Of a server's refusals only "too many requests" passes.
+    status = getattr(error, "status", 500)
+    return bool(status >= 500 or status == 429)
+
+
+@cache
+def _file_system(scheme: str, url: str = "") -> Any:
     options: dict[str, Any] = {}
     try:
-        if url.startswith("http"):
+        if scheme.startswith("http"):
             import aiohttp
 
             # fsspec's own limit is five minutes in all.
             timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=30)
             options = {"client_kwargs": {"timeout": timeout}}
-        return fsspec.filesystem(url.partition("://")[0], skip_instance_cache=True, **options)
+        return fsspec.filesystem(scheme, skip_instance_cache=True, **options)
     except ImportError as error:
         raise NatsdbError(
             f"{error.name or error} is not installed",
-            where=url,
+            where=url or scheme,
             remedy="install it with `pip install 'natsdb[remote]'`",
         ) from error

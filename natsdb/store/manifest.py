@@ -1,26 +1,33 @@
-"""A database is a folder; its manifest `natsdb.json` is the commit point: what it does not list does not exist."""
+"""A database is a folder; its manifest `natsdb.json` is the commit point: what it does not list does not exist.
+
+Every version of a database is a manifest. It says how large each file is and what its SHA-256 is, which columns the
+files of a table have, and ends in a digest of itself, so that damage anywhere is found.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
-import re
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
-import platformdirs
-
-from natsdb.schema.errors import NatsdbError
-from natsdb.schema.tables import FORMAT_VERSION
+from natsdb.schema.errors import Damaged, NatsdbError
+from natsdb.schema.tables import FORMAT_VERSION, TABLES
 
 NAME = "natsdb.json"
+# What of a part goes into the text of a manifest only where it says something.
+_OPTIONAL = {"sha256": "", "footer": "", "reduced": 0}
 
 
 @dataclass(frozen=True, order=True)
 class Part:
     """A Parquet file of a table. `path` is relative to the database; `block` is the architecture index // BLOCK.
 
-    The tables of the catalogue have one file each, with source, space and hp empty and block 0.
+    `bytes`, `sha256` and `footer` (CRC-32 of the Parquet footer) tell damage; the digests are empty in a file that
+    format 1 wrote. `reduced`: in `seed`, how many of the runs are reduced ones. `columns`: what the file has, in order,
+    without those that are names of folders. The tables of the catalogue have one file each, with source, space and hp
+    empty and block 0.
     """
 
     table: str
@@ -31,6 +38,22 @@ class Part:
     path: str
     rows: int
     bytes: int
+    sha256: str = ""
+    footer: str = ""
+    reduced: int = 0
+    columns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, order=True)
+class WeightsFile:
+    """A safetensors file of an architecture's trained weights, all its runs of a source."""
+
+    source: str
+    space: str
+    arch: int
+    path: str
+    bytes: int
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -47,17 +70,34 @@ class Ingested:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a database holds."""
+    """What a database holds at one version.
+
+    `version` counts publications from 1 (0: nothing was published); `when` is that of this one (ISO 8601, UTC) and
+    `command` what made it, in words; `format`: of the text, which newer ones of natsdb may not be able to read.
+    """
 
     parts: tuple[Part, ...] = ()
     ingests: tuple[Ingested, ...] = ()
-    version: int = field(default=FORMAT_VERSION)
+    weights: tuple[WeightsFile, ...] = ()
+    version: int = 0
+    when: str = ""
+    command: str = ""
+    format: int = field(default=FORMAT_VERSION)
+
+    def of(self, table: str) -> list[Part]:
+        """A table's parts, in order of source, space, hp and block."""
+        return [part for part in sorted(self.parts) if part.table == table]
 
     def files(self, table: str) -> list[str]:
         """Paths of a table's Parquet files, relative to the database, in order of source, space, hp and block."""
-        return [part.path for part in sorted(self.parts) if part.table == table]
+        return [part.path for part in self.of(table)]
 
-    def tabled(self) -> set[str]:
+    def listed(self) -> dict[str, int]:
+        """Bytes of every file, by path."""
+        every: list[Part | WeightsFile] = [*self.parts, *self.weights]
+        return {one.path: one.bytes for one in every}
+
+    def published_sources(self) -> set[str]:
         """Sources whose rows are of published tables: final accuracies, of which no record can be made."""
         return {ingest.source for ingest in self.ingests if ingest.kind == "published"}
 
@@ -66,78 +106,55 @@ class Manifest:
         found = sorted({f"{part.space} from {part.source}" for part in self.parts if part.space})
         return ", ".join(found) or "the catalogue only"
 
+    def same_contents(self, other: Manifest) -> bool:
+        """Whether both list the same files and sources, whichever version they are."""
+        return (set(self.parts), self.ingests, set(self.weights)) == (
+            set(other.parts),
+            other.ingests,
+            set(other.weights),
+        )
+
     def to_json(self) -> str:
         """Text of `natsdb.json`: equal contents give equal text."""
-        return (
-            json.dumps(
-                {
-                    "natsdb": self.version,
-                    "ingests": [asdict(ingest) for ingest in self.ingests],
-                    "parts": [asdict(part) for part in sorted(self.parts)],
-                },
-                indent=1,
-            )
-            + "\n"
-        )
+        schemas: dict[str, list[list[str]]] = {}
+        for part in sorted(self.parts):
+            if list(part.columns) not in (have := schemas.setdefault(part.table, [])):
+                have.append(list(part.columns))
+        data: dict[str, Any] = {
+            "natsdb": FORMAT_VERSION,
+            "version": self.version,
+            "when": self.when,
+            "command": self.command,
+            "columns": schemas,
+            "ingests": [asdict(ingest) for ingest in self.ingests],
+            "parts": [_plain_part(part, schemas[part.table]) for part in sorted(self.parts)],
+            "weights": _plain_weights(self.weights),
+        }
+        return json.dumps({**data, "digest": _digest(data)}, indent=1) + "\n"
 
 
-def preference(source: str) -> str:
-    """Sort key of sources where several have a run: official first, then by name, generated rows last."""
-    return {"official": "", "synthetic": "~"}.get(source, source)
+def _plain_part(part: Part, schemas: list[list[str]]) -> dict[str, Any]:
+    # Not `asdict`, which copies deeply and takes ten times as long.
+    plain = {name: getattr(part, name) for name in Part.__dataclass_fields__ if name != "columns"}
+    plain = {name: value for name, value in plain.items() if name not in _OPTIONAL or value != _OPTIONAL[name]}
+    at = schemas.index(list(part.columns))
+    return {**plain, "columns": at} if at else plain
 
 
-def default_database() -> Path:
-    """Folder of the database when none is named: `$NATSDB_HOME`, else natsdb's folder in the user's data directory."""
-    home = os.environ.get("NATSDB_HOME")
-    return Path(home) if home else Path(platformdirs.user_data_dir("natsdb"))
+def _plain_weights(weights: Iterable[WeightsFile]) -> list[list[Any]]:
+    return [[one.source, one.space, one.arch, one.path, one.bytes, one.sha256] for one in sorted(weights)]
 
 
-def located(db: str | os.PathLike[str] | None) -> Path | str:
-    """Where a database is: its folder, or its URL (s3://…, https://…) without a slash at the end."""
-    if db is None:
-        return (
-            default_database() if "://" not in os.environ.get("NATSDB_HOME", "") else located(os.environ["NATSDB_HOME"])
-        )
-    # What went through pathlib has one slash after the scheme.
-    scheme = re.match(r"(s3|https?):/+", os.fspath(db))
-    return f"{scheme[1]}://{os.fspath(db)[scheme.end() :].rstrip('/')}" if scheme else Path(db)
-
-
-def local(db: str | os.PathLike[str] | None) -> Path:
-    """A database's folder, for what works on files.
-
-    Raises:
-        NatsdbError: it is a URL.
-    """
-    home = located(db)
-    if isinstance(home, str):
-        raise NatsdbError("this needs a database on disk", where=home, remedy="copy it first, and name the folder")
-    return home
-
-
-def read_manifest(database: Path) -> Manifest:
-    """Manifest of a database on disk.
-
-    Raises:
-        NatsdbError: no manifest there, it is damaged, or a newer natsdb wrote it.
-    """
-    path = database / NAME
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (FileNotFoundError, NotADirectoryError):
-        raise NatsdbError(
-            "there is no natsdb database here",
-            where=str(database),
-            remedy="make one with `natsdb ingest SOURCE --db DIR`, or name another with --db or $NATSDB_HOME",
-        ) from None
-    return parse_manifest(text, str(path))
+def _digest(data: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(data, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def parse_manifest(text: str, where: str) -> Manifest:
     """Manifest from the text of `natsdb.json`.
 
     Raises:
-        NatsdbError: it is damaged, or a newer natsdb wrote it.
+        Damaged: it is not as it was written.
+        NatsdbError: a newer natsdb wrote it.
     """
     try:
         data = json.loads(text)
@@ -148,14 +165,60 @@ def parse_manifest(text: str, where: str) -> Manifest:
                 where=where,
                 remedy="upgrade with `pip install -U natsdb`",
             )
+        ingests = tuple(Ingested(**ingest) for ingest in data["ingests"])
+        if version == 1:
+            # Without digests, columns and versions; all files have the columns of that day.
+            return Manifest(
+                parts=tuple(Part(**part, columns=_columns_of_format_1(part["table"])) for part in data["parts"]),
+                ingests=ingests,
+                format=1,
+            )
+        if data.pop("digest") != _digest(data):
+            raise ValueError("its digest is another")
+        schemas = {table: [tuple(columns) for columns in every] for table, every in data["columns"].items()}
         return Manifest(
-            parts=tuple(Part(**part) for part in data["parts"]),
-            ingests=tuple(Ingested(**ingest) for ingest in data["ingests"]),
-            version=version,
+            parts=tuple(
+                Part(**{**part, "columns": schemas[part["table"]][part.get("columns", 0)]}) for part in data["parts"]
+            ),
+            ingests=ingests,
+            weights=tuple(WeightsFile(*one) for one in data["weights"]),
+            version=data["version"],
+            when=data["when"],
+            command=data["command"],
         )
-    except (ValueError, KeyError, TypeError) as error:
-        raise NatsdbError(
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        raise Damaged(
             f"the manifest cannot be read ({type(error).__name__}: {error})",
             where=where,
-            remedy="restore the file, or ingest the sources again into a new folder",
+            remedy="restore it from .versions beside it (`natsdb log`), or ingest the sources again into a new folder",
         ) from error
+
+
+def _columns_of_format_1(table: str) -> tuple[str, ...]:
+    return tuple(column.name for column in TABLES[table].columns if not column.partition and column.since == 1)
+
+
+def with_parts(manifest: Manifest, parts: Iterable[Part]) -> Manifest:
+    """The manifest with these files in place of those of the same tables and blocks."""
+
+    def place(part: Part) -> tuple[str, str, str, str, int]:
+        return part.table, part.source, part.space, part.hp, part.block
+
+    new = tuple(parts)
+    replaced = {place(part) for part in new}
+    kept = [part for part in manifest.parts if place(part) not in replaced]
+    return replace(manifest, parts=tuple(sorted([*kept, *new])))
+
+
+def with_weights(manifest: Manifest, weights: Iterable[WeightsFile]) -> Manifest:
+    """The manifest with these files of weights in place of those of the same source and architecture."""
+    new = {(one.source, one.space, one.arch): one for one in manifest.weights}
+    new |= {(one.source, one.space, one.arch): one for one in weights}
+    return replace(manifest, weights=tuple(sorted(new.values())))
+
+
+def with_ingested(manifest: Manifest, ingested: Ingested) -> Manifest:
+    """The manifest with a source noted as ingested."""
+    mine = (ingested.source, ingested.space, ingested.kind, ingested.name)
+    others = [one for one in manifest.ingests if (one.source, one.space, one.kind, one.name) != mine]
+    return replace(manifest, ingests=(*others, ingested))

@@ -1,8 +1,8 @@
 """Work is staged beside the tables and published by one rename of the manifest: the database is the old or the new one.
 
 `DATABASE/.ingest/<key>/` holds the files of blocks that are done, with a receipt each. The key depends on what was
-asked, so the same command finds its own work again after an interruption. What a crash leaves is not listed by the
-manifest, so it does not exist for readers; the next publication sweeps it out.
+asked, so the same command finds its own work again after an interruption. What a crash leaves is not listed by a
+manifest, so it does not exist for readers; `versions.remove_unlisted` sweeps it out.
 """
 
 from __future__ import annotations
@@ -11,25 +11,30 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from natsdb.ingest.write import write_table
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.tables import CATALOGUE, TABLES
-from natsdb.store.manifest import NAME, Ingested, Manifest, Part, read_manifest
+from natsdb.store.manifest import NAME, Manifest, Part, WeightsFile, with_parts
+from natsdb.store.parquet import write_part
+from natsdb.store.snapshot import VERSIONS, read_manifest
+from natsdb.store.versions import publish_manifest
+from natsdb.store.writing import LOCK, sync_folder, write_whole, writing
 
 STAGING = ".ingest"
+# Unfinished work that nobody took up again goes after so many seconds: a month.
+ABANDONED = 30 * 86_400.0
 
 
 @dataclass(frozen=True)
 class Receipt:
-    """A block that is done: the files it made (none if nothing changed) and the database's files it went out from."""
+    """A block that is done: the files that it made (no parts if no row is new), and those that it went out from."""
 
     old: list[str]
     parts: list[Part]
+    weights: list[WeightsFile]
     archs: int
     rows: int
     failures: list[tuple[str, str]]
@@ -51,14 +56,16 @@ class Staging:
             data = json.loads((self.folder / f"{name}.json").read_text(encoding="utf-8"))
             receipt = Receipt(
                 data["old"],
-                [Part(**part) for part in data["parts"]],
+                [Part(**{**part, "columns": tuple(part["columns"])}) for part in data["parts"]],
+                [WeightsFile(**one) for one in data["weights"]],
                 data["archs"],
                 data["rows"],
                 [(where, what) for where, what in data["failures"]],
             )
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        there = all(self.path(part.path).exists() for part in receipt.parts)
+        made: list[Part | WeightsFile] = [*receipt.parts, *receipt.weights]
+        there = all(self.path(one.path).exists() for one in made)
         return receipt if there and receipt.old == old else None
 
     def path(self, relative: str) -> Path:
@@ -66,137 +73,52 @@ class Staging:
         staged = self.folder / relative
         return staged if staged.exists() else self.database / relative
 
-    def publish(self, manifest: Manifest) -> None:
-        """Move the files that a manifest lists into place, then the manifest itself, then sweep.
+    def publish(self, manifest: Manifest, command: str) -> None:
+        """Move the files that a manifest lists into place, then the manifest itself as the next version.
+
+        Args:
+            manifest: what the database shall hold; its version and time are set here.
+            command: what was done, in words, for `natsdb log`.
 
         Raises:
-            OSError: the disk is full or cannot be written; the database is unchanged.
+            NotWritable: the disk is full or cannot be written; the database is unchanged.
         """
-        moved = set()
-        for part in manifest.parts:
-            staged = self.folder / part.path
-            if staged.exists():
-                target = self.database / part.path
-                target.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(staged, target)
-                moved.add(target.parent)
-        for staged in sorted(self.folder.glob("weights/*/*/*.safetensors")):
-            target = self.database / staged.relative_to(self.folder)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(staged, target)
-            moved.add(target.parent)
-        for folder in sorted(moved):
-            _sync(folder)
-        write_whole(self.database / NAME, manifest.to_json())
+        with writing(self.database):
+            moved = set()
+            for path in manifest.listed():
+                staged = self.folder / path
+                if staged.exists():
+                    target = self.database / path
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    os.replace(staged, target)
+                    moved.add(target.parent)
+            for folder in sorted(moved):
+                sync_folder(folder)
+            publish_manifest(self.database, manifest, command)
         self.clear()
-        _sweep(self.database, manifest)
 
     def clear(self) -> None:
-        """Remove the staging folder."""
+        """Remove the staging folder, and what others left in its neighbourhood long ago."""
         shutil.rmtree(self.folder, ignore_errors=True)
-        with suppress(OSError):  # another command's unfinished work may be there
-            self.folder.parent.rmdir()
+        remove_abandoned(self.database)
+
+
+def remove_abandoned(database: Path) -> None:
+    """Remove unfinished work that nobody took up for a month, and locks of searches that are done."""
+    folder = database / STAGING
+    now = time.time()
+    with suppress(OSError):
+        for left in folder.iterdir():
+            with suppress(OSError):
+                newest = max((p.stat().st_mtime for p in (left, *left.rglob("*"))), default=now)
+                if now - newest > ABANDONED:
+                    shutil.rmtree(left) if left.is_dir() else left.unlink()
+        folder.rmdir()  # another command's unfinished work may be there
 
 
 def write_receipt(folder: Path, name: str, receipt: Receipt) -> None:
     """Note that a block is done."""
     write_whole(folder / f"{name}.json", json.dumps(asdict(receipt)))
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a small file so that it is there whole or not at all, also after a power cut."""
-    temporary = path.with_name(path.name + f".{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync(path.parent)
-
-
-def _sync(folder: Path) -> None:
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _sweep(database: Path, manifest: Manifest) -> None:
-    listed = {part.path for part in manifest.parts}
-    for table in TABLES:
-        for path in (database / table).glob("**/*.parquet"):
-            if path.relative_to(database).as_posix() not in listed:
-                path.unlink(missing_ok=True)
-
-
-@contextmanager
-def only_writer(database: Path, patience: float = 0.0) -> Iterator[None]:
-    """Hold the database for writing; wait for another writer so many seconds at most.
-
-    Raises:
-        NatsdbError: another process is writing to it, or the folder cannot be made.
-    """
-    try:
-        database.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _unwritable(database, error) from error
-    with hold(database / ".lock", "another process is writing to this database", patience):
-        yield
-
-
-@contextmanager
-def hold(path: Path, otherwise: str, patience: float = 0.0) -> Iterator[None]:
-    """Hold a lock's file; wait for it so many seconds at most.
-
-    Raises:
-        NatsdbError: another process holds it (`otherwise` says what that means), or it cannot be made.
-    """
-    try:
-        lock = path.open("w")
-    except OSError as error:
-        raise _unwritable(path.parent, error) from error
-    with lock:
-        try:
-            import fcntl
-        except ImportError:
-            pass  # no such lock on Windows: two writers there race, and the last manifest wins, whole
-        else:
-            until = time.monotonic() + patience
-            while True:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except OSError:
-                    if time.monotonic() >= until:
-                        raise NatsdbError(otherwise, where=str(path.parent), remedy="wait until it is done") from None
-                    time.sleep(0.1)
-        yield
-
-
-@contextmanager
-def writing(where: Path | str) -> Iterator[None]:
-    """An error of the file system in here is raised as natsdb's: the disk is full, or cannot be written."""
-    try:
-        yield
-    except OSError as error:
-        raise NatsdbError(
-            f"cannot write ({error.strerror or error})",
-            where=str(where),
-            remedy="free space there and run the same command again: it goes on where it was",
-        ) from error
-
-
-def _unwritable(folder: Path, error: OSError) -> NatsdbError:
-    return NatsdbError(
-        f"cannot write here ({error.strerror})", where=str(folder), remedy="name another folder with --db"
-    )
 
 
 def open_manifest(database: Path) -> Manifest:
@@ -207,7 +129,8 @@ def open_manifest(database: Path) -> Manifest:
     """
     if (database / NAME).exists():
         return read_manifest(database)
-    others = [p.name for p in database.iterdir() if p.name not in {STAGING, ".lock", *TABLES, "weights"}]
+    ours = {STAGING, LOCK, VERSIONS, *TABLES, "weights"}
+    others = [p.name for p in database.iterdir() if p.name not in ours]
     if others:
         raise NatsdbError(
             f"the folder is not a natsdb database and not empty (it holds {sorted(others)[0]})",
@@ -224,27 +147,8 @@ def with_catalogue(manifest: Manifest, staging: Staging) -> Manifest:
         return manifest
     from natsdb.schema.catalogue import catalogue_tables
 
-    parts = []
-    for name, table in catalogue_tables().items():
-        path = f"{name}/{name}.parquet"
-        write_table(table, staging.folder / path)
-        parts.append(Part(name, "", "", "", 0, path, len(table), (staging.folder / path).stat().st_size))
-    return Manifest((*manifest.parts, *parts), manifest.ingests)
-
-
-def with_block(manifest: Manifest, parts: list[Part]) -> Manifest:
-    """The manifest with these files in place of those of the same tables and blocks."""
-
-    def place(part: Part) -> tuple[str, str, str, str, int]:
-        return part.table, part.source, part.space, part.hp, part.block
-
-    replaced = {place(part) for part in parts}
-    kept = [part for part in manifest.parts if place(part) not in replaced]
-    return Manifest(tuple(sorted([*kept, *parts])), manifest.ingests)
-
-
-def with_ingested(manifest: Manifest, ingested: Ingested) -> Manifest:
-    """The manifest with a source noted as ingested."""
-    mine = (ingested.source, ingested.space, ingested.kind, ingested.name)
-    others = [one for one in manifest.ingests if (one.source, one.space, one.kind, one.name) != mine]
-    return Manifest(manifest.parts, (*others, ingested))
+    parts = [
+        write_part(table, staging.folder, Part(name, "", "", "", 0, name, len(table), 0))
+        for name, table in catalogue_tables().items()
+    ]
+    return with_parts(manifest, parts)

@@ -1,91 +1,99 @@
-"""Trained weights of a full archive, kept as safetensors: one file an architecture, loaded without running a pickle."""
+"""Trained weights: a safetensors file for each architecture and source, loaded without running a pickle.
+
+Tensors are named `hp/dataset/seed/name`. A file is named after its contents and never changed: more runs of an
+architecture make a new file, which the manifest lists in place of the old one.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import numpy as np
+from natsdb.schema.errors import Damaged
+from natsdb.store.manifest import Manifest, WeightsFile
 
-from natsdb.ingest.archive.records import HpRecord
-from natsdb.ingest.archive.unpickle import DAMAGE, Tensor, damaged
-from natsdb.schema.errors import NatsdbError
+if TYPE_CHECKING:
+    import numpy as np
 
-
-def weights_path(root: Path, source: str, space: str, arch: int) -> Path:
-    """File of an architecture's weights below a database."""
-    return root / "weights" / f"source={source}" / f"space={space}" / f"{arch:06d}.safetensors"
+State = Mapping[str, "np.ndarray"]
 
 
-def write_weights(root: Path, source: str, space: str, arch: int, record: list[HpRecord], where: str) -> None:
-    """Write the weights of an architecture's runs, if it has any: tensors named `hp/dataset/seed/name`.
-
-    Raises:
-        NatsdbError: the weights are no dictionary of tensors, or damaged.
-    """
-    tensors: dict[str, np.ndarray] = {}
-    names: dict[str, None] = {}
-    for hp in record:
-        for (dataset, seed), state in hp.weights.items():
-            names |= dict.fromkeys(state)
-            tensors.update(_tensors(state, f"{hp.layout.hp}/{dataset}/{seed}", where))
-    if not tensors:
-        return
-    from safetensors.numpy import save_file
-
-    path = weights_path(root, source, space, arch)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    # The format sorts tensors by itself: their order in the network is kept beside them.
-    save_file(tensors, temporary, metadata={"names": json.dumps(list(names))})
-    os.replace(temporary, path)
+def weights_file(manifest: Manifest, source: str, space: str, arch: int) -> WeightsFile | None:
+    """The file of an architecture's weights, None where there is none."""
+    return next((one for one in manifest.weights if (one.source, one.space, one.arch) == (source, space, arch)), None)
 
 
-def add_weights(
-    root: Path, database: Path, source: str, space: str, arch: int, prefix: str, weights: Path, replace: bool
-) -> None:
-    """Put a run's weights, an `.npz` of its state dict, with those of the architecture's other runs.
+def merged_weights(
+    folder: Path, held: Path | None, source: str, space: str, arch: int, runs: Mapping[str, State], *, replace: bool
+) -> WeightsFile | None:
+    """Put the weights of runs together with those of the architecture's other runs, in a new file.
 
     Args:
-        root: staging folder, where the architecture's new file goes.
-        database: the database, whose file of this architecture is added to.
-        prefix: `hp/dataset/seed`, the run's name in the file.
-        replace: also where the database holds weights of this run.
+        folder: where the new file goes, below `weights/`.
+        held: the architecture's present file.
+        runs: a run's state by `hp/dataset/seed`, in the network's order.
+        replace: take these also where the present file has some of the same run.
+
+    Returns:
+        The new file; None where it would hold nothing new.
 
     Raises:
-        NatsdbError: the file is damaged.
+        Damaged: the present file cannot be read.
     """
-    from safetensors.numpy import load_file, save_file
+    from safetensors import SafetensorError, safe_open
+    from safetensors.numpy import save_file
 
-    staged, held = (weights_path(folder, source, space, arch) for folder in (root, database))
-    tensors = load_file(staged if staged.exists() else held) if staged.exists() or held.exists() else {}
-    if not replace and any(name.startswith(f"{prefix}/") for name in tensors):
-        return
-    try:
-        with np.load(weights, allow_pickle=False) as arrays:
-            tensors |= {f"{prefix}/{name}": np.array(arrays[name], order="C") for name in arrays.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise NatsdbError(
-            "the weights cannot be read", where=str(weights), remedy="remove the file to collect without weights"
-        ) from error
-    staged.parent.mkdir(parents=True, exist_ok=True)
-    temporary = staged.with_suffix(".tmp")
-    save_file(tensors, temporary)
-    os.replace(temporary, staged)
+    tensors: dict[str, np.ndarray] = {}
+    names: dict[str, None] = {}
+    there: set[str] = set()
+    if held is not None:
+        try:
+            with safe_open(held, "numpy") as file:
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                names = dict.fromkeys(json.loads((file.metadata() or {}).get("names", "[]")))
+        except (SafetensorError, OSError, ValueError) as error:
+            raise Damaged(
+                f"the weights cannot be read ({error})",
+                where=str(held),
+                remedy="mend them with `natsdb repair SOURCE…`",
+            ) from error
+        there = {name.rpartition("/")[0] for name in tensors}
+    new = {run: state for run, state in runs.items() if state and (replace or run not in there)}
+    if not new:
+        return None
+    for run, state in new.items():
+        tensors = {name: values for name, values in tensors.items() if name.rpartition("/")[0] != run}
+        tensors |= {f"{run}/{name}": values for name, values in state.items()}
+        names |= dict.fromkeys(state)
+    temporary = folder / f"weights-{os.getpid()}.tmp"
+    # The format sorts tensors by itself: their order in the network is kept beside them.
+    save_file(tensors, temporary, metadata={"names": json.dumps(list(names))})
+    with temporary.open("rb") as written:
+        digest = hashlib.file_digest(written, "sha256").hexdigest()
+        os.fsync(written.fileno())
+    path = f"weights/source={source}/space={space}/{arch:06d}-{digest[:12]}.safetensors"
+    target = folder / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(temporary, target)
+    return WeightsFile(source, space, arch, path, target.stat().st_size, digest)
 
 
-def _tensors(state: Any, prefix: str, where: str) -> dict[str, np.ndarray]:
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise NatsdbError(
-            "the weights are no dictionary of tensors",
-            where=f"{where}: {prefix}",
-            remedy="ingest without --weights, or get the file again",
-        )
-    try:
-        return {f"{prefix}/{name}": np.array(tensor.numpy(), order="C") for name, tensor in state.items()}
-    except DAMAGE as error:
-        raise damaged(f"{where}: {prefix}", error) from error
+def run_weights(path: str | Path, run: str) -> dict[str, np.ndarray]:
+    """A run's weights in the network's order.
+
+    Args:
+        path: of an architecture's file.
+        run: `hp/dataset/seed`.
+    """
+    from safetensors import safe_open
+
+    prefix = f"{run}/"
+    with safe_open(path, "numpy") as file:
+        names = [name.removeprefix(prefix) for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
+        order = {name: place for place, name in enumerate(json.loads((file.metadata() or {}).get("names", "[]")))}
+        names.sort(key=lambda name: order.get(name, len(order)))
+        return {name: file.get_tensor(prefix + name) for name in names}

@@ -14,7 +14,7 @@ import pytest
 import archives
 from databases import contents
 from natsdb.ingest import export, ingest, verify
-from natsdb.store.manifest import read_manifest
+from natsdb.store.snapshot import read_manifest
 
 
 def _tables(home: Path) -> dict[str, bytes]:

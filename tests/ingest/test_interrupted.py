@@ -19,7 +19,7 @@ import archives
 import natsdb
 from databases import contents
 from natsdb.ingest import ingest
-from natsdb.store.manifest import read_manifest
+from natsdb.store.snapshot import read_manifest
 
 COMMAND = [sys.executable, "-c", "from natsdb.cli import app; app()", "ingest"]
 

@@ -12,11 +12,10 @@ from safetensors.numpy import load_file
 
 import archives
 import natsdb
-from databases import contents
+from databases import contents, weights_path
 from natsdb.ingest import ingest
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.spaces import SIZES
-from natsdb.store.weights import weights_path
 
 
 @pytest.fixture(scope="module", params=sorted(SIZES))

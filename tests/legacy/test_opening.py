@@ -160,8 +160,8 @@ def test_a_database_without_the_space_names_what_it_holds(official: dict[str, Pa
 
 def test_a_newer_database_is_refused(real_db: Path, tmp_path: Path) -> None:
     text = (real_db / "natsdb.json").read_text()
-    (tmp_path / "natsdb.json").write_text(text.replace('"natsdb": 1', '"natsdb": 99'))
-    with pytest.raises(NatsdbError, match="format 99, this natsdb reads up to 1; upgrade"):
+    (tmp_path / "natsdb.json").write_text(text.replace('"natsdb": 2', '"natsdb": 99'))
+    with pytest.raises(NatsdbError, match="format 99, this natsdb reads up to 2; upgrade"):
         api.create(str(tmp_path), "tss", verbose=False)
 
 

@@ -24,7 +24,7 @@ from natsdb.ingest import collect
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.tables import TABLES
 from natsdb.sql import MACROS, VIEWS
-from natsdb.store.manifest import default_database
+from natsdb.store.locations import default_database
 
 README = Path(__file__).parents[2] / "README.md"
 

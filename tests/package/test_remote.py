@@ -18,7 +18,7 @@ import natsdb
 from natsdb.cli import app
 from natsdb.ingest import ingest
 from natsdb.schema.errors import NatsdbError
-from natsdb.store.manifest import located
+from natsdb.store.locations import located
 
 pytest.importorskip("aiohttp", reason="the extra `remote` is not installed")
 

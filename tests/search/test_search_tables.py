@@ -377,7 +377,8 @@ def test_a_search_that_fails_or_ends_at_once_is_said_in_one_sentence(made_up_db:
 def test_the_same_search_twice_at_once_is_refused_and_other_writers_are_waited_for(db: Path) -> None:
     import threading
 
-    from natsdb.store.staging import STAGING, hold, only_writer
+    from natsdb.store.staging import STAGING
+    from natsdb.store.writing import hold, only_writer
 
     report = search("random", "tss", "cifar10", db, runs=2)
     with (

@@ -261,7 +261,7 @@ def test_a_database_of_the_catalogue_alone_answers_with_no_rows(tmp_path: Path) 
     from natsdb.store.staging import Staging, with_catalogue
 
     staging = Staging(tmp_path / "db", "test")
-    staging.publish(with_catalogue(Manifest(), staging))
+    staging.publish(with_catalogue(Manifest(), staging), "test")
     connection = natsdb.connect(tmp_path / "db")
     for name in ("metric", "final", "seed", "cost", "runs", "curves", "mean_final", "leaderboard"):
         assert connection.sql(f"select count(*) from {name}").fetchall()[0] == (0,)

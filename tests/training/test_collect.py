@@ -15,10 +15,9 @@ torch = pytest.importorskip("torch", reason="torch is not installed: pip install
 
 import archives  # noqa: E402
 import natsdb  # noqa: E402
-from databases import contents  # noqa: E402
+from databases import contents, weights_path  # noqa: E402
 from natsdb.ingest import collect, export, ingest, verify  # noqa: E402
 from natsdb.schema.errors import NatsdbError  # noqa: E402
-from natsdb.store.weights import weights_path  # noqa: E402
 from natsdb.training.run import train  # noqa: E402
 from natsdb.training.run_files import runs_of  # noqa: E402
 from pictures import write_parquet  # noqa: E402

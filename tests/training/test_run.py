@@ -21,11 +21,11 @@ from typer.testing import CliRunner  # noqa: E402
 
 import natsdb  # noqa: E402
 import natsdb.api  # noqa: E402
+from databases import weights_path  # noqa: E402
 from natsdb.cli import app  # noqa: E402
 from natsdb.ingest import collect  # noqa: E402
 from natsdb.schema.costs import costs  # noqa: E402
 from natsdb.schema.errors import NatsdbError  # noqa: E402
-from natsdb.store.weights import weights_path  # noqa: E402
 from natsdb.training import recipe  # noqa: E402
 from natsdb.training.data import load  # noqa: E402
 from natsdb.training.networks import network  # noqa: E402

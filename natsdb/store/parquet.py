@@ -1,0 +1,132 @@
+"""How natsdb writes and reads Parquet: one set of options, checksums of pages, and what a manifest says of a file.
+
+Neither DuckDB nor polars looks at a page's checksum; PyArrow does when it is told to. So what natsdb itself reads for
+the facade, `verify` and `export` goes through `open_parquet`, and `natsdb check` compares all else with the manifest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+import zlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from natsdb.schema.errors import Damaged
+from natsdb.schema.tables import arrow_schema
+from natsdb.store.manifest import Part
+
+REMEDY = "`natsdb check` lists all damage, `natsdb repair SOURCE…` mends it"
+
+
+def write_options(schema: pa.Schema) -> dict[str, Any]:
+    """Options of every Parquet file that natsdb writes.
+
+    Measured on the real samples of tss at hp 200: accuracy plain and loss split by bytes, zstd, take 4.7 + 6.6 B a row;
+    loss plain 0.3 B more, dictionaries or splitting by bytes 1.5 B more for accuracy. Level 5 saves 0.25 B a row over
+    level 3, for 5 s more of a full ingest; higher levels save less than 0.1 B.
+    """
+    floats = [field.name for field in schema if pa.types.is_floating(field.type)]
+    return {
+        "compression": "zstd",
+        "compression_level": 5,
+        "store_schema": False,
+        "use_dictionary": [name for name in schema.names if name not in floats and name != "seconds"],
+        "column_encoding": {"loss": "BYTE_STREAM_SPLIT"} if "loss" in floats else None,
+        "write_statistics": [name for name in ("arch", "dataset", "seed", "split", "epoch") if name in schema.names],
+        "data_page_size": 1 << 20,
+        "write_page_checksum": True,
+    }
+
+
+def write_part(table: pa.Table, folder: Path, part: Part, **options: Any) -> Part:
+    """Write a table's rows as one file below `folder`, named after its contents.
+
+    Args:
+        table: rows with the columns of `schema.tables.arrow_schema`.
+        part: what it is; `path` is the folder that the file goes into. Path, rows, size and digests are filled in.
+        options: of PyArrow's writer, instead of those of `write_options`.
+    """
+    schema = arrow_schema(part.table).remove_metadata()
+    rows = table.select(schema.names).cast(schema)
+    temporary = folder / f"{part.table}-{os.getpid()}.tmp"
+    temporary.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(rows, temporary, **{**write_options(schema), **options})
+    return named_after_contents(temporary, folder, replace(part, rows=len(rows)))
+
+
+def named_after_contents(temporary: Path, folder: Path, part: Part) -> Part:
+    """Move a written file into `part.path`, a folder below `folder`, under a name made of its digest."""
+    with temporary.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        os.fsync(file.fileno())
+    size = temporary.stat().st_size
+    with temporary.open("rb") as file:
+        footer = footer_digest(file, size)
+    path = f"{part.path}/{digest[:12]}.parquet"
+    target = folder / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(temporary, target)
+    names = tuple(name for name in arrow_schema(part.table).names)
+    return replace(part, path=path, bytes=size, sha256=digest, footer=footer, columns=names)
+
+
+def footer_digest(file: Any, size: int) -> str:
+    """CRC-32, in hexadecimal, of a Parquet file's footer: it says where all the rest lies, and no checksum covers it.
+
+    Raises:
+        ValueError: the file has no footer.
+    """
+    file.seek(max(0, size - 8))
+    tail = file.read(8)
+    if len(tail) < 8 or tail[4:] != b"PAR1":
+        raise ValueError("it does not end as a Parquet file does")
+    (length,) = struct.unpack("<I", tail[:4])
+    if length + 8 > size:
+        raise ValueError("its footer is longer than the file")
+    file.seek(size - 8 - length)
+    return f"{zlib.crc32(file.read(length + 8)):08x}"
+
+
+def open_parquet(path: Path, part: Part | None = None, *, coded: Sequence[str] = (), metadata: Any = None) -> Any:
+    """A `pyarrow.parquet.ParquetFile` that checks pages against their checksums, for use in a `with`.
+
+    Without threads and read-ahead: a process that forks later takes no half-used pool along.
+
+    Args:
+        part: what the manifest says of the file; its footer is compared with that unless `metadata` is given.
+        coded: columns to read as dictionaries.
+        metadata: the footer, when it was read before.
+
+    Raises:
+        Damaged: the file is no Parquet file, or another than the manifest says.
+    """
+    try:
+        if part is not None and part.footer and metadata is None:
+            with path.open("rb") as file:
+                if footer_digest(file, os.fstat(file.fileno()).st_size) != part.footer:
+                    raise ValueError("its footer is not the one that was written")
+        return pq.ParquetFile(
+            path,
+            metadata=metadata,
+            memory_map=True,
+            read_dictionary=list(coded),
+            pre_buffer=False,
+            page_checksum_verification=True,
+        )
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise damaged(path, error) from error
+
+
+def damaged(path: Path | str, error: Exception) -> Damaged:
+    """The error of a file that cannot be read as it was written."""
+    what = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return Damaged(f"the file is damaged ({what})", where=str(path), remedy=REMEDY)

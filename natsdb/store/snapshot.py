@@ -1,0 +1,182 @@
+"""A database at one version, as a reader opens it: where it is, what it holds, and a hold on that version's files.
+
+Publishing never changes a file: it adds new ones and replaces the manifest. So a reader that keeps the manifest which
+it opened sees one version for as long as it likes; `versions.vacuum` removes files of older versions that nobody holds.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import weakref
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from natsdb.schema.errors import Damaged, Missing
+from natsdb.store.locations import located
+from natsdb.store.manifest import NAME, Manifest, WeightsFile, parse_manifest
+
+# A hidden folder of manifests, the current one among them: the same file as `natsdb.json`, by another name.
+VERSIONS = ".versions"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A database at one version. `home` is its folder, or its URL.
+
+    Keep the object as long as its files are read: it holds the version against `vacuum`.
+    """
+
+    home: Path | str
+    manifest: Manifest
+
+    def path(self, relative: str) -> str:
+        """Absolute path, or URL, of one of the database's files."""
+        return f"{self.home}/{relative}"
+
+
+def version_name(version: int) -> str:
+    """File of a version's manifest, relative to the database."""
+    return f"{VERSIONS}/{version:06d}.json"
+
+
+def open_snapshot(db: str | os.PathLike[str] | None, version: int | None = None) -> Snapshot:
+    """A database, in a folder or behind a URL, at its newest version or at an earlier one.
+
+    Raises:
+        Missing: there is no database, or not this version of it.
+        Damaged: its manifest cannot be read, or one of the files that it lists is gone or of another size.
+        NatsdbError: a newer natsdb wrote it.
+    """
+    home = located(db)
+    if isinstance(home, str):
+        from natsdb.store.files import remote_text
+
+        name = NAME if version is None else version_name(version)
+        return Snapshot(home, parse_manifest(remote_text(home, name), f"{home}/{name}"))
+    # A script may change its working directory.
+    home = home.absolute()
+    name = NAME if version is None else version_name(version)
+    text, held = _held_text(home, name, version)
+    snapshot = Snapshot(home, _with_old_weights(home, parse_manifest(text, str(home / name))))
+    if held is not None:
+        weakref.finalize(snapshot, os.close, held)
+    check_sizes(home, snapshot.manifest)
+    return snapshot
+
+
+def check_sizes(home: Path, manifest: Manifest) -> None:
+    """Look at the size of every listed file.
+
+    Raises:
+        Damaged: one is gone, or of another size.
+    """
+    for path, size in manifest.listed().items():
+        try:
+            found = os.stat(f"{home}/{path}").st_size
+        except OSError as error:
+            raise Damaged(
+                f"the file is listed and cannot be read ({error.strerror})",
+                where=f"{home}/{path}",
+                remedy="`natsdb check` lists all damage, `natsdb repair SOURCE…` mends it",
+            ) from None
+        if found != size:
+            raise Damaged(
+                f"the file has {found:,} bytes and not {size:,}",
+                where=f"{home}/{path}",
+                remedy="`natsdb check` lists all damage, `natsdb repair SOURCE…` mends it",
+            )
+
+
+def read_manifest(database: Path) -> Manifest:
+    """Newest manifest of a database on disk, for who holds the database for writing.
+
+    Raises:
+        Missing: no manifest there.
+        Damaged: it cannot be read.
+        NatsdbError: a newer natsdb wrote it.
+    """
+    try:
+        text = (database / NAME).read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        raise _no_database(database) from None
+    except (OSError, ValueError) as error:
+        raise _unreadable(database / NAME, error) from error
+    return _with_old_weights(database, parse_manifest(text, str(database / NAME)))
+
+
+def _with_old_weights(home: Path, manifest: Manifest) -> Manifest:
+    """Format 1 did not list trained weights: what lies where it put them is there."""
+    if manifest.format > 1:
+        return manifest
+    found = []
+    for path in sorted(home.glob("weights/source=*/space=*/*.safetensors")):
+        source, space = (folder.name.partition("=")[2] for folder in (path.parents[1], path.parent))
+        relative = path.relative_to(home).as_posix()
+        found.append(WeightsFile(source, space, int(path.stem), relative, path.stat().st_size, ""))
+    return replace(manifest, weights=tuple(found))
+
+
+def _held_text(home: Path, name: str, version: int | None) -> tuple[str, int | None]:
+    """Text of a manifest, and a descriptor with a shared lock on it, where the file system has such locks.
+
+    Versions of a database are told apart by file, not by name, so the lock holds the version and not what replaces it.
+    """
+    path = home / name
+    while True:
+        try:
+            file = os.open(path, os.O_RDONLY)
+        except (FileNotFoundError, NotADirectoryError):
+            raise _no_database(home) if version is None else _no_version(home, version) from None
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        held = shared_lock(file)
+        try:
+            # Removed by `vacuum` between opening and locking: there is a newer one.
+            if held and os.fstat(file).st_nlink == 0:
+                os.close(file)
+                continue
+            with os.fdopen(os.dup(file), encoding="utf-8") as text:
+                found = text.read()
+        except (OSError, ValueError) as error:
+            os.close(file)
+            raise _unreadable(path, error) from error
+        if held:
+            return found, file
+        os.close(file)
+        return found, None
+
+
+def shared_lock(file: int) -> bool:
+    """Hold a file together with other readers, until it is closed; False where there are no such locks."""
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_SH)
+    except (ImportError, OSError):
+        # Windows refuses to remove files that are open; elsewhere the grace period is what readers have.
+        return False
+    return True
+
+
+def _no_database(home: Path) -> Missing:
+    return Missing(
+        "there is no natsdb database here",
+        where=str(home),
+        remedy="make one with `natsdb ingest SOURCE --db DIR`, or name another with --db or $NATSDB_HOME",
+    )
+
+
+def _no_version(home: Path, version: int) -> Missing:
+    have = sorted(int(found[1]) for path in home.glob(f"{VERSIONS}/*.json") if (found := re.match(r"(\d+)", path.name)))
+    if not (home / NAME).exists():
+        return _no_database(home)
+    return Missing(
+        f"there is no version {version}",
+        where=str(home),
+        remedy=f"there are {', '.join(map(str, have)) or 'no versions'}; `natsdb log` lists them",
+    )
+
+
+def _unreadable(path: Path, error: Exception) -> Damaged:
+    return Damaged(f"the manifest cannot be read ({error})", where=str(path), remedy="check the file and its folder")
