@@ -102,7 +102,7 @@ def ingest(
             if not replace and (source, fingerprint) in {(i.source, i.fingerprint) for i in before.ingests}:
                 continue
             job = Job(str(staging.folder), source, one.space, replace, keep_going, weights)
-            receipts, again = _stage(one, job, staging, manifest, jobs, progress)
+            receipts, again = stage_source(one, job, staging, manifest, jobs, progress)
             resumed += again
             for receipt in receipts:
                 manifest = with_weights(with_parts(manifest, receipt.parts), receipt.weights)
@@ -135,7 +135,7 @@ def check_name(source: str) -> None:
         )
 
 
-def _stage(
+def stage_source(
     source: Source, job: Job, staging: Staging, manifest: Manifest, jobs: int | None, progress: Progress | None
 ) -> tuple[list[Receipt], int]:
     """Receipts of a source's blocks, and how many of them an earlier run had done already."""

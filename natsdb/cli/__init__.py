@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from natsdb.cli import archives, demo, plots, publish, questions, search, site, training
+from natsdb.cli import archives, checking, demo, plots, publish, questions, search, site, training
 from natsdb.cli import run as scripts
 from natsdb.schema.errors import NatsdbError
 
@@ -47,6 +47,8 @@ for _command in (
     archives.ingest,
     archives.verify,
     archives.export,
+    checking.check,
+    checking.repair,
     publish.publish,
     training.train,
     training.collect,

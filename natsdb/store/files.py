@@ -34,6 +34,8 @@ _TAIL = 4096
 # Seconds to wait before each further try.
 _WAITS = (0.2, 0.6, 2.0)
 
+_GONE = "the file that the manifest lists is not there"
+
 Result = TypeVar("Result")
 
 
@@ -119,20 +121,8 @@ class ListedFiles(fsspec.AbstractFileSystem):
         """
         url = self._snapshot.path(part.path)
 
-        def get() -> bytes:
-            got: bytes = _file_system(url.partition("://")[0]).cat_file(url, start=start, end=end)
-            if len(got) > end - start:
-                raise NatsdbError(
-                    "the server sends whole files and no ranges of bytes",
-                    where=url,
-                    remedy="use a server that does, or copy the database first",
-                )
-            if len(got) < end - start:
-                raise ConnectionError(f"{len(got)} of {end - start} bytes came")
-            return got
-
         try:
-            return tried(get, url, "the file that the manifest lists is not there")
+            return remote_bytes(url, start, end)
         except NatsdbError as error:
             self.failure = error
             raise
@@ -226,6 +216,40 @@ def remote_text(url: str, name: str) -> str:
         lambda: _file_system(url.partition("://")[0], url).cat_file(where), where, "there is no natsdb database here"
     )
     return data.decode()
+
+
+def remote_bytes(url: str, start: int, end: int) -> bytes:
+    """Bytes of a listed file behind a URL, from `start` to before `end`.
+
+    Raises:
+        NatsdbError: the server does not answer, or not with all of this range, however often it is asked.
+    """
+
+    def get() -> bytes:
+        got: bytes = _file_system(url.partition("://")[0]).cat_file(url, start=start, end=end)
+        if len(got) > end - start:
+            raise NatsdbError(
+                "the server sends whole files and no ranges of bytes",
+                where=url,
+                remedy="use a server that does, or copy the database first",
+            )
+        if len(got) < end - start:
+            raise ConnectionError(f"{len(got)} of {end - start} bytes came")
+        return got
+
+    return tried(get, url, _GONE)
+
+
+def remote_size(url: str) -> int:
+    """Bytes of a listed file behind a URL.
+
+    Raises:
+        NatsdbError: the server does not answer, or does not say.
+    """
+    found = tried(lambda: _file_system(url.partition("://")[0]).info(url)["size"], url, _GONE)
+    if found is None:
+        raise NatsdbError("the server does not say how large the file is", where=url, remedy="copy the database first")
+    return int(found)
 
 
 def tried(get: Callable[[], Result], where: str, absent: str) -> Result:

@@ -190,7 +190,7 @@ def parse_manifest(text: str, where: str) -> Manifest:
         raise Damaged(
             f"the manifest cannot be read ({type(error).__name__}: {error})",
             where=where,
-            remedy="restore it from .versions beside it (`natsdb log`), or ingest the sources again into a new folder",
+            remedy="`natsdb repair` restores it from its copy, if that is whole; else ingest the sources into a new folder",
         ) from error
 
 

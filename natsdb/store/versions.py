@@ -165,16 +165,23 @@ def publish_manifest(database: Path, manifest: Manifest, command: str) -> Manife
     (database / VERSIONS).mkdir(exist_ok=True)
     if there and not (database / version_name(before.version)).exists():
         # Format 1 knew no versions: its last state is version 0.
-        _name_as(database / NAME, database / version_name(before.version))
+        name_as(database / NAME, database / version_name(before.version))
     new = replace(manifest, version=before.version + 1, when=_now(), command=command)
     # The new version gets its name among the versions first; until it is `natsdb.json` too, nothing has happened.
-    write_whole(database / version_name(new.version), new.to_json())
-    _name_as(database / version_name(new.version), database / NAME)
+    text = new.to_json()
+    write_whole(copy_of(database, new.version), text)
+    write_whole(database / version_name(new.version), text)
+    name_as(database / version_name(new.version), database / NAME)
     remove_superseded(database, GRACE)
     return new
 
 
-def _name_as(path: Path, other: Path) -> None:
+def copy_of(database: Path, version: int) -> Path:
+    """A second copy of a version's manifest, on other blocks of the disk: `natsdb repair` restores the first by it."""
+    return (database / version_name(version)).with_suffix(".copy")
+
+
+def name_as(path: Path, other: Path) -> None:
     """Give a file another name too, at once; where files have one name only, a copy."""
     temporary = other.with_name(f".{other.name}.{os.getpid()}.tmp")
     try:
@@ -282,6 +289,7 @@ def _remove_manifest(database: Path, version: int) -> bool:
                 except OSError:
                     pass  # no such locks on this file system: readers have the grace period
             path.unlink()
+            copy_of(database, version).unlink(missing_ok=True)
     except FileNotFoundError:
         return True
     except OSError:

@@ -1,0 +1,179 @@
+"""Repair: damaged and missing files of a database are made again from their sources, to the same bytes.
+
+A file is a function of the rows in it, so what is made again either has the digest that the manifest says, and takes
+the damaged file's place, or it is of other rows and is left out. Only blocks with damage are read again.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from natsdb.ingest.archive.sources import Source, open_source
+from natsdb.ingest.collect import collect
+from natsdb.ingest.ingest import Job, Progress, stage_source
+from natsdb.ingest.published import ingest_published
+from natsdb.schema.errors import NatsdbError
+from natsdb.schema.tables import BLOCK, CATALOGUE
+from natsdb.store.check import Finding, Listed, check, listed_files
+from natsdb.store.locations import local
+from natsdb.store.manifest import NAME, Manifest, Part, WeightsFile, parse_manifest, with_parts, with_weights
+from natsdb.store.snapshot import VERSIONS, read_manifest, version_name
+from natsdb.store.staging import Staging, with_catalogue
+from natsdb.store.versions import copy_of, name_as
+from natsdb.store.writing import only_writer, sync_folder, write_whole, writing
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """What a repair did: paths that are as they were written again, and what is left."""
+
+    mended: list[str]
+    left: list[Finding]
+
+
+def repair(
+    sources: Sequence[str | os.PathLike[str]],
+    database: str | os.PathLike[str] | None = None,
+    *,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+) -> Repaired:
+    """Make damaged and missing files of a database again.
+
+    Args:
+        sources: what its rows came from, under the same names: archives in any official form, published tables
+            (.parquet), folders of training runs. The tables of the catalogue are computed, and manifests have a copy,
+            so they need none.
+        database: folder of the database; the default one when None.
+        jobs: processes; by default one a core, at most six.
+        progress: called now and then with (name, files done, files in all, rows or bytes done).
+
+    Raises:
+        Missing: there is no database, or no such source.
+        NatsdbError: a source is damaged too; what was mended before stays so.
+    """
+    home = local(database)
+    before = check(home, progress=progress).findings
+    if not before:
+        return Repaired([], [])
+    with only_writer(home), writing(home):
+        _restore_manifests(home, before)
+        every = listed_files(_manifests(home))
+        damaged = {finding.path: every[finding.path] for finding in before if finding.path in every}
+        staging = Staging(home, "repair")
+        shutil.rmtree(staging.folder)
+        staging.folder.mkdir()
+        try:
+            if any(isinstance(one, Part) and one.table in CATALOGUE for one in damaged.values()):
+                _put(home, staging.folder, damaged, with_catalogue(Manifest(), staging))
+            for name in sorted({one.source for one in damaged.values() if one.source}):
+                mine = [one for one in damaged.values() if one.source == name]
+                for made in _made_again(list(map(Path, sources)), name, mine, staging, jobs, progress):
+                    _put(home, staging.folder, damaged, made)
+        finally:
+            staging.clear()
+    after = check(home, progress=progress).findings
+    left = {finding.path for finding in after}
+    return Repaired([finding.path for finding in before if finding.path not in left], after)
+
+
+def _restore_manifests(home: Path, findings: Iterable[Finding]) -> None:
+    """Manifests that are damaged or gone are written again from their copies, and copies from them."""
+    texts: dict[int, str] = {}
+    for path in sorted((home / VERSIONS).glob("[0-9]*.*")):
+        try:
+            text = path.read_text(encoding="utf-8")
+            parse_manifest(text, str(path))
+            texts[int(path.name.partition(".")[0])] = text
+        except (OSError, ValueError, NatsdbError):
+            continue
+    wrong = {finding.path for finding in findings}
+    for version, text in texts.items():
+        for path in (home / version_name(version), copy_of(home, version)):
+            if path.relative_to(home).as_posix() in wrong or not path.exists():
+                write_whole(path, text)
+    if NAME in wrong and texts:
+        name_as(home / version_name(max(texts)), home / NAME)
+
+
+def _manifests(home: Path) -> list[Manifest]:
+    found = [read_manifest(home)]
+    for path in (home / VERSIONS).glob("[0-9]*.json"):
+        try:
+            found.append(parse_manifest(path.read_text(encoding="utf-8"), str(path)))
+        except (OSError, ValueError, NatsdbError):
+            continue
+    return found
+
+
+def _made_again(
+    paths: Sequence[Path],
+    name: str,
+    damaged: Sequence[Listed],
+    staging: Staging,
+    jobs: int | None,
+    progress: Progress | None,
+) -> Iterator[Manifest]:
+    """What the sources make in the staging folder of rows of one name; all together, as they share files."""
+    ingested = {one.name for one in read_manifest(staging.database).ingests if one.source == name}
+    tables = [path for path in paths if path.suffix == ".parquet"]
+    others = [path for path in paths if path not in tables]
+    runs = [path for path in others if path.is_dir() and any(path.glob("*/*/*.json"))]
+    aside = staging.folder / "other"
+    for kind in (tables, runs):
+        mine = [path for path in kind if path.name in ingested]
+        if mine:
+            shutil.rmtree(aside, ignore_errors=True)
+            if kind is tables:
+                ingest_published(mine, aside, source=name)
+            else:
+                for path in mine:
+                    collect(path, aside, source=name)
+            shutil.copytree(aside, staging.folder, dirs_exist_ok=True)
+            yield read_manifest(aside)
+    manifest = Manifest()
+    for path in others:
+        if path not in runs:
+            source = open_source(path)
+            if source.name in ingested:
+                manifest = _staged(source, name, damaged, manifest, staging, jobs, progress)
+    yield manifest
+
+
+def _staged(
+    source: Source,
+    name: str,
+    damaged: Sequence[Listed],
+    manifest: Manifest,
+    staging: Staging,
+    jobs: int | None,
+    progress: Progress | None,
+) -> Manifest:
+    """The manifest with the blocks that are damaged, as an archive makes them beside what others made."""
+    mine = [one for one in damaged if one.space == source.space]
+    blocks = {one.block if isinstance(one, Part) else one.arch // BLOCK for one in mine}
+    entries = tuple(entry for entry in source.entries if entry.arch // BLOCK in blocks)
+    if not mine or not (entries or source.kind == "single"):
+        return manifest
+    weights = any(isinstance(one, WeightsFile) for one in mine)
+    job = Job(str(staging.folder), name, source.space, replace=False, keep_going=False, weights=weights)
+    receipts, _ = stage_source(replace(source, entries=entries), job, staging, manifest, jobs, progress)
+    for receipt in receipts:
+        manifest = with_weights(with_parts(manifest, receipt.parts), receipt.weights)
+    return manifest
+
+
+def _put(home: Path, folder: Path, damaged: dict[str, Listed], made: Manifest) -> None:
+    """Files that were made again and are what was written take their places."""
+    for path, one in listed_files([made]).items():
+        wanted = damaged.get(path)
+        # A file's name has the first digits of its digest, so equal paths are of equal contents, but for one in 2^48.
+        if wanted is None or wanted.sha256 != one.sha256 or not (folder / path).exists():
+            continue
+        (home / path).parent.mkdir(parents=True, exist_ok=True)
+        os.replace(folder / path, home / path)
+        sync_folder((home / path).parent)

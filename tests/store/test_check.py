@@ -1,0 +1,200 @@
+"""Damage is found: flipped bits, cut files, files that are gone or belong to nobody; and mended from the sources."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+import archives
+import natsdb
+from databases import contents
+from natsdb.cli import app
+from natsdb.ingest import ingest
+from natsdb.ingest.repair import repair
+from natsdb.schema.errors import Damaged, NatsdbError
+from natsdb.store.check import check
+from natsdb.store.snapshot import read_manifest
+
+runner = CliRunner()
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two archives whose architectures share a block, a full one, and a published table."""
+    folder = tmp_path_factory.mktemp("sources")
+    table = folder / "table.parquet"
+    rows = {
+        "space": "tss",
+        "hp": "200",
+        "arch": [3, 7],
+        "dataset": "cifar100",
+        "split": "x-test",
+        "accuracy": [70.5, 71.0],
+    }
+    pl.DataFrame(rows).write_parquet(table)
+    return [
+        archives.write_folder(folder / "first", "sss", [3], jobs=1),
+        archives.write_folder(folder / "second", "sss", [5, 1030], jobs=1),
+        archives.write_full_folder(folder / "full", "tss", [2]),
+        table,
+    ]
+
+
+@pytest.fixture(scope="module")
+def whole(sources: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of them all. Read only."""
+    home = tmp_path_factory.mktemp("whole") / "db"
+    ingest(sources[:1], home)
+    ingest(sources[1:2], home)
+    ingest(sources[2:3], home, weights=True)
+    ingest(sources[3:], home)
+    return home
+
+
+@pytest.fixture
+def home(whole: Path, tmp_path: Path) -> Path:
+    """The same, to be damaged."""
+    shutil.copytree(whole, tmp_path / "db")
+    return tmp_path / "db"
+
+
+def data_files(home: Path) -> list[Path]:
+    """Every file that a reader of the database may open."""
+    return [path for path in sorted(home.rglob("*")) if path.is_file() and path.stat().st_size]
+
+
+def flip(path: Path, chance: random.Random) -> None:
+    """Flip one bit."""
+    data = bytearray(path.read_bytes())
+    data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+    path.unlink()  # a hard link's other names stay as they were
+    path.write_bytes(data)
+
+
+def truncate(path: Path, chance: random.Random) -> None:
+    """Cut a file short."""
+    data = path.read_bytes()
+    path.unlink()
+    path.write_bytes(data[: chance.randrange(len(data))])
+
+
+def test_a_whole_database_has_nothing_to_report(whole: Path) -> None:
+    found = check(whole)
+    assert not found.findings
+    assert found.bytes == sum(check_sizes(whole).values())
+    assert not check(whole, quick=True).findings
+
+
+def check_sizes(home: Path) -> dict[str, int]:
+    """Sizes of all data files, of older versions too."""
+    return {
+        path.relative_to(home).as_posix(): path.stat().st_size
+        for suffix in ("parquet", "safetensors")
+        for path in home.rglob(f"*.{suffix}")
+    }
+
+
+@pytest.mark.parametrize("times", [150, pytest.param(5_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("damage", [flip, truncate])
+def test_every_flipped_bit_and_cut_is_found(
+    home: Path, whole: Path, damage: Callable[[Path, random.Random], None], times: int
+) -> None:
+    chance = random.Random(times)
+    files = data_files(home)
+    for _ in range(times):
+        path = chance.choice(files)
+        before = path.read_bytes()
+        damage(path, chance)
+        try:
+            name = path.relative_to(home).as_posix()
+            found = {finding.path for finding in check(home).findings}
+            assert name in found, f"{damage.__name__} of {name} went unseen"
+        finally:
+            path.write_bytes(before)
+    assert not check(home).findings
+
+
+def test_quick_finds_cut_missing_and_exchanged_files_and_damaged_footers(home: Path) -> None:
+    parts = {part.table: home / part.path for part in read_manifest(home).parts}
+    cut, gone, footer = parts["metric"], parts["cost"], parts["final"]
+    cut.write_bytes(cut.read_bytes()[:-1])
+    gone.unlink()
+    data = bytearray(footer.read_bytes())
+    data[-20] ^= 1
+    footer.write_bytes(data)
+    stray = home / "metric" / "stray.parquet"
+    stray.write_bytes(b"PAR1")
+    found = {finding.path: finding.what for finding in check(home, quick=True).findings}
+    assert found.keys() == {path.relative_to(home).as_posix() for path in (cut, gone, footer, stray)}
+    assert "bytes and not" in found[cut.relative_to(home).as_posix()]
+    assert found[gone.relative_to(home).as_posix()] == "it is gone"
+    assert found[stray.relative_to(home).as_posix()] == "no version lists it"
+
+
+def test_the_command_says_what_is_wrong_and_what_mends_it(home: Path, sources: list[Path]) -> None:
+    result = runner.invoke(app, ["check", "--db", str(home)])
+    assert result.exit_code == 0
+    assert "all as they were written" in result.stdout
+    part = next(part for part in read_manifest(home).parts if part.table == "metric" and part.space == "sss")
+    flip(home / part.path, random.Random(1))
+    result = runner.invoke(app, ["check", "--db", str(home)], env={"COLUMNS": "300"})
+    assert result.exit_code == 1
+    assert part.path in result.stdout
+    assert "natsdb repair SOURCE" in result.stdout
+    result = runner.invoke(app, ["repair", *map(str, sources), "--db", str(home)])
+    assert result.exit_code == 0, result.stdout
+    assert "1 files are as they were written again" in result.stdout
+    assert "nothing to do" in runner.invoke(app, ["repair", "--db", str(home)]).stdout
+
+
+def test_repair_makes_everything_again_to_the_same_bytes(home: Path, whole: Path, sources: list[Path]) -> None:
+    chance = random.Random(5)
+    listed = read_manifest(home).listed()
+    for path in listed:
+        chance.choice([flip, truncate, lambda path, _: path.unlink()])(home / path, chance)
+    (home / "natsdb.json").write_text("{")
+    newest = max((home / ".versions").glob("*.json"))
+    newest.write_text("{}")
+    done = repair(sources, home)
+    assert {"natsdb.json", newest.relative_to(home).as_posix(), *listed} == set(done.mended)
+    assert not done.left
+    assert contents(home) == contents(whole)
+    assert not check(home).findings
+
+
+def test_repair_without_the_source_leaves_what_it_cannot_make(home: Path, sources: list[Path]) -> None:
+    for part in read_manifest(home).parts:
+        if part.table == "metric" and part.source == "official":
+            flip(home / part.path, random.Random(2))
+    done = repair(sources[:1], home)
+    # The first archive alone makes no file of the block that it shares with the second.
+    assert not done.mended
+    assert all(finding.path.startswith("metric/source=official") for finding in done.left)
+
+
+def test_a_damaged_manifest_is_refused_and_names_the_remedy(home: Path) -> None:
+    text = (home / "natsdb.json").read_text()
+    (home / "natsdb.json").write_text(text.replace('"rows": 1', '"rows": 2', 1))
+    with pytest.raises(Damaged, match=r"natsdb\.json: the manifest cannot be read .*its digest is another.*natsdb"):
+        natsdb.connect(home)
+
+
+@pytest.mark.skipif(os.name != "posix" or os.getuid() == 0, reason="needs a user whom permissions bind")
+def test_a_file_that_may_not_be_read_is_reported(home: Path) -> None:
+    part = read_manifest(home).parts[0]
+    (home / part.path).chmod(0)
+    assert [finding.path for finding in check(home).findings] == [part.path]
+
+
+def test_a_listed_file_that_is_gone_is_one_sentence(home: Path) -> None:
+    part = next(part for part in read_manifest(home).parts if part.table == "final")
+    (home / part.path).unlink()
+    with pytest.raises(NatsdbError, match=r"\.parquet: the file is listed and cannot be read .*natsdb check"):
+        natsdb.query("select count(*) from final", home)
