@@ -130,7 +130,7 @@ class Manifest:
             "parts": [_plain_part(part, schemas[part.table]) for part in sorted(self.parts)],
             "weights": _plain_weights(self.weights),
         }
-        return json.dumps({**data, "digest": _digest(data)}, indent=1) + "\n"
+        return json.dumps({**data, "digest": digest(data)}, indent=1) + "\n"
 
 
 def _plain_part(part: Part, schemas: list[list[str]]) -> dict[str, Any]:
@@ -145,7 +145,8 @@ def _plain_weights(weights: Iterable[WeightsFile]) -> list[list[Any]]:
     return [[one.source, one.space, one.arch, one.path, one.bytes, one.sha256] for one in sorted(weights)]
 
 
-def _digest(data: dict[str, Any]) -> str:
+def digest(data: dict[str, Any]) -> str:
+    """SHA-256 of what a manifest says, without the digest itself."""
     return hashlib.sha256(json.dumps(data, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
@@ -173,7 +174,7 @@ def parse_manifest(text: str, where: str) -> Manifest:
                 ingests=ingests,
                 format=1,
             )
-        if data.pop("digest") != _digest(data):
+        if data.pop("digest") != digest(data):
             raise ValueError("its digest is another")
         schemas = {table: [tuple(columns) for columns in every] for table, every in data["columns"].items()}
         return Manifest(
@@ -190,7 +191,7 @@ def parse_manifest(text: str, where: str) -> Manifest:
         raise Damaged(
             f"the manifest cannot be read ({type(error).__name__}: {error})",
             where=where,
-            remedy="`natsdb repair` restores it from its copy, if that is whole; else ingest the sources into a new folder",
+            remedy="`natsdb repair` restores it from its copy, if that is whole; else ingest into a new folder",
         ) from error
 
 

@@ -163,8 +163,9 @@ def publish_manifest(database: Path, manifest: Manifest, command: str) -> Manife
     there = (database / NAME).exists()
     before = read_manifest(database) if there else Manifest()
     (database / VERSIONS).mkdir(exist_ok=True)
-    if there and not (database / version_name(before.version)).exists():
-        # Format 1 knew no versions: its last state is version 0.
+    if there and not _same_file(database / version_name(before.version), database / NAME):
+        # Format 1 knew no versions (its last state is version 0), and a copied folder has two files where one was: what
+        # readers hold is `natsdb.json`.
         name_as(database / NAME, database / version_name(before.version))
     new = replace(manifest, version=before.version + 1, when=_now(), command=command)
     # The new version gets its name among the versions first; until it is `natsdb.json` too, nothing has happened.
@@ -179,6 +180,10 @@ def publish_manifest(database: Path, manifest: Manifest, command: str) -> Manife
 def copy_of(database: Path, version: int) -> Path:
     """A second copy of a version's manifest, on other blocks of the disk: `natsdb repair` restores the first by it."""
     return (database / version_name(version)).with_suffix(".copy")
+
+
+def _same_file(path: Path, other: Path) -> bool:
+    return path.exists() and os.path.samefile(path, other)
 
 
 def name_as(path: Path, other: Path) -> None:

@@ -1,0 +1,173 @@
+"""kill -9 at any moment of a command that writes: the database is the old version or the new, and the command works.
+
+A command runs in a process of its own that counts what it does to the file system (opens for writing, renames, links,
+removals, new folders) and kills itself with SIGKILL just before one of these. So each moment at which files differ can
+be chosen, and none is left to the speed of the machine.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+import archives
+import natsdb
+from databases import contents
+from natsdb.ingest import ingest
+from natsdb.ingest.repair import repair
+from natsdb.schema.errors import Missing
+from natsdb.search import search
+from natsdb.store.check import check
+from natsdb.store.snapshot import read_manifest
+from natsdb.store.versions import drop, rollback, vacuum
+
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["natsdb.ingest.repair", "natsdb.search", "natsdb.connection", "polars"])
+_CHANGES = {"os.rename", "os.link", "os.remove", "os.rmdir", "os.mkdir", "shutil.copyfile", "shutil.rmtree"}
+
+Command = Callable[[Path], Any]
+
+
+def _run(command: Command, home: Path, kill_at: int, count: Any) -> None:
+    done = 0
+
+    def watch(event: str, arguments: tuple[Any, ...]) -> None:
+        nonlocal done
+        writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+        if event in _CHANGES or writes:
+            done += 1
+            count.value = done
+            if done == kill_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(watch)
+    command(home)
+
+
+def run(command: Command, home: Path, kill_at: int = 0) -> int:
+    """Run a command, killed just before its `kill_at`-th change to the file system; how many changes it came to."""
+    count = CONTEXT.Value("q", 0)
+    process = CONTEXT.Process(target=_run, args=(command, home, kill_at, count))
+    process.start()
+    process.join()
+    assert process.exitcode == (-signal.SIGKILL if kill_at else 0), f"exit code {process.exitcode}"
+    return int(count.value)
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Archives, a full one among them, a published table, and a folder of a run."""
+    folder = tmp_path_factory.mktemp("sources")
+    table = folder / "table.parquet"
+    key = {"space": "sss", "hp": "90", "arch": [3, 7], "dataset": "cifar100", "split": "x-test"}
+    pl.DataFrame({**key, "accuracy": [70.5, 71.0]}).write_parquet(table)
+    run = Path(natsdb.__file__).parent / "embedded" / "runs" / "tss" / "12"
+    runs = folder / "runs" / "tss" / "12"
+    runs.mkdir(parents=True)
+    shutil.copy(next(run.glob("*.json")), runs)
+    return {
+        "first": archives.write_folder(folder / "first", "sss", [3], jobs=1),
+        "second": archives.write_folder(folder / "second", "sss", [5, 1030], jobs=1),
+        "full": archives.write_full_folder(folder / "full", "sss", [3]),
+        "table": table,
+        "runs": folder / "runs",
+    }
+
+
+@pytest.fixture(scope="module")
+def base(sources: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of two versions. Read only."""
+    home = tmp_path_factory.mktemp("base") / "db"
+    ingest([sources["first"]], home)
+    ingest([sources["table"]], home)
+    return home
+
+
+def _collect(runs: Path, home: Path) -> None:
+    from natsdb.ingest import collect
+
+    collect(runs, home)
+
+
+def _drop(home: Path) -> None:
+    # Killed after it was published, there is nothing left to drop.
+    with suppress(Missing):
+        drop("published", home)
+
+
+def _search(home: Path) -> None:
+    search("random", "sss", "cifar100", home, runs=2, budget=2_000.0, hp="90", jobs=1)
+
+
+def _repair(source: Path, home: Path) -> None:
+    part = next(part for part in read_manifest(home).parts if part.table == "metric" and part.source == "official")
+    with (home / part.path).open("r+b") as file:
+        file.seek(40)
+        file.write(b"\x00\xff\x00")
+    repair([source], home)
+
+
+def _commands(sources: dict[str, Path]) -> dict[str, Command]:
+    return {
+        "ingest": partial(_ingest, sources["second"]),
+        "ingest --weights": partial(_ingest, sources["full"], weights=True),
+        "ingest a table": partial(_ingest, sources["table"], source="other"),
+        "collect": partial(_collect, sources["runs"]),
+        "search": _search,
+        "drop": _drop,
+        "rollback": partial(rollback, 1),
+        "vacuum": partial(vacuum, keep=0),
+        "repair": partial(_repair, sources["first"]),
+    }
+
+
+def _ingest(path: Path, home: Path, **options: Any) -> None:
+    ingest([path], home, jobs=1, **options)
+
+
+COMMANDS = ("ingest", "ingest --weights", "ingest a table", "collect", "search", "drop", "rollback", "vacuum", "repair")
+
+
+@pytest.mark.parametrize("kills", [3, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", COMMANDS)
+def test_killed_at_any_change_it_leaves_the_old_version_or_the_new(
+    base: Path, sources: dict[str, Path], tmp_path: Path, name: str, kills: int
+) -> None:
+    command = _commands(sources)[name]
+    new = tmp_path / "new"
+    shutil.copytree(base, new)
+    changes = run(command, new)
+    states = {json.dumps({k: v.hex() for k, v in contents(home).items()}) for home in (base, new)}
+    chance = random.Random(f"{name} {kills}")
+    moments = list(range(1, changes + 1))
+    for moment in chance.sample(moments, min(kills, len(moments))):
+        home = tmp_path / "home"
+        shutil.rmtree(home, ignore_errors=True)
+        shutil.copytree(base, home)
+        assert run(command, home, moment) == moment
+        if name == "repair":
+            # The file was damaged by the command itself; the mended one has its place or not yet.
+            assert contents(home).keys() == contents(base).keys()
+        else:
+            assert json.dumps({k: v.hex() for k, v in contents(home).items()}) in states, f"a mix at change {moment}"
+            wrong = [one for one in check(home).findings if one.what != "no version lists it"]
+            assert all(one.path.startswith(".versions/") and not one.newest for one in wrong), (moment, wrong)
+            with natsdb.connect(home) as connection:
+                connection.sql("from mean_final").fetchall()
+        # The same command afterwards comes to the same end, and leaves nothing lying about.
+        run(command, home)
+        assert contents(home) == contents(new), f"killed at change {moment}, it ends otherwise"
+        assert not [one for one in check(home).findings if one.newest], moment
