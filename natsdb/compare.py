@@ -26,7 +26,7 @@ def compare(
         db: the database's folder; the default one if None.
         source, other: values of the column `source`; `other` may be a published table, a Parquet file: of the columns
             space, hp, arch, dataset, split, accuracy, or of means such as cifar10_val and cifar100_test.
-        other_hp: the other's schedule; the same if None. `12` holds runs of one epoch against those of twelve.
+        other_hp: the other's schedule; the same if None. `12` compares runs of one epoch with those of twelve.
         plot: draw each architecture's two accuracies into this file (.png, .svg, .html).
 
     Returns:

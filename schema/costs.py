@@ -2,7 +2,7 @@
 
 One multiply-add counts as one FLOP, batch normalization, activations, pooling and sums as none; parameters are all that
 are trained. Terms derive from the layer lists of the official networks and agree with all of 111 official records that
-were held against them. A convolution that leads nowhere counts all the same, as it does in the records.
+were compared with them. A convolution that leads nowhere counts all the same, as it does in the records.
 """
 
 from __future__ import annotations

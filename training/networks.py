@@ -2,7 +2,7 @@
 
 Both are one skeleton: stem, five stages of cells and reductions, normalization, pooling, a linear classifier. In tss
 all cells share a topology and the widths are 16, 32, 64; in sss all cells share one topology and the widths differ.
-Source: Dong et al., NATS-Bench (TPAMI 2021), section 3; the tests hold them against the authors' package.
+Source: Dong et al., NATS-Bench (TPAMI 2021), section 3; the tests compare them with the authors' package.
 """
 
 from __future__ import annotations

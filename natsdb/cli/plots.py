@@ -83,7 +83,7 @@ def curves(
 
 def rank(
     space: SpaceOption,
-    dataset: Annotated[str, typer.Option(help="Data sets with commas; the others are held against the first.")],
+    dataset: Annotated[str, typer.Option(help="Data sets with commas; the others are compared with the first.")],
     out: OutOption,
     db: DbOption = None,
     split: SplitOption = None,

@@ -94,7 +94,7 @@ def test_a_tensor_that_reaches_past_its_storage_is_refused(tmp_path: Path) -> No
 
 
 def test_real_torch_reads_the_made_up_weights(full: tuple[str, Path]) -> None:
-    torch = pytest.importorskip("torch", reason="torch is not installed: the made-up tensors are not held against it")
+    torch = pytest.importorskip("torch", reason="torch is not installed: the made-up tensors are not compared with it")
     _, folder = full
     state = pickle.loads(bz2.decompress((folder / "000020.pickle.pbz2").read_bytes()))["12"]["all_results"]
     ((dataset, seed), run) = next(iter(state.items()))

@@ -1,4 +1,4 @@
-"""Two sources held against each other."""
+"""Two sources compared."""
 
 from __future__ import annotations
 

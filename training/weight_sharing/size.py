@@ -7,7 +7,7 @@ the eight.
 
 Normalization has no weights and keeps no statistics: it takes those of each batch, in evaluation too. Convolutions
 before it have a bias, as the authors' have. Reductions are those of the single networks, with weights and statistics.
-Source: AutoDL-Projects, `xautodl/models/shape_searchs`; the tests hold it against that package.
+Source: AutoDL-Projects, `xautodl/models/shape_searchs`; the tests compare it with that package.
 """
 
 from __future__ import annotations

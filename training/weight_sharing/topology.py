@@ -5,7 +5,7 @@ evaluation. So a convolution's bias before it has no effect and is left out here
 zeros. Only the stem and the two reductions have weights and running statistics.
 
 Edges that leave a node share one tensor of weights for each size of kernel, and so one convolution.
-Source: AutoDL-Projects, `xautodl/models/cell_searchs`; the tests hold outputs and gradients against it.
+Source: AutoDL-Projects, `xautodl/models/cell_searchs`; the tests compare outputs and gradients with it.
 """
 
 from __future__ import annotations
