@@ -3,10 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test test-all bench lint docs clean
+.PHONY: help demo test test-oldest test-python test-all bench lint docs clean
 
 help:  ## list what one can do
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -16,10 +16,16 @@ $(VENV)/.installed: pyproject.toml
 # PyTorch takes gigabytes, and what tests need a minute, so the demo does without. xautodl is the oracle of the networks'
 # tests; it asks for packages long gone, none of which its networks use. Ray is long in coming for a new Python: without it,
 # its tests are skipped.
-$(VENV)/.tested: $(VENV)/.installed
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[test,training]'
-	-$(BIN)/pip install --quiet --disable-pip-version-check -e '.[ray]'
+$(VENV)/.tested: $(VENV)/.installed tests/constraints.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -c tests/constraints.txt -e '.[test,training]'
+	-$(BIN)/pip install --quiet --disable-pip-version-check -c tests/constraints.txt -e '.[ray]'
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps xautodl==1.0.0
+	@touch $@
+
+.venv-oldest/.tested: pyproject.toml tests/constraints-oldest.txt
+	python3.11 -m venv --clear .venv-oldest
+	.venv-oldest/bin/pip install --quiet --disable-pip-version-check -c tests/constraints-oldest.txt -e '.[test,training]'
+	.venv-oldest/bin/pip install --quiet --disable-pip-version-check --no-deps xautodl==1.0.0
 	@touch $@
 
 demo: $(VENV)/.installed  ## ingest an archive (ARCHIVE=PATH) or a generated one, ask five questions, draw a picture
@@ -27,6 +33,12 @@ demo: $(VENV)/.installed  ## ingest an archive (ARCHIVE=PATH) or a generated one
 
 test: $(VENV)/.tested  ## the test suite
 	$(BIN)/pytest
+
+test-oldest: .venv-oldest/.tested  ## the test suite on Python 3.11 with the oldest releases of everything
+	.venv-oldest/bin/pytest
+
+test-python:  ## the test suite on another Python (PYTHON=python3.13), in an environment of its own
+	$(MAKE) test VENV=.venv-$(notdir $(PYTHON)) PYTHON=$(PYTHON)
 
 # Syne Tune brings 700 MB with it.
 test-all: $(VENV)/.tested  ## the test suite with the slow tests (kills, mutations)
@@ -39,14 +51,11 @@ bench: $(VENV)/.tested  ## measure ingest and queries at full scale, as ratios (
 lint: $(VENV)/.installed  ## format, lint, types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	rm -rf build/typed && $(BIN)/pip install --quiet --disable-pip-version-check --target build/typed --no-deps .
-	cd build/typed && ../../$(BIN)/mypy --config-file ../../pyproject.toml --python-executable ../../$(BIN)/python -p natsdb
+	$(BIN)/mypy -p natsdb
 
-# The reference is made of a copy as it is installed, see mkdocs.yml.
 docs: $(VENV)/.installed  ## build the documentation into build/site
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[docs]'
-	rm -rf build/typed && $(BIN)/pip install --quiet --disable-pip-version-check --target build/typed --no-deps .
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 clean:  ## remove what the other targets made
-	rm -rf $(VENV) build dist demo .bench *.egg-info
+	rm -rf .venv .venv-* build dist demo .bench *.egg-info

@@ -136,7 +136,8 @@ def read_published(path: Path) -> Published:
         return (pl.col(name) if name in table.columns else pl.lit(otherwise)).cast(kind)
 
     try:
-        rows = table.drop_nulls("accuracy").select(
+        # In one piece: of several, polars 1.20 panics where it should name the value that cannot be cast.
+        rows = table.drop_nulls("accuracy").rechunk().select(
             pl.col("space", "hp").cast(pl.String),
             pl.col("arch").cast(pl.Int32),
             pl.col("dataset").cast(pl.String),

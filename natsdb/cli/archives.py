@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -143,10 +143,10 @@ def _progress(unit: str) -> Iterator[Callable[[str, int, int, int], None]]:
         TimeRemainingColumn(),
         console=console,
         transient=True,
-        disable=not console.is_terminal,
     )
     tasks: dict[str, tuple[TaskID, float]] = {}
-    with bar:
+    # Elsewhere the bar is never started: rich before 15 ends even a disabled one with an empty line.
+    with bar if console.is_terminal else nullcontext():
 
         def advance(name: str, done: int, total: int, amount: int) -> None:
             now = time.monotonic()

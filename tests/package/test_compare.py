@@ -70,7 +70,7 @@ def test_a_source_agrees_with_itself(two: Path) -> None:
 def test_published_tables_of_both_forms_are_taken(two: Path, tmp_path: Path) -> None:
     rows = natsdb.query("select * from mean_by_source where source = 'official'", two)
     rows.drop("source", "seeds").write_parquet(tmp_path / "long.parquet")
-    assert_frame_equal(compare(two, other=tmp_path / "long.parquet"), compare(two), abs_tol=1e-9)
+    assert_frame_equal(compare(two, other=tmp_path / "long.parquet"), compare(two))
     valid = rows.filter(hp="12", dataset="cifar10-valid", split="x-valid")
     test = rows.filter(hp="12", dataset="cifar100", split="x-test").select("arch", cifar100_test="accuracy")
     wide = valid.select("space", "hp", "arch", cifar10_val="accuracy").join(test, on="arch")
