@@ -151,8 +151,8 @@ def weights_of(index: int, hp: str, dataset: str, seed: int) -> OrderedDict[str,
     )
 
 
-def write_full_folder(folder: Path, space: str, indexes: Iterable[int]) -> Path:
-    """Write a full archive: records with trained weights, as torch pickles them."""
+def write_full_folder(folder: Path, space: str, indexes: Iterable[int], hps: Iterable[str] | None = None) -> Path:
+    """Write a full archive, of all hps or some: records with trained weights, as torch pickles them."""
     folder.mkdir(parents=True)
     modules = {}
     for name, contents in _TORCH.items():
@@ -161,6 +161,8 @@ def write_full_folder(folder: Path, space: str, indexes: Iterable[int]) -> Path:
     with mock.patch.dict(sys.modules, modules):
         for index in indexes:
             found = record(space, index)
+            for hp in set(found) - set(hps or found):
+                del found[hp]
             for hp, result in found.items():
                 result["clear_net_done"] = False
                 for (dataset, seed), run in result["all_results"].items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import hashlib
 import pickle
 from pathlib import Path
 
@@ -13,9 +14,12 @@ from safetensors.numpy import load_file
 import archives
 import natsdb
 from databases import contents, weights_path
+from natsdb import api
 from natsdb.ingest import ingest
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.spaces import SIZES
+from natsdb.store.snapshot import read_manifest
+from natsdb.store.versions import drop, vacuum
 
 
 @pytest.fixture(scope="module", params=sorted(SIZES))
@@ -61,6 +65,49 @@ def test_weights_are_kept_bit_for_bit_when_asked_for(full: tuple[str, Path], tmp
             assert found[name].dtype == values.dtype
             assert np.array_equal(found[name], values)
     assert not ingest([folder], home, weights=True).changed
+
+
+def test_weights_of_other_schedules_join_those_that_are_there(tmp_path: Path) -> None:
+    archives.write_full_folder(tmp_path / "short", "sss", [20], ["01", "12"])
+    archives.write_full_folder(tmp_path / "long", "sss", [20], ["90"])
+    archives.write_full_folder(tmp_path / "all", "sss", [20])
+    home = tmp_path / "db"
+    ingest([tmp_path / "short"], home, weights=True)
+    with natsdb.connect(home) as connection:
+        first = api.create(str(home), "sss", verbose=False)
+        ingest([tmp_path / "long"], home, weights=True)
+        assert connection.execute("select count(distinct hp) from seed where weights").fetchall() == [(2,)]
+    ingest([tmp_path / "all"], tmp_path / "at once", weights=True)
+    paths = [weights_path(folder, "official", "sss", 20) for folder in (home, tmp_path / "at once")]
+    mine, theirs = map(load_file, paths)
+    assert mine.keys() == theirs.keys()
+    assert {name.split("/")[0] for name in mine} == {"01", "12", "90"}
+    assert all(np.array_equal(mine[name], theirs[name]) for name in mine)
+    # Every run of which the tables say so has its weights, through the facade, in the network's order.
+    handle = api.create(str(home), "sss", verbose=False)
+    for hp, dataset, seed in natsdb.query("select hp, dataset, seed from seed where weights", home).rows():
+        state = handle.get_net_param(20, dataset, seed, hp=hp)
+        expected = archives.weights_of(20, hp, dataset, seed)
+        assert list(state) == list(expected)
+    # A handle that was open before keeps its version's.
+    assert list(first.get_net_param(20, "cifar10", None, hp="12"))
+
+
+def test_weights_are_listed_with_their_digests_and_dropped_with_their_rows(
+    full: tuple[str, Path], tmp_path: Path
+) -> None:
+    _, folder = full
+    home = tmp_path / "db"
+    ingest([folder], home, weights=True)
+    listed = read_manifest(home).weights
+    assert [one.arch for one in listed] == [0, 20, 40]
+    for one in listed:
+        assert hashlib.sha256((home / one.path).read_bytes()).hexdigest() == one.sha256
+        assert (home / one.path).stat().st_size == one.bytes
+    drop("official", home)
+    assert not read_manifest(home).weights
+    vacuum(home, keep=0)
+    assert not list(home.rglob("*.safetensors"))
 
 
 def test_a_storage_that_runs_code_is_refused(full: tuple[str, Path], tmp_path: Path) -> None:
