@@ -40,9 +40,11 @@ def statements(database: Path | str, manifest: Manifest) -> list[str]:
     return [*tables, *chosen, *(folder.joinpath(f"{name}.sql").read_text("utf-8") for name in (*VIEWS, *MACROS))]
 
 
-def install(connection: duckdb.DuckDBPyConnection, database: Path | str, manifest: Manifest) -> None:
+def install(
+    connection: duckdb.DuckDBPyConnection, database: Path | str, manifest: Manifest, source: str | None = None
+) -> None:
     """Make all views and macros over a database in a connection."""
-    connection.execute(";\n".join(statements(database, manifest)))
+    connection.execute(";\n".join(statements(database, manifest, source)))
 
 
 def _table_views(table: Table, root: str, manifest: Manifest) -> list[str]:
