@@ -104,7 +104,9 @@ class Connection:
         self._connection.close()
 
 
-def open_database(snapshot: Snapshot, *, unlocked: bool, source: str | None = None) -> Connection | duckdb.DuckDBPyConnection:
+def open_database(
+    snapshot: Snapshot, *, unlocked: bool, source: str | None = None
+) -> Connection | duckdb.DuckDBPyConnection:
     """A connection in memory with the views and macros of a database, of one source's rows if it is given.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Several sources side by side, for tests of which rows count: finished runs and published tables with chosen numbers."""
+"""Several sources side by side, for tests of which rows count: runs and published tables of chosen numbers."""
 
 from __future__ import annotations
 

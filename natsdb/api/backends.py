@@ -352,8 +352,9 @@ def _reduced(seed: Path, hp: str) -> np.ndarray:
         if "reduced" in file.schema_arrow.names:
             return file.read(["reduced"], use_threads=False)["reduced"].fill_null(False).to_numpy()
         table = file.read(["epochs", "code"], use_threads=False)
-    known = {pair: is_reduced(hp, *pair) for pair in set(zip(*(table[n].to_pylist() for n in table.column_names)))}
-    return np.array([known[pair] for pair in zip(*(table[n].to_pylist() for n in table.column_names), strict=True)])
+    pairs = list(zip(table["epochs"].to_pylist(), table["code"].to_pylist(), strict=True))
+    known = {pair: is_reduced(hp, *pair) for pair in set(pairs)}
+    return np.array([known[pair] for pair in pairs])
 
 
 def is_database(path: str) -> bool:
