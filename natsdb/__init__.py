@@ -36,7 +36,13 @@ def _opened(db: str | os.PathLike[str] | None) -> tuple[Path | str, Manifest]:
     return snapshot.home, snapshot.manifest
 
 
-def connect(db: str | os.PathLike[str] | None = None, *, version: int | None = None, unlocked: bool = False) -> Any:
+def connect(
+    db: str | os.PathLike[str] | None = None,
+    *,
+    version: int | None = None,
+    source: str | None = None,
+    unlocked: bool = False,
+) -> Any:
     """A DuckDB connection with a view for each table, and natsdb's views and macros.
 
     Args:
@@ -44,11 +50,13 @@ def connect(db: str | os.PathLike[str] | None = None, *, version: int | None = N
             `$NATSDB_HOME`, else natsdb's folder in the user's data directory.
         version: an earlier version of it (`natsdb log`); the newest by default. A connection keeps the version that it
             opened, whatever is published meanwhile.
+        source: views and macros choose rows of this source and no others; by default one for each architecture and
+            data set, as `natsdb.store.choice` says. Tables hold all rows in either case.
         unlocked: a plain DuckDB connection, whose SQL may write and read other files too. The default is locked, see
             `natsdb.connection.Connection`.
 
     Raises:
-        Missing: there is no database, or not this version of it.
+        Missing: there is no database, not this version of it, or no row of the source.
         NatsdbError: it is damaged, or a newer natsdb wrote it.
 
     Example:
@@ -58,16 +66,16 @@ def connect(db: str | os.PathLike[str] | None = None, *, version: int | None = N
     from natsdb.connection import open_database
     from natsdb.store.snapshot import open_snapshot
 
-    return open_database(open_snapshot(db, version), unlocked=unlocked)
+    return open_database(open_snapshot(db, version), source=source, unlocked=unlocked)
 
 
-def query(statement: str, db: str | os.PathLike[str] | None = None) -> pl.DataFrame:
-    """The answer to a SQL statement, as a polars frame.
+def query(statement: str, db: str | os.PathLike[str] | None = None, *, source: str | None = None) -> pl.DataFrame:
+    """The answer to a SQL statement, as a polars frame; `source` as in `connect`.
 
     Raises:
         NatsdbError: there is no database, or the statement is wrong or not allowed (see `connect`).
     """
-    with connect(db) as connection, connection.explaining():
+    with connect(db, source=source) as connection, connection.explaining():
         return connection.sql(statement).pl()
 
 

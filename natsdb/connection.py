@@ -104,10 +104,13 @@ class Connection:
         self._connection.close()
 
 
-def open_database(snapshot: Snapshot, *, unlocked: bool) -> Connection | duckdb.DuckDBPyConnection:
-    """A connection in memory with the views and macros of a database.
+def open_database(
+    snapshot: Snapshot, *, unlocked: bool, source: str | None = None
+) -> Connection | duckdb.DuckDBPyConnection:
+    """A connection in memory with the views and macros of a database, of one source's rows if it is given.
 
     Raises:
+        Missing: there are no rows of the source.
         NatsdbError: a file of it is damaged or cannot be read.
     """
     connection = duckdb.connect()
@@ -119,7 +122,7 @@ def open_database(snapshot: Snapshot, *, unlocked: bool) -> Connection | duckdb.
         connection.execute("set threads = 16")
     opened = Connection(connection, files)
     with opened.explaining():
-        install(connection, f"{SCHEME}:/", snapshot.manifest)
+        install(connection, f"{SCHEME}:/", snapshot.manifest, source)
     if unlocked:
         return connection
     connection.execute(f"set allowed_directories = ['{SCHEME}://']")

@@ -219,12 +219,15 @@ def _starts(counts: np.ndarray) -> np.ndarray:
 
 
 class StoredRun:
-    """A run's rows, from which each field of its official record is made when it is asked for."""
+    """A run's rows, from which each field of its official record is made when it is asked for.
 
-    __slots__ = ("arch", "block", "form", "key", "number")
+    `superseded_by`: the published table whose result counts after the last epoch, if any.
+    """
 
-    def __init__(self, block: StoredBlock, number: int) -> None:
-        self.block, self.number = block, number
+    __slots__ = ("arch", "block", "form", "key", "number", "superseded_by")
+
+    def __init__(self, block: StoredBlock, number: int, superseded_by: str = "") -> None:
+        self.block, self.number, self.superseded_by = block, number, superseded_by
         self.arch = int(block.arch[number])
         self.key = (block.datasets[block.dataset[number]], int(block.seed[number]))
         self.form: StoredForm = block.forms[block.form_of[number]]

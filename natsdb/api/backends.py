@@ -10,9 +10,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from natsdb.api.results import ArchResults, ResultsCount
@@ -23,12 +25,26 @@ from natsdb.ingest.archive.stored import StoredForm
 from natsdb.ingest.archive.unpickle import Tensor, decompress, unpickle
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.tables import BLOCK
-from natsdb.store.choice import rank
+from natsdb.store.choice import check_source, contested, is_reduced, places
 from natsdb.store.manifest import NAME
 from natsdb.store.snapshot import open_snapshot
 
 Results = OrderedDict[str, ArchResults]
 T = TypeVar("T")
+
+
+class Counted(NamedTuple):
+    """The runs of a block that count: `own` has a value a run, None where all do.
+
+    `superseded`: those runs that have the curves where a published table has the result after the last epoch, and
+    `by` its source; None where there are none.
+    """
+
+    source: str
+    block: StoredBlock
+    own: np.ndarray | None = None
+    superseded: np.ndarray | None = None
+    by: str = ""
 
 
 class Backend(Protocol):
@@ -62,8 +78,8 @@ class DatabaseBackend:
         NatsdbError: there is no database, a newer natsdb wrote it, or it holds nothing of this space.
     """
 
-    def __init__(self, path: str, space: str, home: Path | None = None) -> None:
-        self.path, self.space = path, space
+    def __init__(self, path: str, space: str, home: Path | None = None, source: str | None = None) -> None:
+        self.path, self.space, self.source = path, space, source
         # A script may change its working directory.
         self.home = (home or Path(path)).absolute()
         # Columns of row groups: at most 1.3 MB each.
@@ -71,7 +87,7 @@ class DatabaseBackend:
         self.reopen()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return DatabaseBackend, (self.path, self.space, self.home)
+        return DatabaseBackend, (self.path, self.space, self.home, self.source)
 
     def reopen(self) -> None:
         """Look up anew which files there are: an ingest may have replaced some.
@@ -82,15 +98,24 @@ class DatabaseBackend:
         self.snapshot = open_snapshot(self.home)
         manifest = self.snapshot.manifest
         every: dict[tuple[str, int], list[tuple[str, dict[str, str]]]] = {}
-        every_source = {
-            part.source for part in manifest.parts if part.space == self.space
-        } - manifest.published_sources()
-        sources = sorted(every_source, key=rank)
-        for source in sources:
+        if self.source is not None:
+            check_source(manifest, self.source, self.path)
+        found = {part.source for part in manifest.parts if part.space == self.space}
+        sources = sorted(found if self.source is None else found & {self.source})
+        tables = manifest.published_sources()
+        self._places = {(one.source, one.reduced): one.place for one in places(sources, tables)}
+        for source in sources if self.source is not None else [one for one in sources if one not in tables]:
             for number, files in blocks_of(manifest, source, self.space).items():
                 for hp in {hp for _, hp in files}:
                     of_hp = {table: file for (table, h), file in files.items() if h == hp}
                     every.setdefault((hp, number), []).append((source, of_hp))
+        asked = contested(manifest, self.source)
+        self._contested = {(hp, number) for space, hp, number in asked if space == self.space}
+        self._published = {
+            (part.hp, part.block, part.source): part.path
+            for part in manifest.parts
+            if (part.table, part.space) == ("seed", self.space) and part.source in tables.intersection(sources)
+        }
         if not every:
             raise NatsdbError(
                 f"it holds nothing of the space {self.space}",
@@ -98,7 +123,7 @@ class DatabaseBackend:
                 remedy=f"it holds {manifest.contents()}; add an archive with `natsdb ingest`",
             )
         self._files = every
-        self._blocks: dict[tuple[str, int], list[tuple[str, StoredBlock]]] = {}
+        self._blocks: dict[tuple[str, int], list[Counted]] = {}
 
     def read(self, ask: Callable[[], T]) -> T:
         """What `ask` finds; once more where an ingest has just replaced a file that it wanted."""
@@ -118,18 +143,58 @@ class DatabaseBackend:
         """Numbers of the blocks that there are at an hp."""
         return sorted(number for h, number in self._files if h == hp)
 
-    def blocks(self, hp: str, number: int) -> list[tuple[str, StoredBlock]]:
-        """The blocks of a number at an hp with their sources, the preferred first; none where there are no rows."""
+    def blocks(self, hp: str, number: int) -> list[Counted]:
+        """The blocks of a number at an hp, and which of their runs count; none where there are no rows."""
         key = (hp, number)
         found = self._blocks.get(key)
         if found is None:
             if key not in self._files:
                 return []
-            found = [
-                (source, StoredBlock(self.home, self.space, hp, files, keep=self._recent))
+            every = [
+                Counted(source, StoredBlock(self.home, self.space, hp, files, keep=self._recent))
                 for source, files in self._files[key]
             ]
-            self._blocks[key] = found
+            found = self._blocks[key] = self._counted(hp, number, every) if key in self._contested else every
+        return found
+
+    def _counted(self, hp: str, number: int, every: list[Counted]) -> list[Counted]:
+        """Which runs count where several sources lie, or reduced runs beside full ones: `natsdb.store.choice`."""
+        names = sorted({name for one in every for name in one.block.datasets})
+        code = {name: at for at, name in enumerate(names)}
+
+        def keys(arch: np.ndarray, dataset: np.ndarray, datasets: list[str]) -> np.ndarray:
+            """A number for each (architecture, data set) of the block."""
+            return (arch - number * BLOCK) * len(names) + np.array([code[name] for name in datasets])[dataset]
+
+        def lowest(keys: list[np.ndarray], places: list[np.ndarray]) -> np.ndarray:
+            """The lowest place of each (architecture, data set)."""
+            found = np.full(BLOCK * len(names), len(self._places))
+            for key, place in zip(keys, places, strict=True):
+                np.minimum.at(found, key, place)
+            return found
+
+        of_run = [keys(one.block.arch, one.block.dataset, one.block.datasets) for one in every]
+        place = [
+            np.where(_reduced(self.home / files["seed"], hp), *(self._places[source, kind] for kind in (True, False)))
+            for source, files in self._files[hp, number]
+        ]
+        best = lowest(of_run, place)
+        tables: dict[str, np.ndarray] = {}
+        for source in [source for h, n, source in self._published if (h, n) == (hp, number)]:
+            path = self.home / self._published[hp, number, source]
+            table = pq.read_table(path, columns=["arch", "dataset"], use_threads=False, partitioning=None)
+            table = table.filter(pc.is_in(table["dataset"], pa.array(names)))
+            datasets = np.array([code[name] for name in table["dataset"].to_pylist()], np.int64)
+            tables[source] = keys(table["arch"].to_numpy(), datasets, names)
+        place_of = {source: self._places[source, False] for source in tables}
+        first = lowest(list(tables.values()), [np.full(len(key), place_of[name]) for name, key in tables.items()])
+        by_place = {place: source for source, place in place_of.items()}
+        found = []
+        for one, key, at in zip(every, of_run, place, strict=True):
+            own = at == best[key]
+            superseded = own & (first[key] < at)
+            by = by_place[int(first[key][superseded].min())] if superseded.any() else ""
+            found.append(Counted(one.source, one.block, own, superseded if by else None, by))
         return found
 
     def archs(self) -> list[int]:
@@ -139,7 +204,7 @@ class DatabaseBackend:
         every = []
         for key, sources in self._files.items():
             if key in self._blocks:
-                every += [block.arch for _, block in self._blocks[key]]
+                every += [one.block.arch for one in self._blocks[key]]
                 continue
             for _, files in sources:
                 with pq.ParquetFile(self.home / files["cost"], memory_map=True, pre_buffer=False) as file:
@@ -151,17 +216,14 @@ class DatabaseBackend:
             return False
         index = int(arch)
         hps = sorted(self.hps())
-        return self.read(lambda: any(block.runs(index) for hp in hps for _, block in self.blocks(hp, index // BLOCK)))
+        return self.read(lambda: any(one.block.runs(index) for hp in hps for one in self.blocks(hp, index // BLOCK)))
 
     def runs(self, hp: str, arch: int) -> Iterator[tuple[str, StoredRun]]:
-        """An architecture's runs at an hp with their sources, each run from the preferred source that has it."""
-        seen = set()
-        for source, block in self.blocks(hp, arch // BLOCK):
+        """An architecture's runs at an hp with their sources: of each data set those of the source that counts."""
+        for source, block, own, superseded, by in self.blocks(hp, arch // BLOCK):
             for number in sorted(block.runs(arch), key=lambda number: int(block.position[number])):
-                run = StoredRun(block, number)
-                if run.key not in seen:
-                    seen.add(run.key)
-                    yield source, run
+                if own is None or own[number]:
+                    yield source, StoredRun(block, number, by if superseded is not None and superseded[number] else "")
 
     def result(self, arch: int, hp: str) -> ArchResults | None:
         found = self.read(lambda: self._result(arch, hp))
@@ -282,6 +344,17 @@ def results_of(record: dict[str, Any]) -> Results:
                 del run.__dict__["net_state_dict"]
                 run._lazily(None, partial(torch_tensors, state))
     return by_hp
+
+
+def _reduced(seed: Path, hp: str) -> np.ndarray:
+    """Which runs of a block are reduced ones, from its file of `seed`."""
+    with pq.ParquetFile(seed, memory_map=True, pre_buffer=False) as file:
+        if "reduced" in file.schema_arrow.names:
+            return file.read(["reduced"], use_threads=False)["reduced"].fill_null(False).to_numpy()
+        table = file.read(["epochs", "code"], use_threads=False)
+    pairs = list(zip(table["epochs"].to_pylist(), table["code"].to_pylist(), strict=True))
+    known = {pair: is_reduced(hp, *pair) for pair in set(pairs)}
+    return np.array([known[pair] for pair in pairs])
 
 
 def is_database(path: str) -> bool:

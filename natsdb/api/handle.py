@@ -65,7 +65,9 @@ class NASBenchMetaAPI(abc.ABC):
     _remembers = True
 
     @abc.abstractmethod
-    def __init__(self, file_path_or_dict: Any = None, fast_mode: bool = False, verbose: bool = True) -> None:
+    def __init__(
+        self, file_path_or_dict: Any = None, fast_mode: bool = False, verbose: bool = True, *, source: str | None = None
+    ) -> None:
         self._fast_mode = fast_mode
         self._archive_dir: Any = None
         self.filename: str | None = None
@@ -74,7 +76,7 @@ class NASBenchMetaAPI(abc.ABC):
         self._hps: Any = None
         self._answers: Answers | None = None
         self.reset_time()
-        opened = opening.open_benchmark(self, file_path_or_dict, fast_mode, verbose)
+        opened = opening.open_benchmark(self, file_path_or_dict, fast_mode, verbose, source)
         self.verbose = verbose
         self.filename, self._archive_dir, self._backend = opened.filename, opened.archive_dir, opened.backend
         self.meta_archs: list[str] = opened.meta_archs
@@ -750,7 +752,7 @@ class NASBenchMetaAPI(abc.ABC):
         """
         import natsdb
 
-        return natsdb.query(statement, self._database())
+        return natsdb.query(statement, self._database(), source=self._backend.source)  # type: ignore[union-attr]
 
     def frame(self, table: str) -> Any:
         """A table of the handle's database, its own space only, as a polars frame.

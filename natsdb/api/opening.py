@@ -14,6 +14,7 @@ from natsdb.api.files import PICKLE_EXT, get_torch_home, nats_is_dir, nats_is_fi
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.spaces import strings
 from natsdb.store.locations import default_database
+from natsdb.store.manifest import NAME
 from natsdb.store.snapshot import read_manifest
 
 if TYPE_CHECKING:
@@ -35,7 +36,9 @@ class Opened:
     hps: Any = None
 
 
-def open_benchmark(api: NASBenchMetaAPI, given: Any, fast_mode: bool, verbose: bool) -> Opened:
+def open_benchmark(
+    api: NASBenchMetaAPI, given: Any, fast_mode: bool, verbose: bool, source: str | None = None
+) -> Opened:
     """What a handle is made on.
 
     Raises:
@@ -60,6 +63,9 @@ def open_benchmark(api: NASBenchMetaAPI, given: Any, fast_mode: bool, verbose: b
         )
     elif isinstance(given, os.PathLike):
         given = os.fspath(given)
+    if source is not None and not (isinstance(given, str) and os.path.isfile(os.path.join(given, NAME))):
+        what = "a dictionary" if isinstance(given, dict) else str(given)
+        raise NatsdbError(f"only a database has rows of a source {source!r}", where=what, remedy="leave `source` out")
     filename = None
     if isinstance(given, str):
         if verbose and not by_default:
@@ -72,7 +78,9 @@ def open_benchmark(api: NASBenchMetaAPI, given: Any, fast_mode: bool, verbose: b
 
         archs = list(strings(api._space))
         if is_database(given):
-            return Opened(filename, given if fast_mode else None, archs, DatabaseBackend(given, api._space))
+            return Opened(
+                filename, given if fast_mode else None, archs, DatabaseBackend(given, api._space, source=source)
+            )
         if not fast_mode and not is_file:
             raise ValueError(f"fast_mode={fast_mode} must feed the path for file : {given}")
         if is_file:

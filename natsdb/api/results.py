@@ -14,6 +14,9 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from natsdb.schema.errors import NatsdbError
+from natsdb.schema.schedules import HPS
+
 if TYPE_CHECKING:
     from natsdb.ingest.archive.rebuild import StoredRun
 
@@ -39,6 +42,15 @@ FIELDS = (
 _TRAIN = frozenset({"train_acc1es", "train_losses", "train_times", "epochs"})
 _EVAL = frozenset({"eval_acc1es", "eval_losses", "eval_times", "epochs"})
 _TIMES = frozenset({"train_times", "eval_times", "eval_names", "epochs"})
+
+
+def superseded(space: str, arch: int, dataset: str, hp: str, source: str) -> NatsdbError:
+    """What is said where the result that counts cannot be a legacy one."""
+    return NatsdbError(
+        f"the result of {space} {arch} on {dataset} at hp {hp} comes from the published table {source!r}, of which no "
+        "record can be made",
+        remedy="ask for it in SQL, or for the records by their source, as in create(…, source='regenerated')",
+    )
 
 
 def mean(xlist: list[Any]) -> Any:
@@ -245,6 +257,18 @@ class ResultsCount:
             return split not in run.form.splits
         return not span.first <= (run.form.epochs - 1 if iepoch is None else iepoch) < span.end
 
+    def _refuse_superseded(self, iepoch: Any) -> None:
+        """Give no result after the last epoch where that of a published table counts.
+
+        Raises:
+            NatsdbError: it does.
+        """
+        rows = self.__dict__.get("_rows")
+        if rows is not None and rows[0] is not None and rows[0].superseded_by:
+            run: StoredRun = rows[0]
+            if iepoch is None or iepoch == HPS[run.block.hp] - 1:
+                raise superseded(run.block.space, run.arch, run.key[0], run.block.hp, run.superseded_by)
+
     def get_eval_set(self) -> list[str]:
         """Names of the evaluated splits."""
         return self.eval_names
@@ -264,6 +288,7 @@ class ResultsCount:
         Raises:
             ValueError: the epoch was not trained.
         """
+        self._refuse_superseded(iepoch)
         run = self._untouched(_TRAIN)
         if run is not None and (iepoch is None or type(iepoch) is int):
             found = self._from_rows(lambda run: _measured(run, "train", iepoch))
@@ -289,6 +314,7 @@ class ResultsCount:
         """
         if name == "valid":
             name = "x-valid"
+        self._refuse_superseded(iepoch)
         run = self._untouched(_EVAL)
         if run is not None and name != "train" and (iepoch is None or type(iepoch) is int):
             found = self._from_rows(lambda run: _measured(run, name, iepoch))
