@@ -750,7 +750,7 @@ class NASBenchMetaAPI(abc.ABC):
         """
         import natsdb
 
-        return natsdb.query(statement, self._database())
+        return natsdb.query(statement, db=self._database())
 
     def frame(self, table: str) -> Any:
         """A table of the handle's database, its own space only, as a polars frame.

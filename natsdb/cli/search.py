@@ -323,7 +323,7 @@ def _print_table(space: str, db: Path | None) -> None:
     import natsdb
     from natsdb.cli.questions import _note_synthetic, _table
 
-    frame = natsdb.query(f"select * exclude (space) from search_table where space = '{space}'", db)
+    frame = natsdb.query(f"select * exclude (space) from search_table where space = '{space}'", db=db)
     print(_table(frame[[column.name for column in frame if column.null_count() < len(column)]]))
     _note_synthetic(db)
 
