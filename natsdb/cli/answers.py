@@ -62,9 +62,7 @@ def write_answer(relation: Any, format: Format, file: IO[str]) -> None:
             file.write(text)
 
 
-def save_answer(
-    relation: Any, format: Format, out: Path, progress: Callable[[int], None] = lambda rows: None
-) -> None:
+def save_answer(relation: Any, format: Format, out: Path, progress: Callable[[int], None] = lambda rows: None) -> None:
     """Write an answer into a file, whole or not at all, as its rows come.
 
     Args:
@@ -109,7 +107,7 @@ def _frames(batches: pa.RecordBatchReader) -> Iterator[pl.DataFrame]:
 
 
 def _csv(batches: pa.RecordBatchReader) -> Iterator[tuple[str, int]]:
-    """Text and how many rows it holds. CSV has no lists and structs: they go as text, lists of plain values as words."""
+    """Text and how many rows it holds. Lists and structs, which CSV lacks, go as JSON, lists of plain values as words."""
     yield _flat(_empty(batches)).write_csv(), 0
     for frame in _frames(batches):
         yield _flat(frame).write_csv(include_header=False), len(frame)
@@ -171,7 +169,7 @@ def first_rows(relation: Any, width: int | None = None) -> str:
     shown = pl.concat([_empty(batches), *taken])
     known = hidden < _COUNTED
     more = f"{hidden:,} more rows" if known else f"more than {_COUNTED:,} more rows"
-    return table(shown, width) + (f"({more}: --format csv shows all)\n" if hidden else "")
+    return table(shown, width) + "\n" + (f"({more}: --format csv shows all)\n" if hidden else "")
 
 
 def table(frame: pl.DataFrame, width: int | None = None) -> str:
@@ -193,19 +191,19 @@ def table(frame: pl.DataFrame, width: int | None = None) -> str:
     if width is not None:
         widths = _fitted(widths, numeric, width)
     columns = len(widths)
-    drawn = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="none")
+    drawn = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="none")
     for name, right, wide in zip(frame.columns, numeric, widths, strict=False):
         drawn.add_column(
             Text(name), justify="right" if right else "left", no_wrap=True, overflow="ellipsis", width=wide or 1
         )
     for row in rows:
         drawn.add_row(*(Text(cell) for cell in row[:columns]))
-    console = Console(width=max(sum(widths) + 2 * columns, 20), color_system=None, force_terminal=False, file=None)
+    console = Console(width=max(sum(widths) + 2 * columns, 20), color_system=None, force_terminal=False)
     with console.capture() as captured:
         console.print(drawn)
-    text = "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
+    lines = [line.rstrip() for line in captured.get().splitlines()]
     left = frame.columns[columns:]
-    return text + (f"({len(left)} more columns: {', '.join(left)})\n" if left else "")
+    return "\n".join([*lines, f"({len(left)} more columns: {', '.join(left)})"] if left else lines)
 
 
 def _fitted(widths: list[int], numeric: list[bool], width: int) -> list[int]:
