@@ -103,8 +103,8 @@ def runs_of(
             if own is not None:
                 chosen = chosen[own[chosen]]
             if hidden is not None and hidden[chosen].any() and iepoch in (None, HPS[hp] - 1):
-                arch = int(block.arch[chosen][hidden[chosen]][0])
-                raise superseded(database.space, arch, dataset, hp, by)
+                first = int(block.arch[chosen][hidden[chosen]][0])
+                raise superseded(database.space, first, dataset, hp, by)
             if not _all_regular(block, chosen, iepoch, timed):
                 return None
             parts.append((block, chosen))

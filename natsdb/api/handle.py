@@ -752,7 +752,7 @@ class NASBenchMetaAPI(abc.ABC):
         """
         import natsdb
 
-        return natsdb.query(statement, self._database(), source=self._backend.source)  # type: ignore[union-attr]
+        return natsdb.query(statement, db=self._database(), source=self._backend.source)  # type: ignore[union-attr]
 
     def frame(self, table: str) -> Any:
         """A table of the handle's database, its own space only, as a polars frame.

@@ -84,13 +84,13 @@ def open_benchmark(
         if not fast_mode and not is_file:
             raise ValueError(f"fast_mode={fast_mode} must feed the path for file : {given}")
         if is_file:
-            source = _source(given, fast_mode)
-            _check_space(source, api._space, given)
-            if source.kind == "single":
+            archive = _source(given, fast_mode)
+            _check_space(archive, api._space, given)
+            if archive.kind == "single":
                 _hint(given, " (it is one stream, so all of it is read first)")
                 return Opened(filename, None, archs, SingleFileBackend(given, api._space))
             _hint(given)
-            return Opened(filename, None, archs, ArchiveBackend(source))
+            return Opened(filename, None, archs, ArchiveBackend(archive))
         archive_dir = given
     if isinstance(given, dict):
         return _of_dictionary(given, filename)

@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from natsdb.cli import archives, checking, demo, plots, publish, questions, search, site, training
+from natsdb.cli import archives, checking, demo, plots, publish, questions, search, site, training, versions
 from natsdb.cli import run as scripts
 from natsdb.schema.errors import NatsdbError
 
@@ -57,6 +57,10 @@ for _command in (
     questions.sql,
     questions.info,
     questions.duckdb,
+    versions.log,
+    versions.rollback,
+    versions.drop,
+    versions.vacuum,
     site.site,
     site.serve,
     demo.demo,

@@ -12,7 +12,10 @@ from natsdb.ingest import ingest
 from natsdb.schema.errors import NatsdbError
 from sources import add_run, add_table
 
-MEAN = "select accuracy, seeds, source from mean_final where arch = 11 and hp = '12' and dataset = 'cifar100' and split = 'ori-test'"
+MEAN = (
+    "select accuracy, seeds, source from mean_final "
+    "where arch = 11 and hp = '12' and dataset = 'cifar100' and split = 'ori-test'"
+)
 BEST = "select accuracy, seeds, source from best('cifar100', 'ori-test', '12') where arch = 11"
 
 
