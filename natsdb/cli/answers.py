@@ -118,7 +118,7 @@ def _flat(frame: pl.DataFrame) -> pl.DataFrame:
 
     columns = []
     for column in frame:
-        if isinstance(column.dtype, pl.List) and not column.dtype.inner.is_nested():  # type: ignore[attr-defined]
+        if isinstance(column.dtype, pl.List) and not column.dtype.inner.is_nested():
             column = column.cast(pl.List(pl.String)).list.join(" ")
         elif column.dtype.is_nested():
             texts = [None if value is None else _as_json(value) for value in column.to_list()]
