@@ -19,7 +19,8 @@ from natsdb.ingest.fanout import fan_out, note_progress, processes
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.tables import BLOCK
 from natsdb.store.locations import local
-from natsdb.store.snapshot import read_manifest
+from natsdb.store.manifest import Part
+from natsdb.store.snapshot import open_snapshot
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,10 @@ def verify(
         NatsdbError: the source or the database cannot be read.
     """
     home = local(database)
-    manifest = read_manifest(home)
+    # Held until the end: what is published meanwhile changes nothing here.
+    snapshot = open_snapshot(home)
     opened = open_source(Path(source))
-    files = blocks_of(manifest, name, opened.space)
+    files = blocks_of(snapshot.manifest, name, opened.space)
 
     def tick(done: int, numbers: int) -> None:
         if progress is not None:
@@ -93,7 +95,7 @@ class _Task:
     database: Path
     source: Source
     entries: tuple[Entry, ...]
-    files: dict[int, dict[tuple[str, str], str]]
+    files: dict[int, dict[tuple[str, str], Part]]
 
 
 def _verify_block(task: _Task) -> Verified:

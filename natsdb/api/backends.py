@@ -7,15 +7,12 @@ import shutil
 import tempfile
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from natsdb.api.results import ArchResults, ResultsCount
 from natsdb.api.weights import stored_weights, torch_tensors
@@ -26,11 +23,11 @@ from natsdb.ingest.archive.unpickle import Tensor, decompress, unpickle
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.tables import BLOCK
 from natsdb.store.choice import check_source, contested, is_reduced, places
-from natsdb.store.manifest import NAME
+from natsdb.store.manifest import NAME, Part
+from natsdb.store.parquet import read_columns
 from natsdb.store.snapshot import open_snapshot
 
 Results = OrderedDict[str, ArchResults]
-T = TypeVar("T")
 
 
 class Counted(NamedTuple):
@@ -71,10 +68,12 @@ class Backend(Protocol):
 class DatabaseBackend:
     """One space of a natsdb database.
 
-    What it keeps are blocks that were asked for (some 2.5 ms and 1 MB each) and the last few columns of row groups.
-    It has no state that threads or forked processes could break, and reopens when it is unpickled.
+    It keeps the version that it opened, whatever is published meanwhile; it opens the newest when it is unpickled.
+    What it remembers are blocks that were asked for (some 1 ms and 1 MB each) and the last few columns of row groups.
+    It has no state that threads or forked processes could break.
 
     Raises:
+        Damaged: a file of the database is not as it was written; whatever reads one may raise this.
         NatsdbError: there is no database, a newer natsdb wrote it, or it holds nothing of this space.
     """
 
@@ -84,20 +83,16 @@ class DatabaseBackend:
         self.home = (home or Path(path)).absolute()
         # Columns of row groups: at most 1.3 MB each.
         self._recent = Recent(48)
-        self.reopen()
+        self._open()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return DatabaseBackend, (self.path, self.space, self.home, self.source)
 
-    def reopen(self) -> None:
-        """Look up anew which files there are: an ingest may have replaced some.
-
-        Raises:
-            NatsdbError: the database is gone, or holds nothing of the space.
-        """
+    def _open(self) -> None:
+        self._mark = _mark(self.home)
         self.snapshot = open_snapshot(self.home)
         manifest = self.snapshot.manifest
-        every: dict[tuple[str, int], list[tuple[str, dict[str, str]]]] = {}
+        every: dict[tuple[str, int], list[tuple[str, dict[str, Part]]]] = {}
         if self.source is not None:
             check_source(manifest, self.source, self.path)
         found = {part.source for part in manifest.parts if part.space == self.space}
@@ -112,7 +107,7 @@ class DatabaseBackend:
         asked = contested(manifest, self.source)
         self._contested = {(hp, number) for space, hp, number in asked if space == self.space}
         self._published = {
-            (part.hp, part.block, part.source): part.path
+            (part.hp, part.block, part.source): part
             for part in manifest.parts
             if (part.table, part.space) == ("seed", self.space) and part.source in tables.intersection(sources)
         }
@@ -125,13 +120,9 @@ class DatabaseBackend:
         self._files = every
         self._blocks: dict[tuple[str, int], list[Counted]] = {}
 
-    def read(self, ask: Callable[[], T]) -> T:
-        """What `ask` finds; once more where an ingest has just replaced a file that it wanted."""
-        try:
-            return ask()
-        except FileNotFoundError:
-            self.reopen()
-            return ask()
+    def newest(self) -> bool:
+        """Whether nothing was published since it was opened."""
+        return self._mark is not None and self._mark == _mark(self.home)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> DatabaseBackend:
         return self
@@ -175,17 +166,17 @@ class DatabaseBackend:
 
         of_run = [keys(one.block.arch, one.block.dataset, one.block.datasets) for one in every]
         place = [
-            np.where(_reduced(self.home / files["seed"], hp), *(self._places[source, kind] for kind in (True, False)))
+            np.where(self._reduced(files["seed"]), *(self._places[source, kind] for kind in (True, False)))
             for source, files in self._files[hp, number]
         ]
         best = lowest(of_run, place)
         tables: dict[str, np.ndarray] = {}
         for source in [source for h, n, source in self._published if (h, n) == (hp, number)]:
-            path = self.home / self._published[hp, number, source]
-            table = pq.read_table(path, columns=["arch", "dataset"], use_threads=False, partitioning=None)
-            table = table.filter(pc.is_in(table["dataset"], pa.array(names)))
-            datasets = np.array([code[name] for name in table["dataset"].to_pylist()], np.int64)
-            tables[source] = keys(table["arch"].to_numpy(), datasets, names)
+            part = self._published[hp, number, source]
+            table = read_columns(self.home / part.path, part, ["arch", "dataset"])
+            datasets = np.array([code.get(name, -1) for name in table["dataset"].to_pylist()], np.int64)
+            known = datasets >= 0
+            tables[source] = keys(table["arch"].to_numpy()[known], datasets[known], names)
         place_of = {source: self._places[source, False] for source in tables}
         first = lowest(list(tables.values()), [np.full(len(key), place_of[name]) for name, key in tables.items()])
         by_place = {place: source for source, place in place_of.items()}
@@ -198,17 +189,14 @@ class DatabaseBackend:
         return found
 
     def archs(self) -> list[int]:
-        return self.read(self._archs)
-
-    def _archs(self) -> list[int]:
         every = []
         for key, sources in self._files.items():
             if key in self._blocks:
                 every += [one.block.arch for one in self._blocks[key]]
                 continue
             for _, files in sources:
-                with pq.ParquetFile(self.home / files["cost"], memory_map=True, pre_buffer=False) as file:
-                    every.append(file.read(["arch"], use_threads=False)["arch"].to_numpy())
+                part = files["cost"]
+                every.append(read_columns(self.home / part.path, part, ["arch"])["arch"].to_numpy())
         return np.unique(np.concatenate(every)).tolist()
 
     def has(self, arch: Any) -> bool:
@@ -216,7 +204,7 @@ class DatabaseBackend:
             return False
         index = int(arch)
         hps = sorted(self.hps())
-        return self.read(lambda: any(one.block.runs(index) for hp in hps for one in self.blocks(hp, index // BLOCK)))
+        return any(one.block.runs(index) for hp in hps for one in self.blocks(hp, index // BLOCK))
 
     def runs(self, hp: str, arch: int) -> Iterator[tuple[str, StoredRun]]:
         """An architecture's runs at an hp with their sources: of each data set those of the source that counts."""
@@ -226,7 +214,7 @@ class DatabaseBackend:
                     yield source, StoredRun(block, number, by if superseded is not None and superseded[number] else "")
 
     def result(self, arch: int, hp: str) -> ArchResults | None:
-        found = self.read(lambda: self._result(arch, hp))
+        found = self._result(arch, hp)
         return found[0] if found is not None else None
 
     def _result(self, arch: int, hp: str) -> tuple[ArchResults, StoredForm] | None:
@@ -236,33 +224,38 @@ class DatabaseBackend:
         runs = [run for _, run in sources.values()]
 
         def made(run: StoredRun) -> ResultsCount:
-            weights = partial(stored_weights, self.snapshot, sources[run.key][0])
-            return ResultsCount._of_run(run, weights, partial(self._again, hp, arch, run.key))
+            return ResultsCount._of_run(run, partial(stored_weights, self.snapshot, sources[run.key][0]))
 
         results = ArchResults(arch, "")
         results.__dict__.update(result(self.space, arch, runs, made))
         return results, runs[-1].form
 
-    def _again(self, hp: str, arch: int, key: tuple[str, int]) -> StoredRun:
-        """A run of whose files one was replaced."""
-        self.reopen()
-        found = next((run for _, run in self.runs(hp, arch) if run.key == key), None)
-        if found is None:
-            raise NatsdbError(
-                f"{self.space} {arch}, hp {hp}, {key} is no longer there", where=self.path, remedy="open it again"
-            )
-        return found
-
     def results(self, arch: int) -> Results:
-        return self.read(lambda: self._results(arch))
-
-    def _results(self, arch: int) -> Results:
         every = {hp: self._result(arch, hp) for hp in sorted(self.hps(), key=int)}
         found = {hp: each for hp, each in every.items() if each is not None}
         if not found:
             raise KeyError(arch)
         form = next(iter(found.values()))[1]
         return OrderedDict(in_order({hp: results for hp, (results, _) in found.items()}, form))
+
+    def _reduced(self, part: Part) -> np.ndarray:
+        """Which runs of a block are reduced ones, from its file of `seed`."""
+        path = self.home / part.path
+        if "reduced" in part.columns:
+            return read_columns(path, part, ["reduced"])["reduced"].fill_null(False).to_numpy()
+        table = read_columns(path, part, ["epochs", "code"])
+        every = list(zip(table["epochs"].to_pylist(), table["code"].to_pylist(), strict=True))
+        known = {pair: is_reduced(part.hp, *pair) for pair in set(every)}
+        return np.array([known[pair] for pair in every])
+
+
+def _mark(home: Path) -> tuple[int, int] | None:
+    """What tells one state of a database from another, None where there is none."""
+    try:
+        found = os.stat(home / NAME)
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 class SingleFileBackend(DatabaseBackend):
@@ -344,17 +337,6 @@ def results_of(record: dict[str, Any]) -> Results:
                 del run.__dict__["net_state_dict"]
                 run._lazily(None, partial(torch_tensors, state))
     return by_hp
-
-
-def _reduced(seed: Path, hp: str) -> np.ndarray:
-    """Which runs of a block are reduced ones, from its file of `seed`."""
-    with pq.ParquetFile(seed, memory_map=True, pre_buffer=False) as file:
-        if "reduced" in file.schema_arrow.names:
-            return file.read(["reduced"], use_threads=False)["reduced"].fill_null(False).to_numpy()
-        table = file.read(["epochs", "code"], use_threads=False)
-    pairs = list(zip(table["epochs"].to_pylist(), table["code"].to_pylist(), strict=True))
-    known = {pair: is_reduced(hp, *pair) for pair in set(pairs)}
-    return np.array([known[pair] for pair in pairs])
 
 
 def is_database(path: str) -> bool:

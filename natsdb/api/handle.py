@@ -357,9 +357,10 @@ class NASBenchMetaAPI(abc.ABC):
         from natsdb.api.backends import DatabaseBackend, is_database, results_of
 
         if is_database(root):
-            mine = self._is_mine(root) and isinstance(self._infos, LazyInfos | None)
-            backend = self._backend if mine else DatabaseBackend(root, self._space)
-            assert backend is not None
+            own = self._backend if self._is_mine(root) and isinstance(self._infos, LazyInfos | None) else None
+            # The handle keeps the version that it opened; to take results of a newer one is to load them.
+            mine = isinstance(own, DatabaseBackend) and own.newest()
+            backend = own if mine and own is not None else DatabaseBackend(root, self._space)
 
             def from_database(idx: int) -> Any:
                 if not backend.has(idx):

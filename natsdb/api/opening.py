@@ -8,7 +8,7 @@ import sys
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from natsdb.api.files import PICKLE_EXT, get_torch_home, nats_is_dir, nats_is_file, pickle_load, time_string
 from natsdb.schema.errors import NatsdbError
@@ -19,8 +19,15 @@ from natsdb.store.snapshot import read_manifest
 
 if TYPE_CHECKING:
     from natsdb.api.backends import Backend
-    from natsdb.api.handle import NASBenchMetaAPI
     from natsdb.ingest.archive.sources import Source
+
+
+class Space(Protocol):
+    """What the names of files and messages are made of."""
+
+    _all_base_names: list[str]
+    _search_space_name: str
+    _space: str
 
 
 @dataclass
@@ -36,9 +43,7 @@ class Opened:
     hps: Any = None
 
 
-def open_benchmark(
-    api: NASBenchMetaAPI, given: Any, fast_mode: bool, verbose: bool, source: str | None = None
-) -> Opened:
+def open_benchmark(api: Space, given: Any, fast_mode: bool, verbose: bool, source: str | None = None) -> Opened:
     """What a handle is made on.
 
     Raises:
@@ -101,7 +106,7 @@ def open_benchmark(
     return Opened(filename, archive_dir, list(meta["meta_archs"]), None, OrderedDict(), set(), set())
 
 
-def _default_database(api: NASBenchMetaAPI) -> str | None:
+def _default_database(api: Space) -> str | None:
     """A database with rows of the space: `$NATSDB_HOME`, one where archives lie, or the user's."""
     from natsdb.api.backends import is_database
 

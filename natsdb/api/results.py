@@ -98,48 +98,30 @@ class ResultsCount:
         self.reset_eval()
 
     @classmethod
-    def _of_run(cls, run: StoredRun, weights: Callable[[Any], Any], again: Callable[[], StoredRun]) -> ResultsCount:
-        """A run of a database. `weights` loads a run's trained weights, `again` finds it when files were replaced."""
+    def _of_run(cls, run: StoredRun, weights: Callable[[Any], Any]) -> ResultsCount:
+        """A run of a database. `weights` loads a run's trained weights."""
         self = cls.__new__(cls)
-        self._lazily(run, weights, again)
+        self._lazily(run, weights)
         return self
 
-    def _lazily(
-        self,
-        run: StoredRun | None,
-        weights: Callable[[Any], Any],
-        again: Callable[[], StoredRun] | None = None,
-        order: tuple[str, ...] = FIELDS,
-    ) -> None:
+    def _lazily(self, run: StoredRun | None, weights: Callable[[Any], Any], order: tuple[str, ...] = FIELDS) -> None:
         """Let fields that the instance does not hold come from a run's rows, and its weights from a function."""
-        self.__dict__["_rows"] = run, weights, again, order
-
-    def _from_rows(self, ask: Callable[[StoredRun], Any]) -> Any:
-        """What a run's rows say; a file that an ingest replaced meanwhile is looked up anew."""
-        run, weights, again, order = self.__dict__["_rows"]
-        try:
-            return ask(run)
-        except FileNotFoundError:
-            if again is None:
-                raise
-            run = again()
-            self._lazily(run, weights, again, order)
-            return ask(run)
+        self.__dict__["_rows"] = run, weights, order
 
     def _forget_weights(self) -> None:
         """Let there be no trained weights. As in the official package the field then comes last in `state_dict`."""
         self.__dict__.pop("net_state_dict", None)
         self.net_state_dict = None
         if "_rows" in self.__dict__:
-            run, weights, again, order = self.__dict__["_rows"]
-            self._lazily(run, weights, again, (*(name for name in order if name != "net_state_dict"), "net_state_dict"))
+            run, weights, order = self.__dict__["_rows"]
+            self._lazily(run, weights, (*(name for name in order if name != "net_state_dict"), "net_state_dict"))
 
     def __getattr__(self, name: str) -> Any:
         # Called for what the instance does not hold (yet).
         rows = self.__dict__.get("_rows")
         if rows is None or name not in FIELDS:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        value = self._from_rows(rows[1] if name == "net_state_dict" else lambda run: run.field(name))
+        value = rows[1](rows[0]) if name == "net_state_dict" else rows[0].field(name)
         self.__dict__[name] = value
         return value
 
@@ -228,7 +210,7 @@ class ResultsCount:
         if run is not None:
             count = run.form.epochs
             names = ("train", *run.form.fields["eval_names"][0])
-            seconds = self._from_rows(lambda run: [(name, run.seconds(name)) for name in names])
+            seconds = [(name, run.seconds(name)) for name in names]
             if all(each is not None for _, each in seconds):
                 times: dict[str, float | None] = {}
                 for name, each in seconds:
@@ -243,6 +225,8 @@ class ResultsCount:
             try:
                 every = [self.eval_times[f"{name}@{epoch}"] for epoch in range(self.epochs)]
                 found[f"T-{name}@epoch"], found[f"T-{name}@total"] = mean(every), sum(every)
+            except NatsdbError:
+                raise
             except Exception:
                 found[f"T-{name}@epoch"] = found[f"T-{name}@total"] = None
         return found
@@ -291,7 +275,7 @@ class ResultsCount:
         self._refuse_superseded(iepoch)
         run = self._untouched(_TRAIN)
         if run is not None and (iepoch is None or type(iepoch) is int):
-            found = self._from_rows(lambda run: _measured(run, "train", iepoch))
+            found = _measured(run, "train", iepoch)
             if found is not None:
                 return found
         if iepoch is None:
@@ -317,7 +301,7 @@ class ResultsCount:
         self._refuse_superseded(iepoch)
         run = self._untouched(_EVAL)
         if run is not None and name != "train" and (iepoch is None or type(iepoch) is int):
-            found = self._from_rows(lambda run: _measured(run, name, iepoch))
+            found = _measured(run, name, iepoch)
             if found is not None:
                 return found
         if iepoch is None:
@@ -366,7 +350,7 @@ class ResultsCount:
         """All fields, from which `create_from_state_dict` makes an equal run."""
         if "_rows" not in self.__dict__:
             return dict(self.__dict__)
-        fields = {name: getattr(self, name) for name in self.__dict__["_rows"][3]}
+        fields = {name: getattr(self, name) for name in self.__dict__["_rows"][2]}
         return fields | {name: value for name, value in self.__dict__.items() if name != "_rows"}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
