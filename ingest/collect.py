@@ -109,7 +109,7 @@ def collect(
         finally:
             staging.clear()
     archs = len({(one.key[0], one.key[2]) for one in found})
-    return IngestReport(home, archs, rows, changed, 0, failures, time.monotonic() - started)
+    return IngestReport(home, archs, rows, changed, 0, failures, seconds=time.monotonic() - started)
 
 
 def _files(folder: Path) -> Iterable[Path]:

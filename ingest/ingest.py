@@ -28,7 +28,8 @@ Progress = Callable[[str, int, int, int], None]
 
 @dataclass(frozen=True)
 class IngestReport:
-    """What an ingest did: architectures and rows read, whether the database changed, files left out, seconds."""
+    """What an ingest did: architectures and rows read, whether the database changed, files left out, what a reader of
+    the numbers should know, seconds."""
 
     database: Path
     archs: int = 0
@@ -36,6 +37,7 @@ class IngestReport:
     changed: bool = False
     resumed: int = 0
     failures: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
 
@@ -120,7 +122,7 @@ def ingest(
             staging.clear()
         else:
             staging.publish(manifest, f"ingest {' '.join(one.name for one in opened)} --source {source}")
-    return IngestReport(home, archs, rows, changed, resumed, failures, time.monotonic() - started)
+    return IngestReport(home, archs, rows, changed, resumed, failures, seconds=time.monotonic() - started)
 
 
 def check_name(source: str) -> None:
