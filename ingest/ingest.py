@@ -12,7 +12,7 @@ from pathlib import Path
 from natsdb.ingest.archive.single import stage_single
 from natsdb.ingest.archive.sources import Entry, Source, open_source
 from natsdb.ingest.blocks import BlockTask, Job, stage_block
-from natsdb.ingest.fanout import fan_out, processes
+from natsdb.ingest.fanout import fan_out, leave_if_starting, processes
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.tables import BLOCK
 from natsdb.store.locations import local
@@ -69,6 +69,7 @@ def ingest(
         NatsdbError: a source is damaged or contradicts the database; the database is unchanged.
         KeyboardInterrupt: interrupted; the database is unchanged, the same call resumes.
     """
+    leave_if_starting()
     started = time.monotonic()
     if not sources:
         raise NatsdbError("no source is named", remedy="name an archive folder, tar or file")
