@@ -13,7 +13,7 @@ from natsdb.ingest.archive.single import stage_single
 from natsdb.ingest.archive.sources import Entry, Source, open_source
 from natsdb.ingest.blocks import BlockTask, Job, stage_block
 from natsdb.ingest.fanout import fan_out, leave_if_starting, processes
-from natsdb.schema.errors import NatsdbError
+from natsdb.schema.errors import Damaged, NatsdbError
 from natsdb.schema.tables import BLOCK
 from natsdb.store.locations import local
 from natsdb.store.manifest import Ingested, Manifest, with_ingested, with_parts, with_weights
@@ -118,7 +118,7 @@ def ingest(
         changed = set(manifest.parts) != set(before.parts) or manifest.weights != before.weights
         if failures and not archs:
             staging.clear()
-            raise NatsdbError(f"no record could be read; the first: {failures[0][1]}", where=failures[0][0])
+            raise Damaged(f"no record could be read; the first: {failures[0][1]}", where=failures[0][0])
         if manifest.same_contents(before):
             staging.clear()
         else:

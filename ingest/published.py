@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from natsdb.ingest.ingest import IngestReport, check_name
 from natsdb.ingest.merge import Tables, merge
 from natsdb.ingest.write import BlockWriter
-from natsdb.schema.errors import NatsdbError
+from natsdb.schema.errors import Damaged, NatsdbError
 from natsdb.schema.schedules import HPS, HPS_OF_SPACE
 from natsdb.schema.spaces import SIZES
 from natsdb.schema.tables import BLOCK, arrow_schema
@@ -125,9 +125,7 @@ def read_published(path: Path) -> Published:
         table = pl.read_parquet(raw)
     except (OSError, pl.exceptions.PolarsError) as error:
         first = str(error).split("\n")[0]
-        raise NatsdbError(
-            f"the Parquet file cannot be read ({first})", where=str(path), remedy="name another"
-        ) from error
+        raise Damaged(f"the Parquet file cannot be read ({first})", where=str(path), remedy="name another") from error
     columns = set(table.columns)
     if {"space", "hp", "arch"} < columns and set(_MEANS) & columns:
         table = pl.concat(
@@ -147,16 +145,20 @@ def read_published(path: Path) -> Published:
 
     try:
         # In one piece: of several, polars 1.20 panics where it should name the value that cannot be cast.
-        rows = table.drop_nulls("accuracy").rechunk().select(
-            pl.col("space", "hp").cast(pl.String),
-            pl.col("arch").cast(pl.Int32),
-            pl.col("dataset").cast(pl.String),
-            column("seed", pl.Int32, 0).alias("seed"),
-            pl.col("split").cast(pl.String),
-            pl.col("accuracy").cast(pl.Float64),
-            column("train_all_time", pl.Float64, None).alias("seconds"),
-            column("params_mb", pl.Float64, None).alias("params"),
-            column("latency", pl.Float64, None).alias("latency"),
+        rows = (
+            table.drop_nulls("accuracy")
+            .rechunk()
+            .select(
+                pl.col("space", "hp").cast(pl.String),
+                pl.col("arch").cast(pl.Int32),
+                pl.col("dataset").cast(pl.String),
+                column("seed", pl.Int32, 0).alias("seed"),
+                pl.col("split").cast(pl.String),
+                pl.col("accuracy").cast(pl.Float64),
+                column("train_all_time", pl.Float64, None).alias("seconds"),
+                column("params_mb", pl.Float64, None).alias("params"),
+                column("latency", pl.Float64, None).alias("latency"),
+            )
         )
     except pl.exceptions.PolarsError as error:
         first = str(error).split("\n")[0]

@@ -26,7 +26,7 @@ from natsdb.ingest.archive.templates import Template, Templates, learn
 from natsdb.ingest.archive.unpickle import DAMAGE, DOWNLOAD_AGAIN, admitted, damaged
 from natsdb.ingest.blocks import BlockTask, Job, Read, stage_records
 from natsdb.ingest.write import Provenance
-from natsdb.schema.errors import NatsdbError
+from natsdb.schema.errors import Damaged, Missing, NatsdbError
 from natsdb.schema.spaces import SIZES, arch_str
 from natsdb.schema.tables import BLOCK
 from natsdb.store.staging import Receipt
@@ -147,7 +147,7 @@ def _records(
     except DAMAGE as error:
         raise damaged(str(path), error) from error
     except (OSError, RuntimeError) as error:
-        raise NatsdbError(f"the bz2 data is damaged ({error})", where=str(path), remedy=DOWNLOAD_AGAIN) from error
+        raise Damaged(f"the bz2 data is damaged ({error})", where=str(path), remedy=DOWNLOAD_AGAIN) from error
     _check_end(whole, space, len(seen), path)
 
 
@@ -157,7 +157,7 @@ def _nothing(_: list[HpRecord]) -> None:
 
 def _check_end(whole: Any, space: str, found: int, path: Path) -> None:
     if not found:
-        raise NatsdbError(
+        raise Missing(
             "it holds no records (a meta file lists architectures only)",
             where=str(path),
             remedy="name the archive folder or the benchmark file",
@@ -165,7 +165,7 @@ def _check_end(whole: Any, space: str, found: int, path: Path) -> None:
     archs = whole.get("meta_archs") if isinstance(whole, dict) else None
     expected = [arch_str(space, arch) for arch in range(SIZES[space])]
     if archs != expected:
-        raise NatsdbError(
+        raise Damaged(
             "key meta_archs: the architectures are not the space's, in its order",
             where=str(path),
             remedy=DOWNLOAD_AGAIN,

@@ -236,7 +236,10 @@ def learn(
         hps=tuple(arranged),
     )
     again = template.records(template.floats(data))
-    same = [hp.layout is other.layout and _same_bits(hp.values, other.values) for hp, other in zip(again, read, strict=False)]
+    same = [
+        hp.layout is other.layout and _same_bits(hp.values, other.values)
+        for hp, other in zip(again, read, strict=False)
+    ]
     return template if all(same) and len(again) == len(read) else None
 
 

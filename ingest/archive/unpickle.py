@@ -170,9 +170,7 @@ DAMAGE = (
 
 def damaged(where: str, error: BaseException) -> Damaged:
     """The error of a file that cannot be unpickled."""
-    return Damaged(
-        f"the pickle cannot be read ({error or type(error).__name__})", where=where, remedy=DOWNLOAD_AGAIN
-    )
+    return Damaged(f"the pickle cannot be read ({error or type(error).__name__})", where=where, remedy=DOWNLOAD_AGAIN)
 
 
 DOWNLOAD_AGAIN = "download the file again, or leave it out with --keep-going"
