@@ -14,8 +14,8 @@ from typing import Any
 
 from natsdb.ingest.archive.rebuild import RecordBlock, blocks_of
 from natsdb.ingest.archive.single import unframed
-from natsdb.ingest.fanout import fan_out, note_progress, processes
-from natsdb.schema.errors import NatsdbError
+from natsdb.ingest.fanout import fan_out, leave_if_starting, note_progress, processes
+from natsdb.schema.errors import Missing, NatsdbError, NotWritable
 from natsdb.schema.spaces import SIZES, strings
 from natsdb.store.locations import local
 from natsdb.store.manifest import Part
@@ -52,6 +52,7 @@ def export(
     Raises:
         NatsdbError: there is nothing to export, or `out` is there already.
     """
+    leave_if_starting()
     home = local(database)
     # Held until the end: what is published meanwhile changes nothing here.
     snapshot = open_snapshot(home)
@@ -60,14 +61,14 @@ def export(
         raise NatsdbError(f"there is no space {space!r}", remedy="choose tss or sss")
     files = blocks_of(manifest, source, space)
     if not files:
-        raise NatsdbError(
+        raise Missing(
             f"there are no rows of {space} from source {source!r}",
             where=str(home),
             remedy=f"it holds {manifest.contents()}",
         )
     target = Path(out)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise NatsdbError("there is something already", where=str(target), remedy="name a new folder")
+        raise NotWritable("there is something already", where=str(target), remedy="name a new folder")
     # Records are written beside the target, whole or not at all; the same command goes on after an interruption.
     digest = hashlib.sha256(manifest.to_json().encode() + repr((space, source, single)).encode()).hexdigest()[:8]
     part = target.with_name(f".{target.name}-{digest}.part")

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from natsdb.ingest.archive.stored import KINDS, TYPES, StoredForm, stored_form
-from natsdb.schema.errors import NatsdbError
+from natsdb.schema.errors import Damaged, Missing
 from natsdb.schema.spaces import arch_str
 from natsdb.store.manifest import Manifest, Part
 from natsdb.store.parquet import open_parquet, reading
@@ -54,7 +54,7 @@ def blocks_of(manifest: Manifest, source: str, space: str) -> dict[int, dict[tup
         NatsdbError: the source is a published table, of which no record can be made.
     """
     if source in manifest.published_sources():
-        raise NatsdbError(
+        raise Missing(
             f"rows of source {source!r} are of a published table: no official record can be made of them",
             remedy="ask for them in SQL, or name another source",
         )
@@ -182,7 +182,7 @@ class StoredBlock:
                 self._damaged("metric", f"its column {name} is not what the table seed says")
 
     def _damaged(self, table: str, what: str) -> None:
-        raise NatsdbError(what, where=str(self._path(table)), remedy="ingest the sources again into a new folder")
+        raise Damaged(what, where=str(self._path(table)), remedy="ingest the sources again into a new folder")
 
     def runs(self, arch: int) -> range:
         """Numbers of an architecture's runs; empty when it has none."""

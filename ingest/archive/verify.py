@@ -15,8 +15,8 @@ from natsdb.ingest.archive.rebuild import RecordBlock, blocks_of
 from natsdb.ingest.archive.sources import Entry, Source, open_source
 from natsdb.ingest.archive.sources import records as records_of
 from natsdb.ingest.archive.unpickle import decompress, unpickle
-from natsdb.ingest.fanout import fan_out, note_progress, processes
-from natsdb.schema.errors import NatsdbError
+from natsdb.ingest.fanout import fan_out, leave_if_starting, note_progress, processes
+from natsdb.schema.errors import Damaged
 from natsdb.schema.tables import BLOCK
 from natsdb.store.locations import local
 from natsdb.store.manifest import Part
@@ -63,6 +63,7 @@ def verify(
     Raises:
         NatsdbError: the source or the database cannot be read.
     """
+    leave_if_starting()
     home = local(database)
     # Held until the end: what is published meanwhile changes nothing here.
     snapshot = open_snapshot(home)
@@ -124,7 +125,7 @@ def _each(task: _Task) -> Iterator[tuple[int, str, Any]]:
     for entry in task.entries:
         record = unpickle(decompress(entry.read(), entry.name), entry.name)
         if not isinstance(record, dict):
-            raise NatsdbError("the pickle holds no record", where=entry.name, remedy="get the file again")
+            raise Damaged("the pickle holds no record", where=entry.name, remedy="get the file again")
         yield entry.arch, entry.name, record
 
 

@@ -73,7 +73,7 @@ def test_a_handle_keeps_the_version_that_it_opened(growing: tuple[Path, Path], o
 def test_a_database_that_is_gone_is_one_sentence(growing: tuple[Path, Path]) -> None:
     handle = api.create(str(growing[0]), "sss", verbose=False)
     shutil.rmtree(growing[0])
-    with pytest.raises(NatsdbError, match="the file is gone, .*; open the database again"):
+    with pytest.raises(NatsdbError, match=r"the file is gone, .*; open the database again"):
         handle.get_more_info(0, "cifar10")
 
 
