@@ -137,15 +137,19 @@ def read_published(path: Path) -> Published:
 
     try:
         # In one piece: of several, polars 1.20 panics where it should name the value that cannot be cast.
-        rows = table.drop_nulls("accuracy").rechunk().select(
-            pl.col("space", "hp").cast(pl.String),
-            pl.col("arch").cast(pl.Int32),
-            pl.col("dataset").cast(pl.String),
-            column("seed", pl.Int32, 0).alias("seed"),
-            pl.col("split").cast(pl.String),
-            pl.col("accuracy").cast(pl.Float64),
-            column("train_all_time", pl.Float64, None).alias("seconds"),
-            column("params_mb", pl.Float64, None).alias("params"),
+        rows = (
+            table.drop_nulls("accuracy")
+            .rechunk()
+            .select(
+                pl.col("space", "hp").cast(pl.String),
+                pl.col("arch").cast(pl.Int32),
+                pl.col("dataset").cast(pl.String),
+                column("seed", pl.Int32, 0).alias("seed"),
+                pl.col("split").cast(pl.String),
+                pl.col("accuracy").cast(pl.Float64),
+                column("train_all_time", pl.Float64, None).alias("seconds"),
+                column("params_mb", pl.Float64, None).alias("params"),
+            )
         )
     except pl.exceptions.PolarsError as error:
         first = str(error).split("\n")[0]
