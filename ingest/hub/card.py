@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from natsdb.ingest.hub.listing import PublishedFile
 from natsdb.schema.tables import TABLES
 from natsdb.store.manifest import Manifest
-
-if TYPE_CHECKING:
-    from natsdb.ingest.hub.publish import PublishedFile
 
 TITLE = "NATS-Bench: Benchmarking NAS Algorithms for Architecture Topology and Size"
 AUTHORS = ("Xuanyi Dong", "Lu Liu", "Katarzyna Musial", "Bogdan Gabrys")

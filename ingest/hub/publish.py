@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from natsdb.ingest.fanout import fan_out, leave_if_starting, note_progress, processes
 from natsdb.ingest.hub.card import card
 from natsdb.ingest.hub.croissant import croissant
+from natsdb.ingest.hub.listing import PublishedFile
 from natsdb.schema.errors import NatsdbError, NotWritable
 from natsdb.schema.tables import TABLES, column_types
 from natsdb.store.locations import local
@@ -29,22 +30,6 @@ from natsdb.store.snapshot import read_manifest
 from natsdb.store.staging import write_whole
 
 SUMS = "SHA256SUMS"
-
-
-@dataclass(frozen=True)
-class PublishedFile:
-    """A file of the folder: its path in there, the table, whose rows these are (empty for computed tables), how many,
-    how many architectures (0 where that says nothing), bytes and SHA-256."""
-
-    path: str
-    table: str
-    source: str
-    space: str
-    hp: str
-    rows: int
-    archs: int
-    bytes: int
-    sha256: str
 
 
 def publish(
