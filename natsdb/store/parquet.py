@@ -7,7 +7,6 @@ the facade, `verify` and `export` goes through `open_parquet`, and `natsdb check
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 import struct
 import zlib
@@ -144,16 +143,18 @@ def as_numpy(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
     """
     if pa.types.is_boolean(column.type):
         return np.array(column.to_pylist(), bool)
-    if column.null_count:
-        column = column.fill_null(math.nan)
-    kind = column.type.to_pandas_dtype()
     chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
-    values = [
-        np.frombuffer(one.buffers()[1], kind, len(one), one.offset * np.dtype(kind).itemsize)
-        for one in chunks
-        if len(one)
-    ]
-    return values[0] if len(values) == 1 else np.concatenate([np.zeros(0, kind), *values])
+    values = [_values(one) for one in chunks if len(one)]
+    return values[0] if len(values) == 1 else np.concatenate([np.zeros(0, column.type.to_pandas_dtype()), *values])
+
+
+def _values(array: pa.Array) -> np.ndarray:
+    valid, data = array.buffers()
+    mine = slice(array.offset, array.offset + len(array))
+    values = np.frombuffer(data, array.type.to_pandas_dtype())[mine]
+    if not array.null_count:
+        return values
+    return np.where(np.unpackbits(np.frombuffer(valid, np.uint8), bitorder="little")[mine], values, np.nan)
 
 
 @contextmanager
