@@ -24,7 +24,7 @@ from natsdb.schema.errors import NatsdbError
 from natsdb.schema.tables import BLOCK
 from natsdb.store.choice import check_source, contested, is_reduced, places
 from natsdb.store.manifest import NAME, Part
-from natsdb.store.parquet import read_columns
+from natsdb.store.parquet import as_numpy, read_columns
 from natsdb.store.snapshot import open_snapshot
 
 Results = OrderedDict[str, ArchResults]
@@ -176,7 +176,7 @@ class DatabaseBackend:
             table = read_columns(self.home / part.path, part, ["arch", "dataset"])
             datasets = np.array([code.get(name, -1) for name in table["dataset"].to_pylist()], np.int64)
             known = datasets >= 0
-            tables[source] = keys(table["arch"].to_numpy()[known], datasets[known], names)
+            tables[source] = keys(as_numpy(table["arch"])[known], datasets[known], names)
         place_of = {source: self._places[source, False] for source in tables}
         first = lowest(list(tables.values()), [np.full(len(key), place_of[name]) for name, key in tables.items()])
         by_place = {place: source for source, place in place_of.items()}
@@ -196,7 +196,7 @@ class DatabaseBackend:
                 continue
             for _, files in sources:
                 part = files["cost"]
-                every.append(read_columns(self.home / part.path, part, ["arch"])["arch"].to_numpy())
+                every.append(as_numpy(read_columns(self.home / part.path, part, ["arch"])["arch"]))
         return np.unique(np.concatenate(every)).tolist()
 
     def has(self, arch: Any) -> bool:
@@ -242,7 +242,7 @@ class DatabaseBackend:
         """Which runs of a block are reduced ones, from its file of `seed`."""
         path = self.home / part.path
         if "reduced" in part.columns:
-            return read_columns(path, part, ["reduced"])["reduced"].fill_null(False).to_numpy()
+            return as_numpy(read_columns(path, part, ["reduced"])["reduced"].fill_null(False))
         table = read_columns(path, part, ["epochs", "code"])
         every = list(zip(table["epochs"].to_pylist(), table["code"].to_pylist(), strict=True))
         known = {pair: is_reduced(part.hp, *pair) for pair in set(every)}
