@@ -6,7 +6,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterable, Iterator
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.lexers import PygmentsLexer
 from pygments.lexers.sql import SqlLexer
 
-from natsdb.cli.answers import first_rows
+from natsdb.cli.answers import first_rows, stoppable
 from natsdb.cli.questions import explain
 from natsdb.relation import names_in
 from natsdb.schema.errors import NatsdbError
@@ -135,7 +135,7 @@ def prompt(connection: Connection, *, input: Any = None, output: Any = None, his
             if text.startswith("."):
                 print(_command(text))
             elif text.strip("; \n"):
-                _answer(connection, text)
+                print(stoppable(connection, partial(_answer, connection, text)))
         except NatsdbError as error:
             print(f"natsdb: {error}")
         except KeyboardInterrupt:
@@ -173,12 +173,12 @@ def _history() -> History:
     return FileHistory(str(path))
 
 
-def _answer(connection: Connection, text: str) -> None:
+def _answer(connection: Connection, text: str) -> str:
     started = time.perf_counter()
     relation = connection.sql(text)
     shown = "done\n" if relation is None else first_rows(relation, shutil.get_terminal_size().columns)
     spent = time.perf_counter() - started
-    print(f"{shown}({spent * 1000:,.0f} ms)" if spent < 10 else f"{shown}({spent:,.1f} s)")
+    return f"{shown}({spent * 1000:,.0f} ms)" if spent < 10 else f"{shown}({spent:,.1f} s)"
 
 
 def _command(text: str) -> str:

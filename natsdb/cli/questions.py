@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from natsdb.cli.answers import Format, Progress, answer_of, first_rows, format_of, save_answer, write_answer
+from natsdb.cli.answers import Format, Progress, answer_of, first_rows, format_of, save_answer, stoppable, write_answer
 from natsdb.cli.archives import DbOption
 from natsdb.schema.errors import Missing, NatsdbError
 
@@ -50,15 +50,19 @@ def sql(
             prompt(connection)
             return
         text = sys.stdin.read() if statement is None or statement == "-" else statement
-        answer = answer_of(connection.sql(text))
         note_synthetic(connection)
-        if out is not None:
-            with Progress() as progress:
-                save_answer(answer, chosen, out, progress)
-        elif chosen is Format.table:
-            print(first_rows(answer, terminal_width()), end="")
-        else:
-            write_answer(answer, chosen, sys.stdout)
+        stoppable(connection, lambda: _answer(connection, text, chosen, out))
+
+
+def _answer(connection: Connection, statement: str, format: Format, out: Path | None) -> None:
+    answer = answer_of(connection.sql(statement))
+    if out is not None:
+        with Progress() as progress:
+            save_answer(answer, format, out, progress)
+    elif format is Format.table:
+        print(first_rows(answer, terminal_width()), end="")
+    else:
+        write_answer(answer, format, sys.stdout)
 
 
 def terminal_width() -> int | None:

@@ -49,7 +49,9 @@ def _copied_checkout(to: Path) -> Path:
         ROOT,
         to,
         symlinks=True,
-        ignore=shutil.ignore_patterns(".git", ".venv*", "build", "dist", "demo", ".bench", "*.egg-info", ".*cache", "__pycache__"),
+        ignore=shutil.ignore_patterns(
+            ".git", ".venv*", "build", "dist", "demo", ".bench", "*.egg-info", ".*cache", "__pycache__"
+        ),
     )
     return to
 
@@ -65,7 +67,17 @@ def wheel(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("setuptools", "77")
     out = tmp_path_factory.mktemp("wheel")
     _run(
-        sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", out, ".", cwd=checkout
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        out,
+        ".",
+        cwd=checkout,
     )
     return next(out.glob("*.whl"))
 
@@ -107,9 +119,7 @@ def test_the_wheel_holds_every_file_of_every_room_under_one_name(wheel: Path) ->
     assert "natsdb/py.typed" in held
 
 
-def test_one_command_of_each_room_runs_where_the_wheel_is_installed(
-    installed: Path, tmp_path: Path, few: Path
-) -> None:
+def test_one_command_of_each_room_runs_where_the_wheel_is_installed(installed: Path, tmp_path: Path, few: Path) -> None:
     command = installed.with_name("natsdb")
 
     def run(*arguments: object, code: int = 0) -> str:
@@ -138,9 +148,24 @@ def test_one_command_of_each_room_runs_where_the_wheel_is_installed(
     assert "natsdb" in run("run", "old.py")
     assert "Example: natsdb train " in run("train", "--help")
     # An extra that is not there is one sentence with its name.
-    assert "pip install 'natsdb[plot]'" in run("plot", "scatter", "--space", "sss", "--dataset", "cifar10", "--db", "db", "-o", "a.png", code=1)
+    assert "pip install 'natsdb[plot]'" in run(
+        "plot", "scatter", "--space", "sss", "--dataset", "cifar10", "--db", "db", "-o", "a.png", code=1
+    )
     assert "natsdb[training]" in run(
-        "train", "--space", "tss", "--archs", "0", "--hp", "12", "--dataset", "cifar10", "--data", "data", "--db", "db", code=1
+        "train",
+        "--space",
+        "tss",
+        "--archs",
+        "0",
+        "--hp",
+        "12",
+        "--dataset",
+        "cifar10",
+        "--data",
+        "data",
+        "--db",
+        "db",
+        code=1,
     )
 
 
@@ -152,9 +177,7 @@ def test_python_in_the_checkout_imports_it(way: str, installed: Path, checkout: 
         python = _new_environment(tmp_path / "env", borrowing=True)
     if way == "editable":
         here = _copied_checkout(tmp_path / "natsdb")
-        _run(
-            python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "-e", ".", cwd=here
-        )
+        _run(python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "-e", ".", cwd=here)
     rooms = "; ".join(f"import natsdb.{room}" for room in (*ROOMS[:3], "training.run_files", "api", "search", "cli"))
     say = f"{rooms}; import natsdb.sql; print(natsdb.__file__, len(natsdb.sql.comment('best')))"
     found = _run(python, "-c", say, cwd=here).split()
@@ -173,14 +196,24 @@ def test_it_installs_from_the_index_into_an_empty_environment(
     build = "build_sdist" if form == "sdist" else "build_wheel"
     (tmp_path / "dist").mkdir()
     _run(
-        sys.executable, "-c", f"from setuptools import build_meta; build_meta.{build}({str(tmp_path / 'dist')!r})", cwd=checkout
+        sys.executable,
+        "-c",
+        f"from setuptools import build_meta; build_meta.{build}({str(tmp_path / 'dist')!r})",
+        cwd=checkout,
     )
     file = next((tmp_path / "dist").iterdir())
     python = _new_environment(tmp_path / "env", borrowing=False)
     _run(python, "-m", "pip", "install", "--quiet", file, cwd=tmp_path)
     _run(python.with_name("natsdb"), "ingest", few, "--db", "db", cwd=tmp_path)
     asked = _run(
-        python.with_name("natsdb"), "sql", "select count(*) as n from size", "--db", "db", "--format", "json", cwd=tmp_path
+        python.with_name("natsdb"),
+        "sql",
+        "select count(*) as n from size",
+        "--db",
+        "db",
+        "--format",
+        "json",
+        cwd=tmp_path,
     )
     assert json.loads(asked) == [{"n": 32_768}]
     assert "pip install 'natsdb[plot]'" in _run(
