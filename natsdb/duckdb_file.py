@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import natsdb
@@ -12,6 +13,7 @@ from natsdb.schema.tables import TABLES
 from natsdb.sql import install
 from natsdb.store.locations import local
 from natsdb.store.snapshot import open_snapshot
+from natsdb.store.versions import pin
 from natsdb.store.writing import whole_file
 
 # DuckDB 2 writes files that older clients refuse; this format is read since 1.0. (The macros need 1.4.)
@@ -30,8 +32,8 @@ def write_duckdb(file: str | os.PathLike[str], db: str | os.PathLike[str] | None
     origin = {
         "natsdb": natsdb.__version__,
         "database": str(home),
-        "write_anew": f"This file reads version "
-        f"{snapshot.manifest.version} of the database in its folder; after a vacuum or a move, write it anew: {again}",
+        "write_anew": f"This file reads version {snapshot.manifest.version} of the database, which stays as long as "
+        f"this file does; for a newer version, or when the database or this file was moved, write it anew: {again}",
     }
     columns = ", ".join(f"{_text(value)} as {name}" for name, value in origin.items())
     try:
@@ -43,6 +45,9 @@ def write_duckdb(file: str | os.PathLike[str], db: str | os.PathLike[str] | None
             connection.execute(f"create view natsdb as select {columns}, {snapshot.manifest.version} as version")
     except (OSError, duckdb.IOException) as error:
         raise NotWritable(f"cannot write ({error})", where=str(target), remedy="name another file") from error
+    # As long as the file is there, its version's files stay. A database that cannot be written is not vacuumed either.
+    with suppress(OSError):
+        pin(home, snapshot.manifest.version, target.resolve())
     return target
 
 
