@@ -223,4 +223,4 @@ def write_duckdb(file: str | os.PathLike[str], db: str | os.PathLike[str] | None
     """
     from natsdb import duckdb_file
 
-    return duckdb_file.write_duckdb(file, db)
+    return duckdb_file.write_duckdb(file, db, __version__)

@@ -7,7 +7,6 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
-import natsdb
 from natsdb.schema.errors import NatsdbError, NotWritable
 from natsdb.schema.tables import TABLES
 from natsdb.sql import install
@@ -21,8 +20,8 @@ STORAGE_VERSION = "v1.0.0"
 _FOLDERS = {column.name for table in TABLES.values() for column in table.columns if column.partition} | {"block"}
 
 
-def write_duckdb(file: str | os.PathLike[str], db: str | os.PathLike[str] | None = None) -> Path:
-    """See `natsdb.write_duckdb`."""
+def write_duckdb(file: str | os.PathLike[str], db: str | os.PathLike[str] | None, written_by: str) -> Path:
+    """See `natsdb.write_duckdb`; `written_by` is natsdb's version."""
     import duckdb
 
     snapshot = open_snapshot(local(db))
@@ -30,7 +29,7 @@ def write_duckdb(file: str | os.PathLike[str], db: str | os.PathLike[str] | None
     root = plain_path(home)
     again = f"natsdb duckdb {target.name} --db {home}"
     origin = {
-        "natsdb": natsdb.__version__,
+        "natsdb": written_by,
         "database": str(home),
         "write_anew": f"This file reads version {snapshot.manifest.version} of the database, which stays as long as "
         f"this file does; for a newer version, or when the database or this file was moved, write it anew: {again}",

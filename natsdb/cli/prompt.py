@@ -21,12 +21,11 @@ from prompt_toolkit.lexers import PygmentsLexer
 from pygments.lexers.sql import SqlLexer
 
 from natsdb.cli.answers import first_rows, stoppable
-from natsdb.cli.questions import explain
 from natsdb.relation import names_in
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.names import did_you_mean
 from natsdb.schema.tables import TABLES
-from natsdb.sql import MACROS, VIEWS, comment
+from natsdb.sql import MACROS, VIEWS, comment, explanation
 
 if TYPE_CHECKING:
     from natsdb.connection import Connection
@@ -188,7 +187,7 @@ def _command(text: str) -> str:
     if name == ".tables":
         return _listed()
     if name == ".info":
-        return explain(rest.strip()) if rest.strip() else _listed()
+        return explanation(rest.strip()) if rest.strip() else _listed()
     raise NatsdbError(f"there is no command {name}", remedy=did_you_mean(name, _COMMANDS))
 
 

@@ -11,7 +11,7 @@ import typer
 
 from natsdb.cli.answers import Format, Progress, answer_of, first_rows, format_of, save_answer, stoppable, write_answer
 from natsdb.cli.archives import DbOption
-from natsdb.schema.errors import Missing, NatsdbError
+from natsdb.schema.errors import NatsdbError
 
 if TYPE_CHECKING:
     from natsdb.connection import Connection
@@ -86,7 +86,7 @@ def info(
     Example: natsdb info train_seconds
     """
     if name is not None:
-        print(explain(name))
+        print(explanation(name))
         return
     import natsdb
 
@@ -103,41 +103,6 @@ def info(
         print(f"  {table:<10} {rows:>12,} rows  {size / 1e6:>9,.1f} MB")
     if found.synthetic:
         print("\n  rows of source 'synthetic' are generated, not measured")
-
-
-def explain(name: str) -> str:
-    """What a table, view, macro, column or key of the official dictionaries means.
-
-    Raises:
-        Missing: there is nothing of this name.
-    """
-    from natsdb.schema.meanings import KEYS
-    from natsdb.schema.names import nearest
-    from natsdb.schema.tables import TABLES
-    from natsdb.sql import MACROS, VIEWS, comment
-
-    lines = []
-    if name in TABLES:
-        table = TABLES[name]
-        lines = [f"{name}: a row is {table.row}", f"key: {', '.join(table.key)}", ""]
-        lines += [f"  {column.name:<18} {column.type:<10} {column.meaning}" for column in table.columns]
-    elif name in (*VIEWS, *MACROS):
-        lines = [comment(name)]
-    elif name in KEYS:
-        lines = [f"{name}: {KEYS[name]}"]
-    else:
-        for table in TABLES.values():
-            lines += [
-                f"{table.name}.{column.name} ({column.type}): {column.meaning}"
-                for column in table.columns
-                if column.name == name
-            ]
-    if not lines:
-        columns = {column.name for table in TABLES.values() for column in table.columns}
-        near = nearest(name, [*TABLES, *VIEWS, *MACROS, *KEYS, *sorted(columns)])[:3]
-        remedy = f"did you mean {', '.join(near)}? tables are {', '.join(TABLES)}"
-        raise Missing(f"there is no table, view or column {name!r}", remedy=remedy)
-    return "\n".join(lines)
 
 
 def duckdb(
