@@ -6,6 +6,10 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from natsdb.schema.errors import Missing
+from natsdb.schema.meanings import KEYS
+from natsdb.schema.names import nearest
+from natsdb.schema.tables import TABLES
 from natsdb.sql.tables import chosen_views, coverage_macros, table_views
 from natsdb.store.choice import check_source
 from natsdb.store.manifest import Manifest

@@ -86,6 +86,8 @@ def info(
     Example: natsdb info train_seconds
     """
     if name is not None:
+        from natsdb.sql import explanation
+
         print(explanation(name))
         return
     import natsdb
