@@ -39,7 +39,7 @@ def weights_path(home: Path, source: str, space: str, arch: int) -> Path:
 
 
 def relist(home: Path) -> None:
-    """Let the newest version's manifest say of each Parquet file what is there now: what lies inside is not compared."""
+    """Let the newest manifest say of each Parquet file what is there now, to test what lies inside."""
     manifest = read_manifest(home)
     parts = []
     for part in manifest.parts:
