@@ -84,7 +84,7 @@ def wheel(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _new_environment(folder: Path, *, borrowing: bool) -> Path:
     """An empty environment's Python; borrowing: it sees the packages of the environment that the tests run in."""
-    _run(sys.executable, "-m", "venv", folder, cwd=folder.parent)
+    _run(sys.executable, "-m", "venv", "--without-pip", folder, cwd=folder.parent)
     if borrowing:
         packages = next((folder / "lib").iterdir()) / "site-packages"
         # The path alone: .pth files there, such as that of an editable natsdb, are not followed.
@@ -94,11 +94,15 @@ def _new_environment(folder: Path, *, borrowing: bool) -> Path:
     return folder / "bin" / "python"
 
 
+def _install(python: Path, *what: object, cwd: Path) -> None:
+    _run(sys.executable, "-m", "pip", "--python", python, "install", "--quiet", *what, cwd=cwd)
+
+
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Python of an environment with the wheel, the dependencies and no extra."""
     python = _new_environment(tmp_path_factory.mktemp("installed") / "env", borrowing=True)
-    _run(python, "-m", "pip", "install", "--quiet", "--no-deps", "--force-reinstall", wheel, cwd=wheel.parent)
+    _install(python, "--no-deps", "--force-reinstall", wheel, cwd=wheel.parent)
     return python
 
 
@@ -176,8 +180,8 @@ def test_python_in_the_checkout_imports_it(way: str, installed: Path, checkout: 
     if way != "installed":
         python = _new_environment(tmp_path / "env", borrowing=True)
     if way == "editable":
-        here = _copied_checkout(tmp_path / "natsdb")
-        _run(python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "-e", ".", cwd=here)
+        here = _copied_checkout(tmp_path / "mine")
+        _install(python, "--no-deps", "--no-build-isolation", "-e", ".", cwd=here)
     rooms = "; ".join(f"import natsdb.{room}" for room in (*ROOMS[:3], "training.run_files", "api", "search", "cli"))
     say = f"{rooms}; import natsdb.sql; print(natsdb.__file__, len(natsdb.sql.comment('best')))"
     found = _run(python, "-c", say, cwd=here).split()
@@ -203,7 +207,7 @@ def test_it_installs_from_the_index_into_an_empty_environment(
     )
     file = next((tmp_path / "dist").iterdir())
     python = _new_environment(tmp_path / "env", borrowing=False)
-    _run(python, "-m", "pip", "install", "--quiet", file, cwd=tmp_path)
+    _install(python, file, cwd=tmp_path)
     _run(python.with_name("natsdb"), "ingest", few, "--db", "db", cwd=tmp_path)
     asked = _run(
         python.with_name("natsdb"),
