@@ -101,7 +101,7 @@ class Simulation(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Accuracies:
-    """Mean accuracy (percent) by architecture, ascending, and FLOPs and parameters (millions) where they were asked for."""
+    """Mean accuracy (percent) by architecture, ascending; FLOPs and parameters (millions) where they were asked for."""
 
     arch: np.ndarray
     accuracy: np.ndarray
