@@ -21,6 +21,7 @@ from natsdb.ingest.archive.sources import Source, open_source
 from natsdb.ingest.archive.stored import StoredForm
 from natsdb.ingest.archive.unpickle import Tensor, decompress, unpickle
 from natsdb.schema.errors import NatsdbError
+from natsdb.schema.spaces import SIZES
 from natsdb.schema.tables import BLOCK
 from natsdb.store.choice import check_source, contested, is_reduced, places
 from natsdb.store.manifest import NAME, Part
@@ -197,7 +198,10 @@ class DatabaseBackend:
             for _, files in sources:
                 part = files["cost"]
                 every.append(as_numpy(read_columns(self.home / part.path, part, ["arch"])["arch"]))
-        return np.unique(np.concatenate(every)).tolist()
+        # Not `np.unique`, whose first call imports numpy.ma.
+        there = np.zeros(SIZES[self.space], bool)
+        there[np.concatenate(every)] = True
+        return np.flatnonzero(there).tolist()
 
     def has(self, arch: Any) -> bool:
         if not isinstance(arch, (int, np.integer)):
