@@ -112,7 +112,7 @@ def _frames(batches: pa.RecordBatchReader) -> Iterator[pl.DataFrame]:
 
 
 def _csv(batches: pa.RecordBatchReader) -> Iterator[tuple[str, int]]:
-    """Text and how many rows it holds. Lists of plain values go as words, others and structs, which CSV lacks, as JSON."""
+    """Text and how many rows it holds. Lists of plain values go as words, others and structs as JSON: CSV has neither."""
     yield _flat(_empty(batches)).write_csv(), 0
     for frame in _frames(batches):
         yield _flat(frame).write_csv(include_header=False), len(frame)
