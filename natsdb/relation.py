@@ -178,8 +178,9 @@ def _calling(method: Callable[..., Any], owner: Connection) -> Callable[..., Any
 
 
 def _explained(rows: Any, owner: Connection) -> Iterator[Any]:
+    # Arrow has two errors of its own for one that a stream ends with.
     while True:
-        with owner.explaining():
+        with owner.explaining(OSError, ValueError):
             try:
                 row = next(rows)
             except StopIteration:

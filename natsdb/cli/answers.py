@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
@@ -112,7 +113,7 @@ def _frames(batches: pa.RecordBatchReader) -> Iterator[pl.DataFrame]:
 
 
 def _csv(batches: pa.RecordBatchReader) -> Iterator[tuple[str, int]]:
-    """Text and how many rows it holds. Lists of plain values go as words, others and structs as JSON: CSV has neither."""
+    """Text and how many rows it holds. Lists of plain values go as words, the others and structs as JSON."""
     yield _flat(_empty(batches)).write_csv(), 0
     for frame in _frames(batches):
         yield _flat(frame).write_csv(include_header=False), len(frame)
@@ -150,7 +151,9 @@ def _empty(batches: pa.RecordBatchReader) -> pl.DataFrame:
 
 
 def _as_json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
+    return json.dumps(
+        value, ensure_ascii=False, default=lambda one: float(one) if isinstance(one, Decimal) else str(one)
+    )
 
 
 def first_rows(relation: Any, width: int | None = None) -> str:
