@@ -21,7 +21,7 @@ from natsdb.ingest.ingest import IngestReport, check_name
 from natsdb.ingest.weights import weights_of_run
 from natsdb.ingest.write import BlockWriter, Provenance
 from natsdb.schema.costs import IMAGES
-from natsdb.schema.errors import NatsdbError
+from natsdb.schema.errors import Damaged, Missing
 from natsdb.schema.spaces import SSS_CELL, arch_str
 from natsdb.schema.tables import BLOCK
 from natsdb.store.locations import local
@@ -80,7 +80,7 @@ def collect(
     failures = [(str(path), _reason(path)) for path in sorted(folder.glob("*/*/*.failed.json"))]
     if not found:
         why = f"; the first of {len(failures)} that failed: {failures[0][1]}" if failures else ""
-        raise NatsdbError(f"there is no finished run in it{why}", where=str(folder), remedy="train some: natsdb train")
+        raise Missing(f"there is no finished run in it{why}", where=str(folder), remedy="train some: natsdb train")
     home = local(database)
     digest = hashlib.sha256(repr(([one.md5 for one in found], source, replace)).encode()).hexdigest()[:16]
     rows = 0
@@ -109,7 +109,7 @@ def collect(
         finally:
             staging.clear()
     archs = len({(one.key[0], one.key[2]) for one in found})
-    return IngestReport(home, archs, rows, changed, 0, failures, time.monotonic() - started)
+    return IngestReport(home, archs, rows, changed, 0, failures, seconds=time.monotonic() - started)
 
 
 def _files(folder: Path) -> Iterable[Path]:
@@ -131,8 +131,8 @@ def _read(path: Path) -> _Finished:
         raise _damaged(path, error) from error
 
 
-def _damaged(path: Path, error: Exception) -> NatsdbError:
-    return NatsdbError(
+def _damaged(path: Path, error: Exception) -> Damaged:
+    return Damaged(
         f"this is no finished run ({type(error).__name__}: {error})",
         where=str(path),
         remedy="remove the file and train the run again",

@@ -61,6 +61,7 @@ def note_progress(files: int, rows: int) -> None:
 def _start_worker(shared: Any, stop: Any, parent: int) -> None:
     # ^C is the main process's affair; when that is gone, however it went, so is its worker.
     _counts.shared, _counts.stop = shared, stop
+    shared[2] = 1
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:
@@ -69,6 +70,13 @@ def _start_worker(shared: Any, stop: Any, parent: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def leave_if_starting() -> None:
+    """End a process that is just being started: it imports the script that was run, and so came here by a call that
+    no `if __name__ == "__main__":` keeps from it. The process that started it says so."""
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise SystemExit(1)
 
 
 def processes(jobs: int | None, tasks: int) -> int:
@@ -91,14 +99,15 @@ def fan_out(
         tick: called several times a second with (files, rows) done so far.
 
     Raises:
-        NatsdbError: what the first failing task raised; the others are stopped.
+        NatsdbError: what the first failing task raised; the others are stopped. Or no process came up: each imports the
+            script that was run, and it calls natsdb without a guard.
     """
     if jobs <= 1:
         _counts.here, _counts.tick = [0, 0], tick
         yield from map(work, tasks)
         return
     context = multiprocessing.get_context("spawn")
-    shared, stop = context.Array("q", 2), context.Event()
+    shared, stop = context.Array("q", 3), context.Event()
     with ExitStack() as stack:
         pool = ProcessPoolExecutor(
             jobs, mp_context=context, initializer=_start_worker, initargs=(shared, stop, os.getpid())
@@ -114,6 +123,12 @@ def fan_out(
                 try:
                     yield future.result()
                 except BrokenProcessPool as error:
+                    if not shared[2]:
+                        raise NatsdbError(
+                            'the script has no guard `if __name__ == "__main__":`, so no worker process comes up: each '
+                            "imports the script and would do all of its work",
+                            remedy="put what the script does below that guard, or say jobs=1",
+                        ) from error
                     raise NatsdbError(
                         "a worker process was killed, perhaps for lack of memory",
                         remedy="run the same command again, with --jobs 1 if it happens again",

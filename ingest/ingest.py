@@ -12,8 +12,8 @@ from pathlib import Path
 from natsdb.ingest.archive.single import stage_single
 from natsdb.ingest.archive.sources import Entry, Source, open_source
 from natsdb.ingest.blocks import BlockTask, Job, stage_block
-from natsdb.ingest.fanout import fan_out, processes
-from natsdb.schema.errors import NatsdbError
+from natsdb.ingest.fanout import fan_out, leave_if_starting, processes
+from natsdb.schema.errors import Damaged, NatsdbError
 from natsdb.schema.tables import BLOCK
 from natsdb.store.locations import local
 from natsdb.store.manifest import Ingested, Manifest, with_ingested, with_parts, with_weights
@@ -28,7 +28,8 @@ Progress = Callable[[str, int, int, int], None]
 
 @dataclass(frozen=True)
 class IngestReport:
-    """What an ingest did: architectures and rows read, whether the database changed, files left out, seconds."""
+    """What an ingest did: architectures and rows read, whether the database changed, files left out, what a reader of
+    the numbers should know, seconds."""
 
     database: Path
     archs: int = 0
@@ -36,6 +37,7 @@ class IngestReport:
     changed: bool = False
     resumed: int = 0
     failures: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
 
@@ -67,6 +69,7 @@ def ingest(
         NatsdbError: a source is damaged or contradicts the database; the database is unchanged.
         KeyboardInterrupt: interrupted; the database is unchanged, the same call resumes.
     """
+    leave_if_starting()
     started = time.monotonic()
     if not sources:
         raise NatsdbError("no source is named", remedy="name an archive folder, tar or file")
@@ -115,12 +118,12 @@ def ingest(
         changed = set(manifest.parts) != set(before.parts) or manifest.weights != before.weights
         if failures and not archs:
             staging.clear()
-            raise NatsdbError(f"no record could be read; the first: {failures[0][1]}", where=failures[0][0])
+            raise Damaged(f"no record could be read; the first: {failures[0][1]}", where=failures[0][0])
         if manifest.same_contents(before):
             staging.clear()
         else:
             staging.publish(manifest, f"ingest {' '.join(one.name for one in opened)} --source {source}")
-    return IngestReport(home, archs, rows, changed, resumed, failures, time.monotonic() - started)
+    return IngestReport(home, archs, rows, changed, resumed, failures, seconds=time.monotonic() - started)
 
 
 def check_name(source: str) -> None:

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from natsdb.ingest.ingest import IngestReport, check_name
+from natsdb.ingest.merge import Tables, merge
 from natsdb.ingest.write import BlockWriter
-from natsdb.schema.errors import NatsdbError
+from natsdb.schema.errors import Damaged, NatsdbError
 from natsdb.schema.schedules import HPS, HPS_OF_SPACE
 from natsdb.schema.spaces import SIZES
-from natsdb.schema.tables import BLOCK, GROUPS, arrow_schema
+from natsdb.schema.tables import BLOCK, arrow_schema
 from natsdb.store.manifest import Ingested, Part, with_ingested, with_parts
 from natsdb.store.staging import Staging, open_manifest, with_catalogue
-from natsdb.store.writing import only_writer
+from natsdb.store.writing import only_writer, writing
 
 if TYPE_CHECKING:
     import polars as pl
@@ -44,7 +46,8 @@ class Published:
     """A published table: its file's name and MD5, and its rows.
 
     Columns of `rows`, in whose order they are sorted: space, hp, arch, dataset, seed (0 where a value is a mean over
-    seeds), split; then accuracy (percent), seconds (of all training, or null), params (millions, or null).
+    seeds), split; then accuracy (percent), seconds (of all training), params (millions), latency (seconds a
+    batch of 256 images), each null where it is not known.
     """
 
     name: str
@@ -76,15 +79,18 @@ def ingest_published(
                 remedy="name a published table's rows otherwise, with --source NAME",
             )
         staging = Staging(home, digest)
+        kept: Counter[str] = Counter()
         try:
             manifest = with_catalogue(before, staging)
             known = set() if replace else {(one.source, one.fingerprint) for one in before.ingests}
-            for table in (one for one in tables if (source, one.md5) not in known):
-                held: dict[tuple[str, int], dict[tuple[str, str], Path]] = {}
-                for part in manifest.parts:
-                    if part.source == source:
-                        held.setdefault((part.space, part.block), {})[part.table, part.hp] = staging.path(part.path)
-                manifest = with_parts(manifest, stage_published(table, staging.folder, source, held, replace))
+            new = [one for one in tables if (source, one.md5) not in known]
+            held: dict[tuple[str, int], dict[tuple[str, str], Path]] = {}
+            for part in manifest.parts:
+                if part.source == source:
+                    held.setdefault((part.space, part.block), {})[part.table, part.hp] = staging.path(part.path)
+            with writing(staging.folder):
+                manifest = with_parts(manifest, stage_published(new, staging.folder, source, held, replace, kept))
+            for table in new:
                 counted = table.rows.group_by("space").agg(pl.col("arch").n_unique()).sort("space")
                 for space, archs in counted.rows():
                     manifest = with_ingested(manifest, Ingested(source, space, KIND, table.name, table.md5, archs))
@@ -94,16 +100,20 @@ def ingest_published(
         finally:
             staging.clear()
     every = pl.concat([table.rows for table in tables])
-    return IngestReport(
-        home, every.select("space", "arch").n_unique(), len(every), changed, seconds=time.monotonic() - started
-    )
+    notes = [
+        f"{name}: its parameters of {count:,} runs are others than those that were there before; those are kept"
+        for name, count in sorted(kept.items())
+    ]
+    archs = every.select("space", "arch").n_unique()
+    return IngestReport(home, archs, len(every), changed, notes=notes, seconds=time.monotonic() - started)
 
 
 def read_published(path: Path) -> Published:
     """Read a published table.
 
     Its columns are space, hp, arch, dataset, split, accuracy and, if known, seed, train_all_time (seconds), params_mb
-    (millions); or space, hp, arch and means such as cifar10_val and cifar100_test.
+    (millions), latency (seconds a batch of 256 images); or space, hp, arch and means such as cifar10_val and
+    cifar100_test.
 
     Raises:
         NatsdbError: it cannot be read, its columns are others, or its values are no architectures, schedules or splits.
@@ -115,9 +125,7 @@ def read_published(path: Path) -> Published:
         table = pl.read_parquet(raw)
     except (OSError, pl.exceptions.PolarsError) as error:
         first = str(error).split("\n")[0]
-        raise NatsdbError(
-            f"the Parquet file cannot be read ({first})", where=str(path), remedy="name another"
-        ) from error
+        raise Damaged(f"the Parquet file cannot be read ({first})", where=str(path), remedy="name another") from error
     columns = set(table.columns)
     if {"space", "hp", "arch"} < columns and set(_MEANS) & columns:
         table = pl.concat(
@@ -137,15 +145,20 @@ def read_published(path: Path) -> Published:
 
     try:
         # In one piece: of several, polars 1.20 panics where it should name the value that cannot be cast.
-        rows = table.drop_nulls("accuracy").rechunk().select(
-            pl.col("space", "hp").cast(pl.String),
-            pl.col("arch").cast(pl.Int32),
-            pl.col("dataset").cast(pl.String),
-            column("seed", pl.Int32, 0).alias("seed"),
-            pl.col("split").cast(pl.String),
-            pl.col("accuracy").cast(pl.Float64),
-            column("train_all_time", pl.Float64, None).alias("seconds"),
-            column("params_mb", pl.Float64, None).alias("params"),
+        rows = (
+            table.drop_nulls("accuracy")
+            .rechunk()
+            .select(
+                pl.col("space", "hp").cast(pl.String),
+                pl.col("arch").cast(pl.Int32),
+                pl.col("dataset").cast(pl.String),
+                column("seed", pl.Int32, 0).alias("seed"),
+                pl.col("split").cast(pl.String),
+                pl.col("accuracy").cast(pl.Float64),
+                column("train_all_time", pl.Float64, None).alias("seconds"),
+                column("params_mb", pl.Float64, None).alias("params"),
+                column("latency", pl.Float64, None).alias("latency"),
+            )
         )
     except pl.exceptions.PolarsError as error:
         first = str(error).split("\n")[0]
@@ -180,46 +193,60 @@ def _check(rows: pl.DataFrame, path: Path) -> None:
         raise refuse(f"an accuracy is {worst['accuracy'][0]}", "accuracies are in percent")
     if len(rows.filter(~(pl.col("seconds").is_finite() & (pl.col("seconds") > 0)))):
         raise refuse("a training lasts no time", "train_all_time is in seconds; leave unknown ones null")
+    if len(rows.filter(~(pl.col("latency").is_finite() & (pl.col("latency") > 0)))):
+        raise refuse("a batch takes no time", "latency is in seconds; leave unknown ones null")
     if rows.select(rows.columns[:6]).is_duplicated().any():
         raise refuse("a run's split has two rows", "tell runs apart by a column seed")
 
 
 def stage_published(
-    table: Published, folder: Path, source: str, held: dict[tuple[str, int], dict[tuple[str, str], Path]], replace: bool
+    tables: Sequence[Published],
+    folder: Path,
+    source: str,
+    held: dict[tuple[str, int], dict[tuple[str, str], Path]],
+    replace: bool,
+    kept: Counter[str],
 ) -> list[Part]:
-    """Stage a table's rows.
+    """Stage the rows of some tables, each block once; tables that measure other splits of a run make one run of them.
 
     Args:
         held: the database's files of this source, by (space, block) and then (table, hp).
+        kept: counts, by file, the runs whose parameters are others than those that were there before it.
 
     Raises:
-        NatsdbError: they contradict rows that the database holds.
+        Contradiction: they contradict each other, or rows that the database holds.
     """
     import polars as pl
 
+    blocks: dict[tuple[str, int], dict[str, Tables]] = {}
+    for table in tables:
+        numbered = table.rows.with_columns(block=pl.col("arch") // BLOCK)
+        for (space, number, hp), rows in numbered.group_by("space", "block", "hp", maintain_order=True):
+            made = _tables(rows, table, str(hp))
+            by_hp = blocks.setdefault((str(space), int(number)), {})
+            if hp in by_hp:
+                where = f"{space}, hp {hp}"
+                made, _ = merge(made, by_hp[str(hp)], where, replace=False, join=kept, holder="")
+            by_hp[str(hp)] = made
     parts: list[Part] = []
-    numbered = table.rows.with_columns(block=pl.col("arch") // BLOCK)
-    for (space, number), rows in numbered.group_by("space", "block", maintain_order=True):
-        writer = BlockWriter(folder, source, str(space), int(number), held.get((space, number), {}), replace)
+    for (space, number), by_hp in sorted(blocks.items()):
+        writer = BlockWriter(folder, source, space, number, held.get((space, number), {}), replace, kept)
         try:
-            for (hp,), own in rows.group_by("hp", maintain_order=True):
-                groups = own.with_columns(group=pl.col("arch") // GROUPS[str(hp)]).group_by(
-                    "group", maintain_order=True
-                )
-                for (group,), some in groups:
-                    writer.add_tables(str(hp), int(group), _tables(some, table, str(hp)))
+            for hp, made in by_hp.items():
+                writer.add_tables(hp, made)
             parts += writer.close()
         finally:
             writer.abort()
     return parts
 
 
-def _tables(rows: pl.DataFrame, table: Published, hp: str) -> dict[str, Any]:
-    """Rows of one row group, as the four tables hold them."""
+def _tables(rows: pl.DataFrame, table: Published, hp: str) -> Tables:
+    """Rows of a block at an hp, as the four tables hold them."""
     import polars as pl
 
     metric = rows.with_columns(epoch=pl.lit(HPS[hp] - 1))
-    run = rows.group_by("arch", "dataset", "seed", maintain_order=True).agg(pl.col("seconds", "params").first())
+    costs = pl.col("seconds", "params", "latency")
+    run = rows.group_by("arch", "dataset", "seed", maintain_order=True).agg(costs.drop_nulls().first())
     seed = run.with_columns(
         epochs=pl.lit(HPS[hp]),
         position=pl.int_range(pl.len()).over("arch"),

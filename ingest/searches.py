@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from natsdb.schema.errors import NatsdbError
+from natsdb.schema.errors import Damaged, NatsdbError
 from natsdb.schema.spaces import arch_index
 from natsdb.schema.tables import SEARCH_TABLES, TABLES, arrow_schema
 from natsdb.store.manifest import NAME, Part
@@ -118,7 +118,7 @@ def _read(path: Path) -> tuple[str, dict[str, Any]]:
         ]
         return hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()[:12], run
     except (OSError, ValueError, KeyError, TypeError, IndexError, NatsdbError) as error:
-        raise NatsdbError(
+        raise Damaged(
             f"this is no finished search ({type(error).__name__}: {error})",
             where=str(path),
             remedy="remove the file and search again",

@@ -8,9 +8,8 @@ form of the archive, end in the same files.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections import Counter
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +19,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from natsdb.ingest.archive.records import SPLITS, TIME_SPLITS, HpRecord, Layout
-from natsdb.schema.errors import Contradiction
+from natsdb.ingest.merge import Tables, file_schema, merge, plain
 from natsdb.schema.schedules import HPS
-from natsdb.schema.tables import BLOCK_TABLES, GROUPS, arrow_schema
+from natsdb.schema.tables import BLOCK, BLOCK_TABLES, GROUPS, arrow_schema
 from natsdb.store.manifest import Part
 from natsdb.store.parquet import named_after_contents, open_parquet, write_options
 
 _SMALL = tuple(name for name in BLOCK_TABLES if name != "metric")
-_RUN = ("arch", "dataset", "seed")
 _SPLIT_NAMES = pa.array(SPLITS)
-_CODED = pa.dictionary(pa.int8(), pa.string())
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,7 @@ class Rows:
     def __len__(self) -> int:
         return sum(len(record.layout.split) for _, record, _ in self._items)
 
-    def tables(self) -> dict[str, pa.Table]:
+    def tables(self) -> Tables:
         """The rows, sorted by key as the architectures were added in order."""
         items = self._items
         layouts = [record.layout for _, record, _ in items]
@@ -188,52 +185,64 @@ class BlockWriter:
     """Writes a block's files for one source and space. Architectures come in ascending order.
 
     Rows that the database holds already are kept: `old` names its files of this block by (table, hp). A run that is
-    there with other numbers is refused, or replaced if `replace`.
+    there with other numbers is refused, or replaced if `replace`. `published`: rows are of published tables: they are
+    few, so that all of a block's are one row group, and two tables may measure one run (see `join` of `merge`).
     """
 
     def __init__(
-        self, folder: Path, source: str, space: str, block: int, old: dict[tuple[str, str], Path], replace: bool
+        self,
+        folder: Path,
+        source: str,
+        space: str,
+        block: int,
+        old: dict[tuple[str, str], Path],
+        replace: bool,
+        published: Counter[str] | None = None,
     ) -> None:
         self._folder, self._source, self._space, self._block = folder, source, space, block
-        self._replace = replace
-        self._old = {hp: _Held(old, hp) for hp in sorted({hp for _, hp in old})}
+        self._replace, self._published = replace, published
+        self._old = {hp: _Held(old, hp, self._size(hp)) for hp in sorted({hp for _, hp in old})}
         self._writers: dict[str, _HpWriter] = {}
         self._rows: dict[str, tuple[int, Rows]] = {}
         self.changed = False
         self.rows = 0
 
+    def _size(self, hp: str) -> int:
+        return GROUPS[hp] if self._published is None else BLOCK
+
     def add(self, arch: int, records: list[HpRecord], provenance: Provenance) -> None:
         """Add an architecture's rows.
 
         Raises:
-            NatsdbError: they contradict rows already there.
+            Contradiction: they contradict rows already there.
         """
         for record in records:
             hp = record.layout.hp
-            group = arch // GROUPS[hp]
+            group = arch // self._size(hp)
             if hp in self._rows and self._rows[hp][0] != group:
                 self._flush(hp)
             self._rows.setdefault(hp, (group, Rows()))[1].add(arch, record, provenance)
             self.rows += len(record.layout.split)
 
-    def add_tables(self, hp: str, group: int, tables: dict[str, pa.Table]) -> None:
-        """Add a row group's rows as tables, sorted by key; groups come in ascending order.
+    def add_tables(self, hp: str, tables: Tables) -> None:
+        """Add all rows of the block at an hp as tables, sorted by key.
 
         Raises:
-            NatsdbError: they contradict rows already there.
+            Contradiction: they contradict rows already there.
         """
         self.rows += len(tables["metric"])
-        self._put(hp, group, tables)
+        self._put(hp, self._block, tables)
 
     def _flush(self, hp: str) -> None:
         group, rows = self._rows.pop(hp)
         self._put(hp, group, rows.tables())
 
-    def _put(self, hp: str, group: int, tables: dict[str, pa.Table]) -> None:
+    def _put(self, hp: str, group: int, tables: Tables) -> None:
         before = self._old[hp].group(group) if hp in self._old else None
         changed = True
         if before is not None:
-            tables, changed = _merge(tables, before, self._replace, f"{self._space}, hp {hp}")
+            where = f"{self._space}, hp {hp}"
+            tables, changed = merge(tables, before, where, replace=self._replace, join=self._published)
         self.changed |= changed
         self._writer(hp).write(group, tables)
 
@@ -267,14 +276,14 @@ class _HpWriter:
         folder.mkdir(parents=True, exist_ok=True)
         self._paths = {table: folder / f"{table}-{hp}-{os.getpid()}.tmp" for table in BLOCK_TABLES}
         self._metric = pq.ParquetWriter(
-            self._paths["metric"], _file_schema("metric"), **write_options(arrow_schema("metric"))
+            self._paths["metric"], file_schema("metric"), **write_options(arrow_schema("metric"))
         )
         self._small: dict[str, list[pa.Table]] = {table: [] for table in _SMALL}
         self._held = held
         self._pending = held.groups() if held is not None else []
         self._rows = 0
 
-    def write(self, group: int, tables: dict[str, pa.Table]) -> None:
+    def write(self, group: int, tables: Tables) -> None:
         self._copy_held(before=group)
         if self._pending and self._pending[0] == group:
             self._pending.pop(0)
@@ -287,12 +296,12 @@ class _HpWriter:
             assert tables is not None
             self._write(tables)
 
-    def _write(self, tables: dict[str, pa.Table]) -> None:
-        metric = _plain(tables["metric"], "metric")
+    def _write(self, tables: Tables) -> None:
+        metric = plain(tables["metric"], "metric")
         self._rows += len(metric)
         self._metric.write_table(metric, row_group_size=len(metric))
         for table in _SMALL:
-            self._small[table].append(_plain(tables[table], table))
+            self._small[table].append(plain(tables[table], table))
 
     def close(self) -> dict[str, tuple[Path, int, int]]:
         """Path, rows, and for `seed` reduced runs, by table."""
@@ -311,137 +320,46 @@ class _HpWriter:
 
 
 class _Held:
-    """A block's rows that the database holds already, at one hp."""
+    """A block's rows that the database holds already, at one hp, in groups of `size` architectures.
 
-    def __init__(self, old: dict[tuple[str, str], Path], hp: str) -> None:
-        self._size = GROUPS[hp]
+    The row groups of its file may be others: an earlier natsdb, or another choice of groups, wrote it.
+    """
+
+    def __init__(self, old: dict[tuple[str, str], Path], hp: str, size: int) -> None:
+        self._size = size
         self._metric = open_parquet(old["metric", hp])
         self._small = {table: open_parquet(old[table, hp]).read() for table in _SMALL}
+        self._archs = {table: rows["arch"].to_numpy() for table, rows in self._small.items()}
+        footer = self._metric.metadata
         column = self._metric.schema_arrow.get_field_index("arch")
-        self._row_group = {
-            self._metric.metadata.row_group(n).column(column).statistics.min // self._size: n
-            for n in range(self._metric.metadata.num_row_groups)
-        }
+        spans = [footer.row_group(n).column(column).statistics for n in range(footer.num_row_groups)]
+        self._spans = [(one.min, one.max) for one in spans]
+        self._read: tuple[int, pa.Table] | None = None
 
     def groups(self) -> list[int]:
-        return sorted(self._row_group)
+        """The groups that have rows, in order."""
+        return [int(group) for group in np.unique(self._archs["seed"] // self._size)]
 
-    def group(self, group: int) -> dict[str, pa.Table] | None:
-        if group not in self._row_group:
+    def group(self, group: int) -> Tables | None:
+        """The rows of a group's architectures, None when there are none."""
+        first, end = group * self._size, (group + 1) * self._size
+        tables = {
+            table: rows.slice(start := int(np.searchsorted(archs, first)), int(np.searchsorted(archs, end)) - start)
+            for (table, rows), archs in zip(self._small.items(), self._archs.values(), strict=True)
+        }
+        if not len(tables["seed"]):
             return None
-        tables = {"metric": self._metric.read_row_group(self._row_group[group])}
-        for table, rows in self._small.items():
-            tables[table] = rows.filter(pc.equal(pc.divide(rows["arch"], self._size), group))
-        return tables
-
-
-def _merge(
-    new: dict[str, pa.Table], old: dict[str, pa.Table], replace: bool, where: str
-) -> tuple[dict[str, pa.Table], bool]:
-    """Old and new rows of a group together, and whether that changes anything."""
-    new = {name: _plain(table, name) for name, table in new.items()}
-    old = {name: _plain(table, name) for name, table in old.items()}
-    mine, theirs = _by_run(new), _by_run(old)
-    keep_new = set(mine) - set(theirs)
-    gained_weights = set()
-    for key in sorted(set(mine) & set(theirs)):
-        difference = _difference(mine[key], theirs[key])
-        if difference and not replace:
-            arch, dataset, seed = key
-            raise Contradiction(
-                f"architecture {arch}, {dataset}, seed {seed}: {difference}",
-                where=where,
-                remedy="keep the database, replace its rows with --replace, or name the new rows with --source NAME",
-            )
-        if difference:
-            keep_new.add(key)
-        elif mine[key]["seed"]["weights"][0].as_py() and not theirs[key]["seed"]["weights"][0].as_py():
-            gained_weights.add(key)
-    if not keep_new and not gained_weights:
-        return old, False
-    merged = {}
-    for name in BLOCK_TABLES:
         pieces = []
-        for key in sorted(set(mine) | set(theirs)):
-            take = mine if key in keep_new or (name == "seed" and key in gained_weights) else theirs
-            pieces.append(take[key][name])
-        merged[name] = pa.concat_tables(pieces)
-    return merged, True
+        for n, (low, high) in enumerate(self._spans):
+            if low < end and high >= first:
+                rows = self._row_group(n)
+                archs = rows["arch"].to_numpy()
+                start = int(np.searchsorted(archs, first))
+                pieces.append(rows.slice(start, int(np.searchsorted(archs, end)) - start))
+        return {"metric": pa.concat_tables(pieces), **tables}
 
-
-def _by_run(tables: dict[str, pa.Table]) -> dict[tuple[int, str, int], dict[str, pa.Table]]:
-    runs: dict[tuple[int, str, int], dict[str, pa.Table]] = {}
-    for name, table in tables.items():
-        for key, start, stop in _stretches(table):
-            runs.setdefault(key, {})[name] = table.slice(start, stop - start)
-    return runs
-
-
-def _stretches(table: pa.Table) -> Iterator[tuple[tuple[int, str, int], int, int]]:
-    # Rows are sorted by run, so a run is one stretch: found where any key column changes.
-    if not len(table):
-        return
-    columns = [table[name].to_numpy() for name in _RUN]
-    change = np.any([column[1:] != column[:-1] for column in columns], axis=0)
-    starts = [0, *(np.flatnonzero(change) + 1), len(table)]
-    for start, stop in pairwise(starts):
-        yield (int(columns[0][start]), str(columns[1][start]), int(columns[2][start])), int(start), int(stop)
-
-
-def _difference(new: dict[str, pa.Table], old: dict[str, pa.Table]) -> str:
-    """The first number that differs between two versions of a run, in words; empty when none does."""
-    for name, keys in (("metric", ("split", "epoch")), ("cost", ())):
-        mine, theirs = new[name], old[name]
-        if any(not mine[key].equals(theirs[key]) for key in keys):
-            return "it has measurements of other epochs or splits than the database holds"
-        for column in mine.column_names:
-            if column in (*_RUN, *keys):
-                continue
-            at = _first_difference(mine[column], theirs[column])
-            if at is not None:
-                place = "".join(f", {key} {mine[key][at].as_py()}" for key in keys)
-                return f"{column}{place} is {mine[column][at].as_py()}, the database holds {theirs[column][at].as_py()}"
-    return ""
-
-
-def _first_difference(mine: Any, theirs: Any) -> int | None:
-    if not pa.types.is_floating(mine.type):
-        return (
-            None
-            if mine.equals(theirs)
-            else next(n for n, (a, b) in enumerate(zip(mine, theirs, strict=True)) if a != b)
-        )
-    bits = [
-        column.combine_chunks().fill_null(0.0).to_numpy(zero_copy_only=False).view(np.int64)
-        for column in (mine, theirs)
-    ]
-    nulls = [column.is_null().to_numpy() for column in (mine, theirs)]
-    differ = np.flatnonzero((bits[0] != bits[1]) | (nulls[0] != nulls[1]))
-    return int(differ[0]) if len(differ) else None
-
-
-def _plain(table: pa.Table, name: str) -> pa.Table:
-    """Columns in the table's order and of its types. `metric` keeps its texts as codes, as the writer wants them."""
-    columns = []
-    for field in _file_schema(name):
-        if field.name not in table.column_names:  # a file of an earlier format
-            columns.append(pa.nulls(len(table), field.type))
-            continue
-        column = table[field.name]
-        if column.type != field.type:
-            if pa.types.is_dictionary(field.type):
-                names = _SPLIT_NAMES if field.name == "split" else pc.unique(column).sort()
-                codes = pc.index_in(column, names).combine_chunks()
-                column = pa.DictionaryArray.from_arrays(codes.cast(pa.int8()), names)
-            else:
-                column = column.cast(field.type)
-        columns.append(column)
-    return pa.table(columns, schema=_file_schema(name))
-
-
-def _file_schema(name: str) -> pa.Schema:
-    schema = arrow_schema(name).remove_metadata()
-    if name == "metric":
-        for text in ("dataset", "split"):
-            schema = schema.set(schema.get_field_index(text), pa.field(text, _CODED))
-    return schema
+    def _row_group(self, n: int) -> pa.Table:
+        # A larger row group of an older file is asked for several times in a row.
+        if self._read is None or self._read[0] != n:
+            self._read = n, self._metric.read_row_group(n)
+        return self._read[1]

@@ -42,6 +42,7 @@ def connect(
     db: str | os.PathLike[str] | None = None,
     *,
     version: int | None = None,
+    source: str | None = None,
     tables: Mapping[str, Any] | None = None,
     threads: int | None = None,
     memory_limit: str | None = None,
@@ -54,6 +55,8 @@ def connect(
             `$NATSDB_HOME`, else natsdb's folder in the user's data directory.
         version: an earlier version of it (`natsdb log`); the newest by default. A connection keeps the version that it
             opened, whatever is published meanwhile.
+        source: views and macros choose rows of this source and no others; by default one for each architecture and
+            data set, as `natsdb.store.choice` says. Tables hold all rows in either case.
         tables: frames of one's own by the name that SQL shall know them by: of polars or pandas, or Arrow tables.
             (A locked connection does not look for frames among Python's variables, as plain DuckDB does.)
         threads: how many DuckDB uses; by default one a core, 16 for a database behind a URL.
@@ -63,7 +66,7 @@ def connect(
             `natsdb.connection.Connection`.
 
     Raises:
-        Missing: there is no database, or not this version of it.
+        Missing: there is no database, not this version of it, or no row of the source.
         NatsdbError: it is damaged, or a newer natsdb wrote it; a table's name is taken, or it is no frame.
 
     Example:
@@ -74,7 +77,12 @@ def connect(
     from natsdb.store.snapshot import open_snapshot
 
     return open_database(
-        open_snapshot(db, version), unlocked=unlocked, tables=tables, threads=threads, memory_limit=memory_limit
+        open_snapshot(db, version),
+        source=source,
+        unlocked=unlocked,
+        tables=tables,
+        threads=threads,
+        memory_limit=memory_limit,
     )
 
 
@@ -84,6 +92,7 @@ def query(
     db: str | os.PathLike[str] | None = None,
     *,
     version: int | None = None,
+    source: str | None = None,
     **tables: Any,
 ) -> pl.DataFrame:
     """The answer to a SQL statement, as a polars frame.
@@ -91,7 +100,7 @@ def query(
     Args:
         params: values for `?` (a list) or `$name` (a dictionary) in the statement. A path or URL in its place is the
             database, as in `query(statement, db)`.
-        db, version: see `connect`.
+        db, version, source: see `connect`.
         tables: frames that the statement names, as in `query("select * from mine", mine=frame)`; see `connect`.
 
     Raises:
@@ -101,7 +110,7 @@ def query(
         if db is not None:
             raise NatsdbError("parameters are a list or a dictionary", remedy="give the database as `db=` only")
         params, db = None, params
-    with connect(db, version=version, tables=tables) as connection:
+    with connect(db, version=version, source=source, tables=tables) as connection:
         answer = connection.sql(statement, params=params)
         if answer is None:
             raise NatsdbError("the statement has no answer", remedy="ask with `select …`; see `natsdb info`")

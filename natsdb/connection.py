@@ -193,6 +193,7 @@ def open_database(
     snapshot: Snapshot,
     *,
     unlocked: bool,
+    source: str | None = None,
     tables: Mapping[str, Any] | None = None,
     threads: int | None = None,
     memory_limit: str | None = None,
@@ -200,6 +201,7 @@ def open_database(
     """A connection in memory with the views and macros of a database; see `natsdb.connect`.
 
     Raises:
+        Missing: there are no rows of the source.
         NatsdbError: a file of it is damaged or cannot be read, or a setting or table is not what DuckDB knows.
     """
     connection = duckdb.connect()
@@ -217,7 +219,7 @@ def open_database(
         if memory_limit is not None:
             connection.execute(f"set memory_limit = {_literal(memory_limit)}")
         connection.register_filesystem(files)
-        install(connection, f"{SCHEME}:/", snapshot.manifest)
+        install(connection, f"{SCHEME}:/", snapshot.manifest, source)
     opened = Connection(connection, files, snapshot, tables)
     if unlocked:
         return connection

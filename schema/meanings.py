@@ -20,7 +20,7 @@ KEYS = {
     f"{split}-{kind}": meaning.format(images) for split, images in _SPLITS.items() for kind, meaning in _KINDS.items()
 } | {
     "iepoch": "the epoch, counted from 0 (get_train, get_eval)",
-    "cur_time": "seconds of one epoch's pass over the images of the call: training of get_train, evaluation of get_eval",
+    "cur_time": "seconds of one epoch's pass over the images: of training (get_train) or evaluation (get_eval)",
     "all_time": "seconds of the passes of all epochs up to iepoch, summed (get_train, get_eval)",
     "T-train@epoch": "seconds of training one epoch, mean over runs (get_cost_info)",
     "T-train@total": "seconds of training all epochs, mean over runs (get_cost_info)",

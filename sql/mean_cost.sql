@@ -15,7 +15,8 @@ recorded as (
         if(min(spent.latency) = max(spent.latency), min(spent.latency), avg(spent.latency)) as latency,
         if(min(spent.train_seconds) = max(spent.train_seconds), min(spent.train_seconds), avg(spent.train_seconds))
             as train_seconds,
-        count(*) as seeds
+        count(*) as seeds,
+        any_value(spent.source) as source
     from chosen_cost as spent
     group by spent.space, spent.hp, spent.arch, spent.dataset
 )
@@ -28,7 +29,8 @@ select
     coalesce(recorded.params, formula.params) as params,
     recorded.latency,
     recorded.train_seconds,
-    recorded.seeds
+    recorded.seeds,
+    recorded.source
 from recorded
 left join arch_cost as formula
     on

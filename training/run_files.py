@@ -20,7 +20,7 @@ from natsdb.schema.costs import IMAGES
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.names import did_you_mean
 from natsdb.schema.schedules import HPS
-from natsdb.schema.spaces import SIZES, arch_str
+from natsdb.schema.spaces import arch_str, strings
 
 FORMAT = 1
 
@@ -73,7 +73,7 @@ def indexes(text: str, space: str) -> list[int]:
     """
     found: dict[int, None] = {}
     if text == "all":
-        text = f"0-{SIZES[space] - 1}"
+        text = f"0-{len(strings(space)) - 1}"
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()):

@@ -14,12 +14,12 @@ from typing import Any
 
 from natsdb.ingest.archive.rebuild import RecordBlock, blocks_of
 from natsdb.ingest.archive.single import unframed
-from natsdb.ingest.fanout import fan_out, note_progress, processes
-from natsdb.schema.errors import NatsdbError
+from natsdb.ingest.fanout import fan_out, leave_if_starting, note_progress, processes
+from natsdb.schema.errors import Missing, NatsdbError, NotWritable
 from natsdb.schema.spaces import SIZES, strings
 from natsdb.store.locations import local
-from natsdb.store.manifest import NAME
-from natsdb.store.snapshot import read_manifest
+from natsdb.store.manifest import Part
+from natsdb.store.snapshot import open_snapshot
 
 _STEM = {"tss": "NATS-tss-v1_0", "sss": "NATS-sss-v1_0"}
 
@@ -52,22 +52,25 @@ def export(
     Raises:
         NatsdbError: there is nothing to export, or `out` is there already.
     """
+    leave_if_starting()
     home = local(database)
-    manifest = read_manifest(home)
+    # Held until the end: what is published meanwhile changes nothing here.
+    snapshot = open_snapshot(home)
+    manifest = snapshot.manifest
     if space not in SIZES:
         raise NatsdbError(f"there is no space {space!r}", remedy="choose tss or sss")
     files = blocks_of(manifest, source, space)
     if not files:
-        raise NatsdbError(
+        raise Missing(
             f"there are no rows of {space} from source {source!r}",
             where=str(home),
             remedy=f"it holds {manifest.contents()}",
         )
     target = Path(out)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise NatsdbError("there is something already", where=str(target), remedy="name a new folder")
+        raise NotWritable("there is something already", where=str(target), remedy="name a new folder")
     # Records are written beside the target, whole or not at all; the same command goes on after an interruption.
-    digest = hashlib.sha256((home / NAME).read_bytes() + repr((space, source, single)).encode()).hexdigest()[:8]
+    digest = hashlib.sha256(manifest.to_json().encode() + repr((space, source, single)).encode()).hexdigest()[:8]
     part = target.with_name(f".{target.name}-{digest}.part")
     part.mkdir(parents=True, exist_ok=True)
     tasks = [_Task(home, space, block, part) for _, block in sorted(files.items())]
@@ -94,7 +97,7 @@ def export(
 class _Task:
     database: Path
     space: str
-    files: dict[tuple[str, str], str]
+    files: dict[tuple[str, str], Part]
     folder: Path
 
 

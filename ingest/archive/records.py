@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from natsdb.schema.costs import IMAGES
-from natsdb.schema.errors import NatsdbError
+from natsdb.schema.errors import Damaged
 from natsdb.schema.schedules import HPS
 
 SPLITS = ("ori-test", "train", "x-test", "x-valid")
@@ -103,7 +103,7 @@ def read_record(record: Any, arch: int, arch_str: str, where: str) -> list[HpRec
         hps = [_name(record), [_text(hp, "hp") for hp in record]]
         return [_read_hp(hp, result, arch, arch_str, hps) for hp, result in record.items()]
     except _Bad as bad:
-        raise NatsdbError(
+        raise Damaged(
             str(bad),
             where=where,
             remedy="get the file from the official archive again, or leave it out with --keep-going",

@@ -20,13 +20,13 @@ from typing import Any
 
 import numpy as np
 
-from natsdb.ingest.archive.records import read_record
+from natsdb.ingest.archive.records import HpRecord, read_record
 from natsdb.ingest.archive.sources import Source, check_single_md5
 from natsdb.ingest.archive.templates import Template, Templates, learn
 from natsdb.ingest.archive.unpickle import DAMAGE, DOWNLOAD_AGAIN, admitted, damaged
 from natsdb.ingest.blocks import BlockTask, Job, Read, stage_records
 from natsdb.ingest.write import Provenance
-from natsdb.schema.errors import NatsdbError
+from natsdb.schema.errors import Damaged, Missing, NatsdbError
 from natsdb.schema.spaces import SIZES, arch_str
 from natsdb.schema.tables import BLOCK
 from natsdb.store.staging import Receipt
@@ -96,17 +96,18 @@ def _hp_records(path: Path, space: str) -> Iterator[tuple[int, Any]]:
             continue
         where = f"{path.name}: arch2infos[{arch}]"
         try:
-            yield arch, read_record(record, arch, arch_str(space, arch), where)
+            read = read_record(record, arch, arch_str(space, arch), where)
         except NatsdbError as error:
             yield arch, error
         else:
             if not templates.full:
-                templates.add(learnt())
+                templates.add(learnt(read))
+            yield arch, read
 
 
 def _records(
     path: Path, space: str, templates: Templates | None
-) -> Iterator[tuple[int, Any, Any, Callable[[], Template | None]]]:
+) -> Iterator[tuple[int, Any, Any, Callable[[list[HpRecord]], Template | None]]]:
     seen: set[int] = set()
     try:
         machine = _Machine(unframed(_reader(path)))
@@ -132,11 +133,13 @@ def _records(
             record, raw = machine.take_record()
             machine.memo.forget(base)
 
-            def learnt(raw: bytes = raw, base: int = base, arch: int = arch, text: str = text) -> Template | None:
+            def learnt(
+                read: list[HpRecord], raw: bytes = raw, base: int = base, arch: int = arch, text: str = text
+            ) -> Template | None:
                 def unmarked(marked: bytes) -> Any:
                     return _Machine(iter([marked + b"."]), _Overlay(machine.memo, base)).run()
 
-                return learn(raw, arch, text, (base, machine.memo), unmarked)
+                return learn(raw, arch, text, read, (base, machine.memo), unmarked)
 
             yield arch, record, None, learnt
     except pickle._Stop as stop:  # type: ignore[attr-defined]
@@ -144,17 +147,17 @@ def _records(
     except DAMAGE as error:
         raise damaged(str(path), error) from error
     except (OSError, RuntimeError) as error:
-        raise NatsdbError(f"the bz2 data is damaged ({error})", where=str(path), remedy=DOWNLOAD_AGAIN) from error
+        raise Damaged(f"the bz2 data is damaged ({error})", where=str(path), remedy=DOWNLOAD_AGAIN) from error
     _check_end(whole, space, len(seen), path)
 
 
-def _nothing() -> None:
+def _nothing(_: list[HpRecord]) -> None:
     return None
 
 
 def _check_end(whole: Any, space: str, found: int, path: Path) -> None:
     if not found:
-        raise NatsdbError(
+        raise Missing(
             "it holds no records (a meta file lists architectures only)",
             where=str(path),
             remedy="name the archive folder or the benchmark file",
@@ -162,7 +165,7 @@ def _check_end(whole: Any, space: str, found: int, path: Path) -> None:
     archs = whole.get("meta_archs") if isinstance(whole, dict) else None
     expected = [arch_str(space, arch) for arch in range(SIZES[space])]
     if archs != expected:
-        raise NatsdbError(
+        raise Damaged(
             "key meta_archs: the architectures are not the space's, in its order",
             where=str(path),
             remedy=DOWNLOAD_AGAIN,

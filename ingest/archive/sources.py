@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from natsdb.ingest.archive.unpickle import DOWNLOAD_AGAIN, decompress, unpickle
-from natsdb.schema.errors import NatsdbError
+from natsdb.schema.errors import Damaged, Missing, NatsdbError
 from natsdb.schema.spaces import SIZES
 
 _RECORD = re.compile(r"(\d{1,6})\.pickle\.pbz2")
@@ -45,9 +45,9 @@ class Entry:
                 file.seek(self.offset)
                 data = file.read(self.size)
         except OSError as error:
-            raise NatsdbError(f"cannot be read ({error.strerror})", where=self.name, remedy="check the file") from error
+            raise Missing(f"cannot be read ({error.strerror})", where=self.name, remedy="check the file") from error
         if len(data) != self.size:
-            raise NatsdbError("the file ends inside this record", where=self.name, remedy=DOWNLOAD_AGAIN)
+            raise Damaged("the file ends inside this record", where=self.name, remedy=DOWNLOAD_AGAIN)
         return data
 
 
@@ -132,7 +132,7 @@ def open_source(path: Path) -> Source:
     if path.is_dir():
         return _folder(path)
     if not path.exists():
-        raise NatsdbError("there is no such file or folder", where=str(path), remedy=f"name {_FORMS}")
+        raise Missing("there is no such file or folder", where=str(path), remedy=f"name {_FORMS}")
     chunks = _chunks(path)
     with _Joined(chunks) as file:
         head = file.read(512)
@@ -168,7 +168,7 @@ def _check_no_gap(path: Path, stem: str, chunks: list[str]) -> None:
             [name for name in names[: names.index(tails[-1]) + 1] if name not in tails] if tails[-1] in names else []
         )
         if missing:
-            raise NatsdbError(
+            raise Missing(
                 f"the chunk {stem}{prefix}{missing[0]} is missing",
                 where=str(path),
                 remedy="put all chunks of the tar into one folder",
@@ -210,25 +210,23 @@ def _tar(path: Path, chunks: tuple[str, ...]) -> Source:
                 end = member.offset_data + member.size
             size = file.seek(0, os.SEEK_END)
     except (tarfile.TarError, OSError, EOFError, ValueError) as error:
-        raise NatsdbError(f"the tar is damaged ({error})", where=str(path), remedy=DOWNLOAD_AGAIN) from error
+        raise Damaged(f"the tar is damaged ({error})", where=str(path), remedy=DOWNLOAD_AGAIN) from error
     if end > size or size % 512:
-        raise NatsdbError("the tar is truncated", where=str(path), remedy="download it, or its last chunk, again")
+        raise Damaged("the tar is truncated", where=str(path), remedy="download it, or its last chunk, again")
     # tarfile stops silently at a damaged header: official tars end in two empty blocks.
     with _Joined(chunks) as file:
         file.seek(-1024, os.SEEK_END)
         if file.read(1024).strip(b"\0"):
-            raise NatsdbError("the tar is truncated or damaged", where=str(path), remedy="download it again")
+            raise Damaged("the tar is truncated or damaged", where=str(path), remedy="download it again")
         file.seek((end + 511) // 512 * 512)
         if file.read(512).strip(b"\0"):
-            raise NatsdbError(
-                f"the tar has a damaged header at byte {end}", where=str(path), remedy="download it again"
-            )
+            raise Damaged(f"the tar has a damaged header at byte {end}", where=str(path), remedy="download it again")
     return _listed("tar", path, sorted(entries, key=lambda entry: entry.arch), listing)
 
 
 def _listed(kind: str, path: Path, entries: list[Entry], listing: list[Any]) -> Source:
     if not entries:
-        raise NatsdbError(
+        raise Missing(
             "there is no record (000000.pickle.pbz2, …) in it",
             where=str(path),
             remedy="name the folder or tar that holds them",
@@ -270,7 +268,7 @@ def _space_of_record(record: Any, where: str) -> str:
         first = next(iter(record.values()))
         return space_of_text(first["arch_str"], where)
     except (AttributeError, StopIteration, KeyError, TypeError):
-        raise NatsdbError("this pickle is no record of an architecture", where=where, remedy=f"name {_FORMS}") from None
+        raise Damaged("this pickle is no record of an architecture", where=where, remedy=f"name {_FORMS}") from None
 
 
 def space_of_text(text: Any, where: str) -> str:
@@ -304,7 +302,7 @@ def _head(path: Path, size: int = 1 << 20) -> bytes:
         with bz2.open(path) as file:
             return file.read(size)
     except (OSError, EOFError) as error:
-        raise NatsdbError(f"the bz2 data is damaged ({error})", where=str(path), remedy=DOWNLOAD_AGAIN) from error
+        raise Damaged(f"the bz2 data is damaged ({error})", where=str(path), remedy=DOWNLOAD_AGAIN) from error
 
 
 def check_single_md5(path: Path, progress: Any = None) -> None:
@@ -323,7 +321,7 @@ def check_single_md5(path: Path, progress: Any = None) -> None:
             if progress is not None:
                 progress(len(block))
     if digest.hexdigest()[-5:] != named[1]:
-        raise NatsdbError(
+        raise Damaged(
             f"its MD5 ends in {digest.hexdigest()[-5:]}, its name says {named[1]}",
             where=str(path),
             remedy="download it again, or give it a name without these digits if you trust it",

@@ -22,7 +22,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from natsdb.ingest.archive.records import HpRecord, read_record
-from natsdb.ingest.archive.unpickle import unpickle
+from natsdb.ingest.archive.unpickle import DAMAGE, unpickle
+from natsdb.schema.errors import NatsdbError
 
 # Slot numbers are written into a template's floats as MARK + slot: exact in float64, and no value of a record.
 MARK = 2.0**52
@@ -93,8 +94,11 @@ class Template:
                 place = int.from_bytes(data[offset + at : offset + at + 4], "little")
                 if place >= len(memo) or memo.text(place) != arch_str:
                     return None
-        # One take gathers all floats, aligned or not.
-        windows = _windows(found, 8)
+        return self.floats(data, offset)
+
+    def floats(self, data: bytes, offset: int = 0) -> np.ndarray:
+        """All floats of a record that has this template, by one take, aligned or not."""
+        windows = _windows(np.frombuffer(data, np.uint8, self.size, offset), 8)
         big, little = windows[self.big].view(">f8").ravel(), windows[self.little].view("<f8").ravel()
         return np.concatenate([big, little], dtype=np.float64)
 
@@ -169,20 +173,27 @@ def learn(
     data: bytes,
     arch: int,
     arch_str: str,
+    read: list[HpRecord],
     memo: tuple[int, TextMemo] | None = None,
     unmarked: Callable[[bytes], Any] | None = None,
 ) -> Template | None:
     """The template of a record's pickle; None when it has no such regularity (weights, other protocols, whole numbers).
 
+    Nothing is believed of it: the same bytes, read through it, must give what the long way gave, bit for bit.
+
     Args:
         data: the pickle; of a record inside a longer pickle, its bytes.
         arch, arch_str: index and string of the record's architecture.
+        read: what the long way made of it.
         memo: for a record inside a longer pickle, how many objects the memo held when it started, and the memo.
         unmarked: for a record inside a longer pickle, a function that unpickles it.
     """
     slots = _slots(data, arch_str, memo)
     if slots is None:
         return None
+    count = len(slots.big) + len(slots.little)
+    if any(hp.weights or ((hp.values >= MARK) & (hp.values < MARK + count)).any() for hp in read):
+        return None  # a number of the record would pass for a mark
     mask = np.full(len(data), 255, np.uint8)
     marked = bytearray(data)
     big, little = slots.big, slots.little
@@ -199,14 +210,18 @@ def learn(
     for at in (*(at for at, _ in slots.memo_at), *slots.text_at):
         mask[at : at + 4] = 0
     where = "a record already read"
-    record = unpickle(bytes(marked), where) if unmarked is None else unmarked(bytes(marked))
+    try:
+        record = unpickle(bytes(marked), where) if unmarked is None else unmarked(bytes(marked))
+        found = read_record(record, arch, arch_str, where)
+    except (NatsdbError, *DAMAGE):
+        return None  # a float that is a key, or must equal something, as a seed 777.0 does
     arranged = []
-    for hp in read_record(record, arch, arch_str, where):
+    for hp in found:
         places = (hp.values - MARK).astype(np.int64)
-        if hp.weights or not ((hp.values >= MARK) & (places < len(big) + len(little))).all():
+        if not ((hp.values >= MARK) & (places < count)).all():
             return None
         arranged.append(HpRecord(hp.layout, places, {}))
-    return Template(
+    template = Template(
         size=len(data),
         fixed=np.frombuffer(data, np.uint8) & mask,
         mask=mask,
@@ -220,6 +235,16 @@ def learn(
         texts=tuple(True if text == arch_str else text for text in slots.texts),
         hps=tuple(arranged),
     )
+    again = template.records(template.floats(data))
+    same = [
+        hp.layout is other.layout and _same_bits(hp.values, other.values)
+        for hp, other in zip(again, read, strict=False)
+    ]
+    return template if all(same) and len(again) == len(read) else None
+
+
+def _same_bits(one: np.ndarray, other: np.ndarray) -> bool:
+    return np.array_equal(one.view(np.int64), other.view(np.int64))
 
 
 class Templates:
@@ -265,5 +290,5 @@ def read_file(data: bytes, arch: int, arch_str: str, where: str, templates: Temp
         return known[1]
     hps = read_record(unpickle(data, where), arch, arch_str, where)
     if not templates.full and not any(hp.weights for hp in hps):
-        templates.add(learn(data, arch, arch_str))
+        templates.add(learn(data, arch, arch_str, hps))
     return hps

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from natsdb.schema.errors import NatsdbError
+from natsdb.schema.errors import Damaged
 
 # No official record comes near: the largest, a tss record of a full archive, holds some 20 networks of at most 6 MB.
 LARGEST_RECORD = 1 << 30
@@ -168,35 +168,38 @@ DAMAGE = (
 )
 
 
-def damaged(where: str, error: BaseException) -> NatsdbError:
+def damaged(where: str, error: BaseException) -> Damaged:
     """The error of a file that cannot be unpickled."""
-    return NatsdbError(
-        f"the pickle cannot be read ({error or type(error).__name__})", where=where, remedy=DOWNLOAD_AGAIN
-    )
+    return Damaged(f"the pickle cannot be read ({error or type(error).__name__})", where=where, remedy=DOWNLOAD_AGAIN)
 
 
 DOWNLOAD_AGAIN = "download the file again, or leave it out with --keep-going"
 
 
 def decompress(raw: bytes, where: str) -> bytes:
-    """Contents of a bz2 file.
+    """Contents of a bz2 file, of one stream or, as parallel bzip2 writes it, of several.
 
     Raises:
-        NatsdbError: it is truncated, damaged, not bz2, or larger than any official record.
+        Damaged: it is truncated, damaged, not bz2, or larger than any official record.
     """
-    machine = bz2.BZ2Decompressor()
-    try:
-        data = machine.decompress(raw, LARGEST_RECORD)
-    except (OSError, ValueError) as error:
-        raise NatsdbError(f"the bz2 data is damaged ({error})", where=where, remedy=DOWNLOAD_AGAIN) from error
-    if not machine.eof:
-        what = (
-            "the bz2 data is truncated" if machine.needs_input else "it holds more than 1 GiB, no official record does"
-        )
-        raise NatsdbError(what, where=where, remedy=DOWNLOAD_AGAIN)
-    if machine.unused_data:
-        raise NatsdbError("there are bytes after the end of the bz2 data", where=where, remedy=DOWNLOAD_AGAIN)
-    return data
+    pieces: list[bytes] = []
+    room = LARGEST_RECORD
+    while raw or not pieces:
+        if pieces and not raw.startswith(b"BZh"):
+            raise Damaged("there are bytes after the end of the bz2 data", where=where, remedy=DOWNLOAD_AGAIN)
+        machine = bz2.BZ2Decompressor()
+        try:
+            data = machine.decompress(raw, room)
+        except (OSError, ValueError) as error:
+            raise Damaged(f"the bz2 data is damaged ({error})", where=where, remedy=DOWNLOAD_AGAIN) from error
+        if not machine.eof:
+            short = machine.needs_input and room > len(data)
+            what = "the bz2 data is truncated" if short else "it holds more than 1 GiB, no official record does"
+            raise Damaged(what, where=where, remedy=DOWNLOAD_AGAIN)
+        pieces.append(data)
+        room -= len(data)
+        raw = machine.unused_data
+    return b"".join(pieces)
 
 
 def restricted(file: Any) -> Any:
@@ -208,7 +211,7 @@ def unpickle(data: bytes, where: str) -> Any:
     """The object that a pickle holds, made of plain containers, numbers and `Tensor`.
 
     Raises:
-        NatsdbError: it is damaged, or asks for a name that official files do not use.
+        Damaged: it is damaged, or asks for a name that official files do not use.
     """
     try:
         return restricted(io.BytesIO(data))

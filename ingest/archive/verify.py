@@ -15,11 +15,12 @@ from natsdb.ingest.archive.rebuild import RecordBlock, blocks_of
 from natsdb.ingest.archive.sources import Entry, Source, open_source
 from natsdb.ingest.archive.sources import records as records_of
 from natsdb.ingest.archive.unpickle import decompress, unpickle
-from natsdb.ingest.fanout import fan_out, note_progress, processes
-from natsdb.schema.errors import NatsdbError
+from natsdb.ingest.fanout import fan_out, leave_if_starting, note_progress, processes
+from natsdb.schema.errors import Damaged
 from natsdb.schema.tables import BLOCK
 from natsdb.store.locations import local
-from natsdb.store.snapshot import read_manifest
+from natsdb.store.manifest import Part
+from natsdb.store.snapshot import open_snapshot
 
 
 @dataclass(frozen=True)
@@ -62,10 +63,12 @@ def verify(
     Raises:
         NatsdbError: the source or the database cannot be read.
     """
+    leave_if_starting()
     home = local(database)
-    manifest = read_manifest(home)
+    # Held until the end: what is published meanwhile changes nothing here.
+    snapshot = open_snapshot(home)
     opened = open_source(Path(source))
-    files = blocks_of(manifest, name, opened.space)
+    files = blocks_of(snapshot.manifest, name, opened.space)
 
     def tick(done: int, numbers: int) -> None:
         if progress is not None:
@@ -93,7 +96,7 @@ class _Task:
     database: Path
     source: Source
     entries: tuple[Entry, ...]
-    files: dict[int, dict[tuple[str, str], str]]
+    files: dict[int, dict[tuple[str, str], Part]]
 
 
 def _verify_block(task: _Task) -> Verified:
@@ -122,7 +125,7 @@ def _each(task: _Task) -> Iterator[tuple[int, str, Any]]:
     for entry in task.entries:
         record = unpickle(decompress(entry.read(), entry.name), entry.name)
         if not isinstance(record, dict):
-            raise NatsdbError("the pickle holds no record", where=entry.name, remedy="get the file again")
+            raise Damaged("the pickle holds no record", where=entry.name, remedy="get the file again")
         yield entry.arch, entry.name, record
 
 

@@ -18,10 +18,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from natsdb.ingest.fanout import fan_out, note_progress, processes
+from natsdb.ingest.fanout import fan_out, leave_if_starting, note_progress, processes
 from natsdb.ingest.hub.card import card
 from natsdb.ingest.hub.croissant import croissant
-from natsdb.schema.errors import NatsdbError
+from natsdb.schema.errors import NatsdbError, NotWritable
 from natsdb.schema.tables import TABLES, column_types
 from natsdb.store.locations import local
 from natsdb.store.manifest import NAME, Manifest, Part
@@ -72,12 +72,13 @@ def publish(
     Raises:
         NatsdbError: there is no database, `out` is there already, `repo` is no such name, or the disk is full.
     """
+    leave_if_starting()
     home, target = local(database), Path(out)
     manifest = read_manifest(home)
     if repo is not None and not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
         raise NatsdbError(f"{repo!r} is no name at the Hub", remedy="give OWNER/NAME")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise NatsdbError("there is something already", where=str(target), remedy="name a new folder")
+        raise NotWritable("there is something already", where=str(target), remedy="name a new folder")
     digest = hashlib.sha256((home / NAME).read_bytes()).hexdigest()[:8]
     folder = target.with_name(f".{target.name}-{digest}.part")
     tasks = [_Task(home, folder, path, tuple(parts)) for path, parts in _files(manifest).items()]

@@ -113,7 +113,7 @@ def _frames(batches: pa.RecordBatchReader) -> Iterator[pl.DataFrame]:
 
 
 def _csv(batches: pa.RecordBatchReader) -> Iterator[tuple[str, int]]:
-    """Text and how many rows it holds. Lists of plain values go as words, the others and structs as JSON."""
+    """Text and how many rows it holds. Lists and structs, which CSV lacks, go as JSON, lists of values as words."""
     yield _flat(_empty(batches)).write_csv(), 0
     for frame in _frames(batches):
         yield _flat(frame).write_csv(include_header=False), len(frame)
@@ -124,7 +124,7 @@ def _flat(frame: pl.DataFrame) -> pl.DataFrame:
 
     columns = []
     for column in frame:
-        if isinstance(column.dtype, pl.List) and not column.dtype.inner.is_nested():  # type: ignore[attr-defined]
+        if isinstance(column.dtype, pl.List) and not column.dtype.inner.is_nested():
             column = column.cast(pl.List(pl.String)).list.join(" ")
         elif column.dtype.is_nested():
             texts = [None if value is None else _as_json(value) for value in column.to_list()]

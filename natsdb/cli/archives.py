@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -55,6 +56,8 @@ def ingest(
         )
     if report.failures:
         _list_failures(report.failures)
+    for note in report.notes:
+        print(f"natsdb: note: {note}", file=sys.stderr)
     if report.changed:
         print(
             f"{report.archs:,} architectures and {report.rows:,} rows in {report.seconds:.1f} s"

@@ -104,10 +104,11 @@ def search(
         KeyboardInterrupt: interrupted; the same call goes on.
     """
     import natsdb
-    from natsdb.ingest.fanout import fan_out, processes
+    from natsdb.ingest.fanout import fan_out, leave_if_starting, processes
     from natsdb.store.staging import Staging
     from natsdb.store.writing import writing
 
+    leave_if_starting()
     chosen, work = _loaded(algorithm)
     if chosen.name in ALGORITHMS and chosen is not ALGORITHMS[chosen.name]:
         raise NatsdbError(

@@ -10,7 +10,8 @@ import hashlib
 import os
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from natsdb.schema.errors import Damaged
+from natsdb.schema.errors import Damaged, Missing
 from natsdb.schema.tables import arrow_schema
 from natsdb.store.manifest import Part
 
@@ -106,8 +107,9 @@ def open_parquet(path: Path, part: Part | None = None, *, coded: Sequence[str] =
 
     Raises:
         Damaged: the file is no Parquet file, or another than the manifest says.
+        Missing: it is gone.
     """
-    try:
+    with reading(path):
         if part is not None and part.footer and metadata is None:
             with path.open("rb") as file:
                 if footer_digest(file, os.fstat(file.fileno()).st_size) != part.footer:
@@ -120,8 +122,32 @@ def open_parquet(path: Path, part: Part | None = None, *, coded: Sequence[str] =
             pre_buffer=False,
             page_checksum_verification=True,
         )
+
+
+def read_columns(path: Path, part: Part, columns: Sequence[str]) -> pa.Table:
+    """Some columns of a file, checked as `open_parquet` says.
+
+    Raises:
+        Damaged: the file is not as it was written.
+        Missing: it is gone.
+    """
+    with open_parquet(path, part) as file, reading(path):
+        return file.read(list(columns), use_threads=False)
+
+
+@contextmanager
+def reading(path: Path | str) -> Iterator[None]:
+    """What PyArrow raises in here while it reads a file is raised as natsdb's.
+
+    Raises:
+        Damaged: the file is not as it was written.
+        Missing: it is gone.
+    """
+    try:
+        yield
     except FileNotFoundError:
-        raise
+        what = "the file is gone, and with it the database or the version that was opened"
+        raise Missing(what, where=str(path), remedy="open the database again") from None
     except (OSError, ValueError, pa.ArrowException) as error:
         raise damaged(path, error) from error
 

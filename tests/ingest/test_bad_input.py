@@ -8,6 +8,8 @@ import os
 import pickle
 import random
 import shutil
+import subprocess
+import sys
 import tarfile
 from collections import OrderedDict
 from collections.abc import Callable
@@ -281,3 +283,52 @@ def test_missing_rows_are_found(real_db: Path, tmp_path: Path, table: str) -> No
     for ask in (lambda: api.create(str(home), "sss", verbose=False), lambda: natsdb.connect(home)):
         with pytest.raises(Damaged, match=rf"{path.name}: the file has [\d,]+ bytes and not .*natsdb check"):
             ask()
+
+
+def test_a_script_without_its_guard_is_told_so(few: Path, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    text = f"""
+from natsdb.ingest import ingest
+from natsdb.schema.errors import NatsdbError
+try:
+    ingest([{str(few)!r}], {str(tmp_path / "db")!r}, jobs=2, source=SOURCE)
+except NatsdbError as error:
+    print(error)
+"""
+    # Two blocks, so that there is work for two processes.
+    shutil.copy(archives.write_folder(tmp_path / "more", "sss", [1500]) / "001500.pickle.pbz2", few)
+    script.write_text(text.replace("SOURCE", "'official'"))
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120)
+    assert done.stdout.startswith('the script has no guard `if __name__ == "__main__":`')
+    assert done.stdout.endswith("put what the script does below that guard, or say jobs=1\n")
+    assert done.stderr == ""
+    assert not (tmp_path / "db" / "natsdb.json").exists()
+    # Guarded, it works.
+    guarded = text.replace("SOURCE", "'official'").replace("\ntry:", "\nif __name__ == '__main__':\n  try:")
+    script.write_text(guarded.replace("\n    ing", "\n      ing").replace("\nexcept", "\n  except"))
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.stderr) == ("", "")
+    assert verify(few, tmp_path / "db").count == 0
+
+
+@pytest.mark.parametrize("form", ["folder", "file", "single"])
+def test_several_bz2_streams_in_a_file(few: Path, tmp_path: Path, form: str) -> None:
+    source = few
+    if form == "single":
+        records = {n: archives.record("sss", n) for n in range(3)}
+        source = archives.write_single(tmp_path, "sss", records, name_md5=False)
+    elif form == "file":
+        source = few / BAD
+    for path in [source] if source.is_file() else sorted(few.glob("*.pbz2")):
+        data = bz2.decompress(path.read_bytes())
+        size = -(-len(data) // 5)
+        # The first stream of the single file ends within what is looked at to tell the forms apart.
+        path.write_bytes(b"".join(bz2.compress(data[n * size : (n + 1) * size]) for n in range(5)))
+    ingest([source], tmp_path / "db")
+    assert verify(source, tmp_path / "db").count == 0
+    path = source if source.is_file() else few / BAD
+    if form != "single":
+        path.write_bytes(path.read_bytes() + b"more")
+        assert "there are bytes after the end of the bz2 data" in _refused([source], tmp_path / "other")
+        path.write_bytes(path.read_bytes()[:-40])
+        assert "the bz2 data is" in _refused([source], tmp_path / "other")

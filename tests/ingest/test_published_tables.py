@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import polars as pl
@@ -11,7 +12,7 @@ import natsdb
 from databases import contents
 from natsdb import api
 from natsdb.ingest import export, ingest
-from natsdb.schema.errors import NatsdbError
+from natsdb.schema.errors import Contradiction, NatsdbError
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +125,86 @@ def test_other_numbers_are_refused_or_replaced(tmp_path: Path) -> None:
     assert contents(tmp_path / "db") == before
     assert ingest([tmp_path / "b.parquet"], tmp_path / "db", replace=True).changed
     assert natsdb.query("select accuracy from final order by arch", tmp_path / "db")["accuracy"].to_list() == [1.5, 3.5]
+
+
+def _costs(home: Path) -> list[tuple[object, ...]]:
+    return natsdb.query("select arch, train_seconds, params, latency from cost order by all", home).rows()
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_tables_of_other_splits_make_one_run_with_both(tmp_path: Path, together: bool) -> None:
+    seeded = {"seed": 777, "train_all_time": [200.0, None]}
+    _small(**seeded, latency=[None, 0.013]).write_parquet(tmp_path / "a.parquet")
+    other = _small(seed=777, split="x-valid", accuracy=[3.5, 4.5], params_mb=[0.5, None], train_all_time=[200.001, 9.0])
+    pl.concat([other, other.with_columns(seed=888, accuracy=6.5)], how="diagonal_relaxed").write_parquet(
+        tmp_path / "b.parquet"
+    )
+    tables = [tmp_path / "a.parquet", tmp_path / "b.parquet"]
+    home = tmp_path / "db"
+    for some in [tables] if together else [[table] for table in tables]:
+        assert ingest(some, home).changed
+    rows = "select arch, seed, split, accuracy from {} order by all"
+    expected = [
+        (0, 777, "ori-test", 1.5),
+        (0, 777, "x-valid", 3.5),
+        (0, 888, "x-valid", 6.5),
+        (11, 777, "ori-test", 2.5),
+        (11, 777, "x-valid", 4.5),
+        (11, 888, "x-valid", 6.5),
+    ]
+    assert natsdb.query(rows.format("metric"), home).rows() == expected
+    assert natsdb.query(rows.format("final"), home).rows() == expected
+    # The first that says something counts: 200.001 s is 200 s in another rounding.
+    assert _costs(home) == [
+        (0, 200.0 / 200, 0.5, None),
+        (0, 200.001 / 200, 0.5, None),
+        (11, 9.0 / 200, None, 0.013),
+        (11, 9.0 / 200, None, None),
+    ]
+    runs = "select arch, seed, position from seed order by all"
+    assert natsdb.query(runs, home).rows() == [(0, 777, 0), (0, 888, 1), (11, 777, 0), (11, 888, 1)]
+    before = contents(home)
+    assert not ingest(tables, home).changed
+    assert not ingest(tables, home, replace=True).changed
+    assert contents(home) == before
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"accuracy": [1.5, 2.51]}, "accuracy, split ori-test, epoch 199 is 2.51, {} holds 2.5"),
+        ({"train_all_time": [400.0, 500.0]}, "train_seconds is 2.5, {} holds 2.0"),
+        ({"latency": [None, 0.014]}, "latency is 0.014, {} holds 0.013"),
+    ],
+)
+def test_tables_that_contradict_each_other_are_refused(
+    tmp_path: Path, together: bool, columns: dict[str, object], said: str
+) -> None:
+    _small(train_all_time=[400.0, 400.0], latency=0.013).write_parquet(tmp_path / "a.parquet")
+    _small(**columns).write_parquet(tmp_path / "b.parquet")
+    tables = [tmp_path / "a.parquet", tmp_path / "b.parquet"]
+    if not together:
+        ingest(tables[:1], tmp_path / "db")
+    holder = "a.parquet" if together else "the database"
+    key = "b.parquet: tss, hp 200: architecture 11, cifar100, seed 0: "
+    with pytest.raises(Contradiction, match=re.escape(key + said.format(holder))):
+        ingest(tables if together else tables[1:], tmp_path / "db")
+
+
+def test_the_published_tables_make_one_source(tables: list[Path], tmp_path: Path) -> None:
+    folder = tables[0].parent
+    report = ingest(sorted(folder.glob("*.parquet")), tmp_path / "db")
+    # Parameters of 777 runs differ between two of them, as they do between seeds of the official records.
+    assert [note.split(" are others")[0] for note in report.notes] == [
+        "tss_hp200_valid_per_seed.parquet: its parameters of 777 runs"
+    ]
+    for name in ("tss_hp200_final_per_seed", "tss_hp200_valid_per_seed", "tss_hp200_test_means"):
+        mine = natsdb.scan("final", tmp_path / "db").filter(pl.col("hp") == "200").collect()
+        theirs = pl.read_parquet(folder / f"{name}.parquet").select("arch", "dataset", "seed", "split", "accuracy")
+        both = theirs.join(mine, on=["arch", "dataset", "seed", "split"], suffix="_here")
+        assert len(both) == len(theirs)
+        assert (both["accuracy"] - both["accuracy_here"]).abs().max() <= 1e-6
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
 import pickle
 import struct
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import archives
+from natsdb.ingest import ingest, verify
 from natsdb.ingest.archive.records import read_record
 from natsdb.ingest.archive.templates import Templates, learn, read_file
 from natsdb.ingest.archive.unpickle import unpickle
@@ -22,6 +26,11 @@ def _small(index: int) -> Any:
     record = archives.record("sss", index)
     del record["90"]
     return record
+
+
+def _learnt(record: Any, index: int) -> Any:
+    data, text = pickle.dumps(record, protocol=4), arch_str("sss", index)
+    return learn(data, index, text, read_record(unpickle(data, "made up"), index, text, "made up"))
 
 
 def _numbers(hps: list[Any]) -> list[tuple[str, bytes]]:
@@ -36,7 +45,7 @@ def _numbers(hps: list[Any]) -> list[tuple[str, bytes]]:
 )
 def test_any_bits_are_read_by_position_as_by_the_unpickler(index: int, bits: dict[int, int], latency: float) -> None:
     templates = Templates()
-    templates.add(learn(pickle.dumps(_small(0), protocol=4), 0, arch_str("sss", 0)))
+    templates.add(_learnt(_small(0), 0))
     record = _small(index)
     run = record["12"]["all_results"]["cifar100", 888]
     for epoch, value in bits.items():
@@ -52,8 +61,8 @@ def test_any_bits_are_read_by_position_as_by_the_unpickler(index: int, bits: dic
 
 def test_a_record_of_another_index_does_not_fit() -> None:
     templates = Templates()
-    templates.add(learn(pickle.dumps(_small(0), protocol=4), 0, arch_str("sss", 0)))
-    templates.add(learn(pickle.dumps(_small(1), protocol=4), 1, arch_str("sss", 1)))
+    templates.add(_learnt(_small(0), 0))
+    templates.add(_learnt(_small(1), 1))
     data = pickle.dumps(_small(2), protocol=4)
     assert templates.read(data, 2, arch_str("sss", 2)) is not None
     assert templates.read(data, 3, arch_str("sss", 3)) is None
@@ -66,7 +75,7 @@ def test_a_record_of_another_index_does_not_fit() -> None:
 def test_a_changed_key_does_not_fit(place: float) -> None:
     templates = Templates()
     data = pickle.dumps(_small(0), protocol=4)
-    template = learn(data, 0, arch_str("sss", 0))
+    template = _learnt(_small(0), 0)
     assert template is not None
     templates.add(template)
     fixed = np.flatnonzero(template.mask)
@@ -78,4 +87,44 @@ def test_a_changed_key_does_not_fit(place: float) -> None:
 def test_a_whole_number_among_the_floats_is_no_shape() -> None:
     record = _small(0)
     record["12"]["all_results"]["cifar100", 888]["train_losses"][3] = 2
-    assert learn(pickle.dumps(record, protocol=4), 0, arch_str("sss", 0)) is None
+    assert _learnt(record, 0) is None
+
+
+def _whole_number_like_a_mark(run: Any) -> None:
+    run["params"] = 2**52 + 3
+
+
+def _whole_number_and_float_like_a_mark(run: Any) -> None:
+    # The record's first float says the same as the whole number: in this record, but not in the last.
+    run["params"] = 2**52
+    run["train_acc1es"][0] = 2.0**52
+
+
+def _seed_as_a_float(run: Any) -> None:
+    pass
+
+
+@pytest.mark.parametrize("single", [False, True])
+@pytest.mark.parametrize("change", [_whole_number_like_a_mark, _whole_number_and_float_like_a_mark, _seed_as_a_float])
+def test_crafted_numbers_are_read_as_the_unpickler_reads_them(
+    tmp_path: Path, change: Callable[[Any], None], single: bool
+) -> None:
+    records = {}
+    for index in range(4):
+        record = _small(index)
+        (dataset, seed), run = next(iter(record["01"]["all_results"].items()))
+        change(run)
+        if change is _seed_as_a_float:
+            record["01"]["dataset_seed"][dataset] = [float(seed)]
+        if index == 3:
+            run["train_acc1es"][0] = 1.5
+        records[index] = record
+    if single:
+        source = archives.write_single(tmp_path / "single", "sss", records, name_md5=False)
+    else:
+        source = tmp_path / "folder"
+        source.mkdir()
+        for index, record in records.items():
+            (source / f"{index:06d}.pickle.pbz2").write_bytes(bz2.compress(pickle.dumps(record, protocol=4)))
+    ingest([source], tmp_path / "db", jobs=1)
+    assert verify(source, tmp_path / "db").count == 0

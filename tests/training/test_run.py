@@ -277,6 +277,8 @@ def test_out_of_memory_is_a_failure_and_the_others_go_on(tmp_path: Path) -> None
 def test_architectures_are_named_by_indexes_and_ranges() -> None:
     assert indexes("0-3,1462,2", "tss") == [0, 1, 2, 3, 1462]
     assert len(indexes("all", "sss")) == 32_768
+    with pytest.raises(NatsdbError, match="there is no space 'xxx'; choose tss or sss"):
+        indexes("all", "xxx")
     for text in ("", "a", "3-", "1,,2", "15625", "0-15625"):
         with pytest.raises(NatsdbError):
             indexes(text, "tss")
