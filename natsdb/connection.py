@@ -168,7 +168,7 @@ class Connection:
         """DuckDB's errors in here, and those kinds that carry them, are raised as natsdb's, in one sentence."""
         try:
             yield
-        except (duckdb.Error, *kinds) as error:
+        except (duckdb.Error, *kinds) as error:  # type: ignore[misc]  # (mypy 2 does not follow the star)
             if self._files.failure is not None:
                 failure, self._files.failure = self._files.failure, None
                 raise failure from error

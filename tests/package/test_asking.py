@@ -6,6 +6,7 @@ import io
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -321,9 +322,9 @@ def test_the_prompt_on_a_terminal(real_db: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["space=foo", "hp=7", "source=x", "block=9", "other=1", "a*b", "a[1]", "w?"])
-def test_a_scan_does_not_read_columns_from_folders_above(name: str, official: dict[str, Path], tmp_path: Path) -> None:
+def test_a_scan_does_not_read_columns_from_folders_above(name: str, real_db: Path, tmp_path: Path) -> None:
     home = tmp_path / name / "db"
-    ingest([official["sss"] / "000000.pickle.pbz2", official["tss"] / "000011.pickle.pbz2"], home)
+    shutil.copytree(real_db, home)
     for table_name in ("metric", "seed", "arch"):
         lazy = natsdb.scan(table_name, home)
         key = [column for column in lazy.collect_schema().names() if column != "metadata"]
@@ -406,6 +407,13 @@ def test_a_name_that_does_not_exist_is_missing(real_db: Path) -> None:
         natsdb.scan("metrc", real_db)
     with pytest.raises(Missing):
         natsdb.files("metrc", real_db)
+
+
+def test_sql_answers_for_a_source(real_db: Path) -> None:
+    ask = ("sql", "select distinct source from mean_final", "--db", real_db, "--format", "csv")
+    assert _run(*ask, "--source", "official")[1] == "source\nofficial\n"
+    code, _, err = _run(*ask, "--source", "offical")
+    assert (code, err.count("\n")) == (1, 1)
 
 
 def test_commands_answer_for_an_earlier_version(official: dict[str, Path], tmp_path: Path) -> None:
