@@ -14,7 +14,7 @@ from natsdb.schema.errors import NatsdbError
 class Owner(Protocol):
     """What a relation asks of the connection that it belongs to."""
 
-    def explaining(self) -> AbstractContextManager[None]:
+    def explaining(self, *also: type[Exception]) -> AbstractContextManager[None]:
         """DuckDB's errors in here are raised as natsdb's, in one sentence."""
 
     def check(self, query: Any) -> None:
@@ -186,8 +186,9 @@ def _calling(method: Callable[..., Any], owner: Owner) -> Callable[..., Any]:
 
 
 def _explained(rows: Any, owner: Owner) -> Iterator[Any]:
+    # Arrow has two errors of its own for one that a stream ends with.
     while True:
-        with owner.explaining():
+        with owner.explaining(OSError, ValueError):
             try:
                 row = next(rows)
             except StopIteration:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
@@ -150,7 +151,9 @@ def _empty(batches: pa.RecordBatchReader) -> pl.DataFrame:
 
 
 def _as_json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
+    return json.dumps(
+        value, ensure_ascii=False, default=lambda one: float(one) if isinstance(one, Decimal) else str(one)
+    )
 
 
 def first_rows(relation: Any, width: int | None = None) -> str:

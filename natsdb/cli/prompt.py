@@ -46,7 +46,7 @@ A statement ends with ; and may have several lines. Tab completes tables, views,
   from curve('tss', 11, 'cifar10', '200') limit 5;       an architecture's runs, epoch by epoch
   select dataset, split, avg(accuracy) from mean_final where hp = '200' group by all order by all;
   describe leaderboard;                                  columns of a table or view
-  create table mine as from best('cifar10', 'ori-test', '200');   a table in memory, until you leave
+  create table mine as from best('cifar10', 'ori-test', '200');  a table in memory, until you leave
 
   .tables        tables, views and macros         .info NAME     what one of them, or a column, means
   .help          this text                        .quit          leave (or ^D); ^C stops an answer"""

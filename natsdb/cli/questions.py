@@ -28,6 +28,9 @@ def sql(
     ] = None,
     db: DbOption = None,
     version: VersionOption = None,
+    source: Annotated[
+        str | None, typer.Option(help="Views and macros choose rows of this source only; tables hold all.")
+    ] = None,
     format: Annotated[
         Format | None, typer.Option(help="How to write the answer; by default as OUT's name says.")
     ] = None,
@@ -42,7 +45,7 @@ def sql(
     chosen = format or format_of(out)
     if chosen is Format.parquet and out is None:
         raise NatsdbError("Parquet is not for a terminal", remedy="name a file with -o FILE")
-    with natsdb.connect(db, version=version) as connection:
+    with natsdb.connect(db, version=version, source=source) as connection:
         if statement is None and format is None and out is None and sys.stdin.isatty() and sys.stdout.isatty():
             from natsdb.cli.prompt import prompt
 
