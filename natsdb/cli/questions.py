@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from natsdb.cli.answers import Format, Progress, answer_of, first_rows, format_of, save_answer, write_answer
-from natsdb.cli.archives import DbOption
+from natsdb.cli.archives import DbOption, SourceOption
 from natsdb.schema.errors import Missing, NatsdbError
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def sql(
     ] = None,
     db: DbOption = None,
     version: VersionOption = None,
+    source: SourceOption = None,
     format: Annotated[
         Format | None, typer.Option(help="How to write the answer; by default as OUT's name says.")
     ] = None,
@@ -42,7 +43,7 @@ def sql(
     chosen = format or format_of(out)
     if chosen is Format.parquet and out is None:
         raise NatsdbError("Parquet is not for a terminal", remedy="name a file with -o FILE")
-    with natsdb.connect(db, version=version) as connection:
+    with natsdb.connect(db, version=version, source=source) as connection:
         if statement is None and format is None and out is None and sys.stdin.isatty() and sys.stdout.isatty():
             from natsdb.cli.prompt import prompt
 
