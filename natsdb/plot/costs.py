@@ -80,9 +80,10 @@ def scatter(connection: Any, space: str, dataset: str, split: str, hp: str, cost
     cloud = alt.Chart(data(points.select("cost", "accuracy")))
     marks = alt.Chart(data(named.select("cost", "accuracy", "name")))
     line = alt.Chart(data(_front(connection, space, Measured(dataset, split, hp), cost)))
+    counts = f"{architectures(len(points), space)}, {points['seeds'].sum():,} runs"
     title = {
         "text": f"{space}, {dataset}, hp {hp}{provenance_note(points)}",
-        "subtitle": f"{architectures(len(points), space)}, {points['seeds'].sum():,} runs; the line is the Pareto front",
+        "subtitle": f"{counts}; the line is the Pareto front",
     }
     layers = [
         cloud.mark_circle(size=size, opacity=opacity, color="#777").encode(x, y),
@@ -109,9 +110,10 @@ def pareto(connection: Any, space: str, dataset: str, split: str, hp: str, cost:
     chart = alt.Chart(data(front.with_columns(_labels(front, far))))
     x = alt.X("cost:Q", title=_COSTS[cost]).scale(type="log" if far else "linear", zero=False, nice=False, padding=20)
     y = alt.Y("accuracy:Q", title=f"{split} accuracy (percent)").scale(zero=False, padding=30)
+    counts = f"{architectures(len(points), space)}, {points['seeds'].sum():,} runs"
     title = {
         "text": f"{space}, {dataset}, hp {hp}{provenance_note(points)}: Pareto front",
-        "subtitle": f"{len(front):,} in front of {architectures(len(points), space)} ({points['seeds'].sum():,} runs), by index",
+        "subtitle": f"{len(front):,} in front of {counts}; by index",
     }
     return alt.layer(
         chart.mark_line(color="#999", interpolate="step-after").encode(x, y),

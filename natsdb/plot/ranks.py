@@ -49,9 +49,10 @@ def rank(connection: Any, space: str, rankings: Sequence[Measured]) -> Any:
         line = alt.Chart(alt.Data(values=[{"x": 1, "y": 1}, {"x": len(rows), "y": len(rows)}]))
         x = alt.X("x:Q", title=f"place: {first}").scale(domain=[1, len(rows)], nice=False)
         y = alt.Y("y:Q", title=f"place: {other}").scale(domain=[1, len(rows)], nice=False)
+        counts = f"{architectures(len(rows), space)}, {rows['runs'].sum():,} runs"
         title = {
             "text": f"{space}: Spearman {_two(spearman)}, Kendall {_two(kendall)}",
-            "subtitle": f"{architectures(len(rows), space)}, {rows['runs'].sum():,} runs{provenance_note(rows)}; 1 is best",
+            "subtitle": f"{counts}{provenance_note(rows)}; 1 is best",
         }
         panels.append(
             alt.layer(
