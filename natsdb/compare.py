@@ -35,14 +35,21 @@ def compare(
     Raises:
         NatsdbError: nothing is common to both; the Parquet file is none of these.
     """
+    import polars as pl
+
     import natsdb
 
     with natsdb.connect(db) as connection:
         results, name = "mean_by_source", str(other)
         if name.endswith(".parquet"):
-            connection.register("published", published(Path(name)).to_arrow())
-            connection.execute("create temp table compared as from mean_by_source union all by name from published")
-            results, name = "compared", "published"
+            results, name = "compared", Path(name).name
+            # By its file's name: the database may hold the same table, and other published ones, as a source.
+            connection.register("published", published(Path(other)).with_columns(source=pl.lit(name)).to_arrow())
+            connection.execute(
+                "create temp table compared as from mean_by_source where source = $source "
+                "union all by name from published",
+                {"source": source},
+            )
         chosen = {"a": source, "b": name, "hp": other_hp, "results": results}
         ask = "from agreement($a, $b, hp_b := $hp, results := $results)".replace("$results", f"'{results}'")
         chosen.pop("results")

@@ -14,7 +14,7 @@ from natsdb.schema.errors import NatsdbError
 class Owner(Protocol):
     """What a relation asks of the connection that it belongs to."""
 
-    def explaining(self, *also: type[Exception]) -> AbstractContextManager[None]:
+    def explaining(self, *kinds: type[Exception]) -> AbstractContextManager[None]:
         """DuckDB's errors in here are raised as natsdb's, in one sentence."""
 
     def check(self, query: Any) -> None:

@@ -11,6 +11,9 @@ from typing import Annotated
 
 import typer
 
+SourceOption = Annotated[
+    str | None, typer.Option(help="Rows of this source only; by default the source that counts for each.")
+]
 DbOption = Annotated[
     Path | None,
     typer.Option("--db", help="Folder of the database; $NATSDB_HOME or the user's data directory if not given."),

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from natsdb.cli.archives import DbOption
+from natsdb.cli.archives import DbOption, SourceOption
 
 SpaceOption = Annotated[str, typer.Option(help="tss or sss.")]
 OutOption = Annotated[Path, typer.Option("--output", "-o", help="Picture to write (.png, .svg, .html).")]
@@ -27,6 +27,7 @@ def scatter(
     split: SplitOption = None,
     hp: HpOption = None,
     cost: CostOption = "flops",
+    source: SourceOption = None,
 ) -> None:
     """Draw every architecture's accuracy over its cost, with the Pareto front.
 
@@ -35,7 +36,7 @@ def scatter(
     import natsdb
     from natsdb import plot
 
-    with natsdb.connect(db) as connection:
+    with natsdb.connect(db, source=source) as connection:
         asked = plot.measured(connection, space, dataset, split, hp)
         print(plot.save(plot.scatter(connection, space, *asked, cost=cost), out))
 
@@ -48,6 +49,7 @@ def pareto(
     split: SplitOption = None,
     hp: HpOption = None,
     cost: CostOption = "flops",
+    source: SourceOption = None,
 ) -> None:
     """Draw the architectures that no other beats in both accuracy and cost, with their indexes.
 
@@ -56,7 +58,7 @@ def pareto(
     import natsdb
     from natsdb import plot
 
-    with natsdb.connect(db) as connection:
+    with natsdb.connect(db, source=source) as connection:
         asked = plot.measured(connection, space, dataset, split, hp)
         print(plot.save(plot.pareto(connection, space, *asked, cost=cost), out))
 
@@ -68,6 +70,7 @@ def curves(
     out: OutOption,
     db: DbOption = None,
     hp: HpOption = None,
+    source: SourceOption = None,
 ) -> None:
     """Draw an architecture's accuracy over epochs, a line a split and run.
 
@@ -76,7 +79,7 @@ def curves(
     import natsdb
     from natsdb import plot
 
-    with natsdb.connect(db) as connection:
+    with natsdb.connect(db, source=source) as connection:
         asked = plot.measured(connection, space, dataset, hp=hp)
         print(plot.save(plot.curves(connection, space, arch, dataset, asked.hp), out))
 
@@ -90,6 +93,7 @@ def rank(
     hp: Annotated[
         str | None, typer.Option(help="Schedules with commas, as in 12,200; the longest if not given.")
     ] = None,
+    source: SourceOption = None,
 ) -> None:
     """Draw how architectures rank on several data sets or after several schedules, with both rank correlations.
 
@@ -98,7 +102,7 @@ def rank(
     import natsdb
     from natsdb import plot
 
-    with natsdb.connect(db) as connection:
+    with natsdb.connect(db, source=source) as connection:
         asked = [
             plot.measured(connection, space, name, split, schedule)
             for name in dataset.split(",")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from natsdb.cli.answers import Format, Progress, answer_of, first_rows, format_of, save_answer, stoppable, write_answer
-from natsdb.cli.archives import DbOption
+from natsdb.cli.archives import DbOption, SourceOption
 from natsdb.schema.errors import NatsdbError
 
 if TYPE_CHECKING:
@@ -28,9 +28,7 @@ def sql(
     ] = None,
     db: DbOption = None,
     version: VersionOption = None,
-    source: Annotated[
-        str | None, typer.Option(help="Views and macros choose rows of this source only; tables hold all.")
-    ] = None,
+    source: SourceOption = None,
     format: Annotated[
         Format | None, typer.Option(help="How to write the answer; by default as OUT's name says.")
     ] = None,

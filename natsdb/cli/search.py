@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from natsdb.cli.archives import DbOption, JobsOption, _list_failures, _progress
+from natsdb.cli.archives import DbOption, JobsOption, SourceOption, _list_failures, _progress
 from natsdb.schema.errors import NatsdbError
 
 # With shared weights; PyTorch is not imported to tell them apart.
@@ -93,6 +93,7 @@ def search(
         float | None, typer.Option("--warmup_ratio", help="Shared weights on sss: share of epochs; none.")
     ] = None,
     drop_path_rate: Annotated[float | None, typer.Option("--drop_path_rate", help="Shared weights on tss: 0.")] = None,
+    source: SourceOption = None,
 ) -> None:
     """Run a search algorithm, keep every step in the database's tables, and print the comparison.
 
@@ -134,6 +135,7 @@ def search(
         "budget": budget,
         "hp": hp,
         "jobs": jobs,
+        "source": source,
         "best_of_all_epochs": best_of_all_epochs or None,
     }
     _check_name(algorithm)
@@ -182,6 +184,7 @@ def _on_the_database(
     budget: float | None,
     hp: str | None,
     jobs: int | None,
+    source: str | None,
     best_of_all_epochs: bool | None,
 ) -> list[tuple[str, str]]:
     """Run searches that train one architecture at a time; return those that failed, if there are several."""
@@ -214,6 +217,7 @@ def _on_the_database(
                         options=own,
                         mixed=bool(best_of_all_epochs) and name == "bohb",
                         jobs=jobs,
+                        source=source,
                         progress=progress,
                     )
             except NatsdbError as error:
@@ -228,7 +232,7 @@ def _on_the_database(
             said = f"{count:,} of {size:,} architectures are here: the nearest of them answers for each other one"
             print(f"natsdb: {dataset}: {said}", file=sys.stderr)
     if held:
-        _print_table(space, db)
+        _print_table(space, db, source)
     return failures
 
 
@@ -318,13 +322,13 @@ def _changed(changed: bool) -> str:
     return "" if changed else " (no change)"
 
 
-def _print_table(space: str, db: Path | None) -> None:
+def _print_table(space: str, db: Path | None, source: str | None = None) -> None:
     """The view `search_table` of a space, without columns that are empty."""
     import natsdb
     from natsdb.cli.answers import table
     from natsdb.cli.questions import note_synthetic
 
-    with natsdb.connect(db) as connection:
+    with natsdb.connect(db, source=source) as connection:
         frame = connection.sql("select * exclude (space) from search_table where space = $1", params=[space]).pl()
         print(table(frame[[column.name for column in frame if column.null_count() < len(column)]]))
         note_synthetic(connection)
@@ -376,6 +380,7 @@ def plot_search(
     role: Annotated[
         str | None, typer.Option(help="Judged on: test, both or valid; the first of these that is there.")
     ] = None,
+    source: SourceOption = None,
 ) -> None:
     """Draw how accurate the best architectures of each search are over simulated time, or over a search's epochs.
 
@@ -384,5 +389,5 @@ def plot_search(
     import natsdb
     from natsdb import plot
 
-    with natsdb.connect(db) as connection:
+    with natsdb.connect(db, source=source) as connection:
         print(plot.save(plot.searches(connection, space, role), out))

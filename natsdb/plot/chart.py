@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from natsdb.schema.errors import NatsdbError
+from natsdb.schema.spaces import SIZES
 
 
 def altair() -> Any:
@@ -33,6 +34,12 @@ def data(rows: Any) -> Any:
 def provenance_note(rows: Any) -> str:
     """What a title adds where some rows are generated."""
     return " (synthetic)" if "synthetic" in rows["source"].to_list() else ""
+
+
+def architectures(count: int, space: str) -> str:
+    """How many architectures there are, and of how many where that is not the whole space."""
+    size = SIZES[space]
+    return f"{count:,} architectures" if count >= size else f"{count:,} of {size:,} architectures"
 
 
 def listed(numbers: Iterable[int], most: int = 8) -> str:

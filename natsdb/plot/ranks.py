@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from natsdb.plot.chart import altair, data, provenance_note
+from natsdb.plot.chart import altair, architectures, data, provenance_note
 from natsdb.plot.costs import Measured
 from natsdb.schema.errors import NatsdbError
 
@@ -49,9 +49,10 @@ def rank(connection: Any, space: str, rankings: Sequence[Measured]) -> Any:
         line = alt.Chart(alt.Data(values=[{"x": 1, "y": 1}, {"x": len(rows), "y": len(rows)}]))
         x = alt.X("x:Q", title=f"place: {first}").scale(domain=[1, len(rows)], nice=False)
         y = alt.Y("y:Q", title=f"place: {other}").scale(domain=[1, len(rows)], nice=False)
+        counts = f"{architectures(len(rows), space)}, {rows['runs'].sum():,} runs"
         title = {
             "text": f"{space}: Spearman {_two(spearman)}, Kendall {_two(kendall)}",
-            "subtitle": f"{len(rows):,} architectures, {rows['runs'].sum():,} runs{provenance_note(rows)}; 1 is best",
+            "subtitle": f"{counts}{provenance_note(rows)}; 1 is best",
         }
         panels.append(
             alt.layer(
@@ -103,7 +104,7 @@ def agreement(pairs: Any, source_a: str, source_b: str) -> Any:
         line = alt.Chart(alt.Data(values=[{"x": low, "y": low}, {"x": high, "y": high}]))
         title = {
             "text": f"{key[0]}, {key[2]}, {key[3]}, hp {key[1]}",
-            "subtitle": f"{len(rows):,} architectures, Spearman {_two(_spearman(rows))}",
+            "subtitle": f"{architectures(len(rows), str(key[0]))}, Spearman {_two(_spearman(rows))}",
         }
         points = alt.Chart(data(rows.select("arch", "accuracy_a", "accuracy_b")))
         panels.append(

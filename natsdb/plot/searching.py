@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from natsdb.plot.chart import altair
+from natsdb.plot.chart import altair, architectures
 from natsdb.schema.errors import NatsdbError
 
 # Okabe and Ito's colours, and dashes that tell algorithms apart in grey too.
@@ -51,9 +51,19 @@ def searches(connection: Any, space: str, role: str | None = None) -> Any:
             f"there is no search of {space} to draw" + (f" with {role} accuracies" if role else ""),
             remedy=f"run one first, as in `natsdb search all --space {space}`",
         )
+    covered_by = dict(
+        connection.sql(
+            "select dataset || role, count(*) from full_accuracy where space = $space group by dataset, role",
+            params={"space": space},
+        ).fetchall()
+    )
     lines = []
     for timed in (True, False):
-        panels = [_panel(alt, part, timed) for part in rows if len(part.filter(part["budget"].is_not_null() == timed))]
+        panels = [
+            _panel(alt, part, timed, covered_by)
+            for part in rows
+            if len(part.filter(part["budget"].is_not_null() == timed))
+        ]
         if panels:
             lines.append(alt.hconcat(*panels))
     return alt.vconcat(*lines)
@@ -64,7 +74,7 @@ def _covered(rows: Any) -> int:
     return int(rows.unique(["search"])["runs"].sum())
 
 
-def _panel(alt: Any, rows: Any, timed: bool) -> Any:
+def _panel(alt: Any, rows: Any, timed: bool, covered_by: dict[str, int]) -> Any:
     rows = rows.filter(rows["budget"].is_not_null() == timed)
     labels = sorted(rows["label"].unique())
     x = (
@@ -89,6 +99,9 @@ def _panel(alt: Any, rows: Any, timed: bool) -> Any:
     chart = alt.Chart(alt.Data(values=values))
     runs = rows["runs"]
     counts = f"{runs.min():,}" if runs.min() == runs.max() else f"{runs.min():,} to {runs.max():,}"
+    space, dataset = rows["space"][0], rows["dataset"][0]
+    judging = architectures(covered_by[dataset + rows["role"][0]], space)
+    partial = {"subtitle": f"judged by {judging}"} if " of " in judging else {}
     return alt.layer(
         chart.mark_area(opacity=0.07).encode(
             x,
@@ -102,4 +115,4 @@ def _panel(alt: Any, rows: Any, timed: bool) -> Any:
             alt.Color("label:N", legend=legend).scale(colours),
             alt.StrokeDash("label:N", legend=legend).scale(dashes),
         ),
-    ).properties(title=f"{rows['space'][0]}, {rows['dataset'][0]}: {counts} runs", width=300, height=260)
+    ).properties(title={"text": f"{space}, {dataset}: {counts} runs", **partial}, width=300, height=260)

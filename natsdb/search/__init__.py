@@ -76,6 +76,7 @@ def search(
     hp: str = "12",
     options: dict[str, Any] | None = None,
     mixed: bool = False,
+    source: str | None = None,
     jobs: int | None = None,
     progress: Callable[[str, int, int, int], None] | None = None,
 ) -> SearchReport:
@@ -96,6 +97,7 @@ def search(
         hp: schedule of the trainings that are simulated; the published runs ask at 12 and are judged by the full one.
         options: of the algorithm, by name.
         mixed: the best of a run is the most accurate at any epoch, as in the original BOHB; otherwise at the latest.
+        source: ask the rows of this source only; by default of the one that counts for each architecture.
         jobs: processes; by default one a core, at most six; a function that lives in no file runs in this one.
         progress: called now and then with (name, runs done, runs in all, evaluations done).
 
@@ -123,9 +125,9 @@ def search(
         raise NatsdbError("the budget is no number of seconds above 0", remedy="leave --budget out")
     if not 0 <= seed < 1 << 31:
         raise NatsdbError(f"the seed {seed} is outside 0 to 2147483647", remedy="leave --seed out")
-    answers = read_trainings(space, dataset, hp, db, _epochs(chosen, hp, given))
+    answers = read_trainings(space, dataset, hp, db, _epochs(chosen, hp, given), source)
     said = {**given, **({"best_of_all_epochs": True} if mixed else {})}
-    name = _digest(chosen.name, space, dataset, hp, spend, seed, said)
+    name = _digest(chosen.name, space, dataset, hp, spend, seed, said, *([source] if source is not None else []))
     provenance = {
         "natsdb": natsdb.__version__,
         "source": answers.sources,

@@ -69,7 +69,12 @@ class Trainings:
 
 
 def read_trainings(
-    space: str, dataset: str, hp: str = "12", db: str | os.PathLike[str] | None = None, epochs: Sequence[int] = ()
+    space: str,
+    dataset: str,
+    hp: str = "12",
+    db: str | os.PathLike[str] | None = None,
+    epochs: Sequence[int] = (),
+    source: str | None = None,
 ) -> Trainings:
     """Read what a search on a data set needs: x-valid accuracies after the last epoch of `hp`, and at `epochs`.
 
@@ -77,6 +82,7 @@ def read_trainings(
         dataset: cifar10 (its half that is named cifar10-valid), cifar100 or ImageNet16-120.
         hp: schedule of the runs that are asked.
         epochs: other epochs that will be asked for, from 0.
+        source: of this source only; by default of the one that counts for each architecture.
 
     Raises:
         NatsdbError: there is no such space, data set or schedule; the database has no such runs, not at these epochs,
@@ -92,7 +98,7 @@ def read_trainings(
         raise NatsdbError(f"there is no schedule {hp!r}", remedy=did_you_mean(hp, HPS))
     where, trained = str(located(db)), "cifar10-valid" if dataset == "cifar10" else dataset
     accuracy, seconds, starts, sources = {}, {}, None, ""
-    with natsdb.connect(db) as connection:
+    with natsdb.connect(db, source=source) as connection:
         for epoch in sorted({HPS[hp] - 1, *epochs}, reverse=True):
             rows = connection.execute(
                 "select arch, accuracy, seconds, source from simulated(?, ?, ?, ?) order by arch, seed, source",

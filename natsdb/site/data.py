@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import natsdb
+from natsdb.schema.spaces import SIZES
 from natsdb.schema.tables import BLOCK, TABLES
 from natsdb.sql import MACROS, VIEWS, statements
 from natsdb.store.choice import rank
@@ -35,7 +36,7 @@ _POINTS = """
 with
 measured as (
     select source, space, hp, arch, dataset, split, avg(accuracy) as accuracy, count(*) as runs
-    from final
+    from counted_final
     group by all
 ),
 result as (
@@ -58,10 +59,10 @@ select
     runs,
     round(coalesce(recorded.flops, arch_cost.flops), 6) as flops,
     round(coalesce(recorded.params, arch_cost.params), 6) as params,
-    round("train", 4) as "train",
-    round("x-valid", 4) as "x-valid",
-    round("x-test", 4) as "x-test",
-    round("ori-test", 4) as "ori-test"
+    round(nullif("train", 'nan'), 4) as "train",
+    round(nullif("x-valid", 'nan'), 4) as "x-valid",
+    round(nullif("x-test", 'nan'), 4) as "x-test",
+    round(nullif("ori-test", 'nan'), 4) as "ori-test"
 from result
 left join recorded using (source, space, hp, arch, dataset)
 left join arch_cost using (space, arch, dataset)
@@ -77,11 +78,11 @@ run as (
     select
         arch, list_position($sources, source) - 1 as source, list_position($hps, hp) - 1 as hp,
         list_position($datasets, dataset) - 1 as dataset, seed,
-        max(accuracy) filter (where split = 'train') as train,
-        max(accuracy) filter (where split = 'x-valid') as x_valid,
-        max(accuracy) filter (where split = 'x-test') as x_test,
-        max(accuracy) filter (where split = 'ori-test') as ori_test
-    from final
+        max(value) filter (where split = 'train') as train,
+        max(value) filter (where split = 'x-valid') as x_valid,
+        max(value) filter (where split = 'x-test') as x_test,
+        max(value) filter (where split = 'ori-test') as ori_test
+    from (select *, round(nullif(accuracy, 'nan'), 4) as value from counted_final)
     where space = $space and arch // $block = $number
     group by all
 )
@@ -90,8 +91,8 @@ select
     string_agg(
         concat(
             '[', source, ',', hp, ',', dataset, ',', coalesce(seed::varchar, 'null'),
-            ',', coalesce(round(train, 4)::varchar, 'null'), ',', coalesce(round(x_valid, 4)::varchar, 'null'),
-            ',', coalesce(round(x_test, 4)::varchar, 'null'), ',', coalesce(round(ori_test, 4)::varchar, 'null'), ']'
+            ',', coalesce(train::varchar, 'null'), ',', coalesce(x_valid::varchar, 'null'),
+            ',', coalesce(x_test::varchar, 'null'), ',', coalesce(ori_test::varchar, 'null'), ']'
         ),
         ',' order by source, hp, dataset, seed
     )
@@ -158,13 +159,17 @@ def write_data(
         NatsdbError: there is no database.
     """
     with natsdb.connect(database) as connection, connection.explaining():
-        found = connection.execute("select distinct space, source, hp, dataset from final").fetchall()
-        found.sort(key=_first_offered)
+        found = connection.execute(
+            "select space, source, hp, dataset, count(distinct arch), bool_or(split != 'train') from final group by all"
+        ).fetchall()
+        tables = read_manifest(database).published_sources()
+        found = [row[:4] for row in sorted(found, key=lambda row: _first_offered(*row, row[1] in tables))]
         spaces = list(dict.fromkeys(row[0] for row in found))
         index: dict[str, Any] = {
             "natsdb": natsdb.__version__,
             "sql": sql,
             "group": GROUP,
+            "sizes": SIZES,
             "splits": SPLITS,
             "sources": list(dict.fromkeys(row[1] for row in found)),
             "hps": list(dict.fromkeys(row[2] for row in found)),
@@ -182,10 +187,14 @@ def write_data(
     (folder / INDEX).write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
 
 
-def _first_offered(found: tuple[str, str, str, str]) -> tuple[bool, tuple[int, str], str, int, str]:
-    """Sort key of (space, source, hp, data set): what the page shows first is a full training of topologies."""
-    space, source, hp, dataset = found
-    return space != "tss", rank(source), dataset.lower(), -int(hp), dataset
+def _first_offered(
+    space: str, source: str, hp: str, dataset: str, archs: int, evaluated: bool, published: bool
+) -> tuple[Any, ...]:
+    """Sort key of what there is: the page opens on what covers the largest share of a space, in percent, and was
+    evaluated; of equals on a full training of topologies."""
+    share = 100 * archs // SIZES[space]
+    preferred = space != "tss", rank(source, published=published), dataset.lower(), -int(hp), dataset
+    return not evaluated, -share, -archs if not share else 0, *preferred
 
 
 def browser_sql(database: Path) -> str:
@@ -262,7 +271,8 @@ def _examples(points: list[dict[str, Any]]) -> list[dict[str, str]]:
     """Questions about what the database holds: title and SQL. The first piece of points says about what."""
     chosen = _EXAMPLES if points else {}
     point = points[0] if points else {}
-    split = "x-valid" if "x-valid" in point.get("splits", ()) else point.get("splits", [""])[-1]
+    there = point.get("splits", [""])
+    split = next((name for name in ("x-valid", "x-test", "ori-test") if name in there), there[0])
     return [
         {"title": title, "sql": text.strip().format(**point, split=split)}
         for title, text in (chosen | _ALWAYS).items()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import pickle
+import shutil
 import statistics
 from pathlib import Path
 
@@ -105,3 +106,13 @@ def test_nothing_in_common_is_one_sentence(two: Path, tmp_path: Path) -> None:
         compare(two, other=tmp_path / "a.parquet")
     with pytest.raises(NatsdbError, match="the Parquet file cannot be read"):
         compare(two, other=tmp_path / "none.parquet")
+
+
+def test_a_table_that_is_ingested_already_counts_once(two: Path, tmp_path: Path) -> None:
+    home = tmp_path / "db"
+    shutil.copytree(two, home)
+    rows = natsdb.query("select * from mean_by_source where source = 'official'", two)
+    rows.drop("source", "seeds").write_parquet(tmp_path / "table.parquet")
+    once = compare(home, other=tmp_path / "table.parquet")
+    ingest([tmp_path / "table.parquet"], home)
+    assert_frame_equal(compare(home, other=tmp_path / "table.parquet"), once, abs_tol=1e-9)

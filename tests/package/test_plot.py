@@ -74,7 +74,7 @@ def test_scatter_shows_every_architecture_and_the_front(con: Any, cost: str) -> 
     assert cloud.sort(pl.all()).equals(expected.sort(pl.all()))
     pareto = con.sql(f"from pareto('cifar100', 'x-valid', '200', '{cost}')").pl()
     assert front["arch"].to_list() == pareto["arch"].to_list()
-    assert "70 architectures" in _said(chart)
+    assert "70 of 15,625 architectures" in _said(chart)
     assert "(synthetic)" in _said(chart)
 
 
@@ -188,4 +188,4 @@ def test_two_sources_are_compared_from_the_command_line(tmp_path: Path) -> None:
     options = ["--db", str(tmp_path / "db"), "--source", "a", "--with", "b", "-o", str(tmp_path / "a.svg")]
     done = CliRunner().invoke(app, ["plot", "compare", *options])
     assert done.exit_code == 0, done.output
-    assert "37 architectures, Spearman 1.000" in (tmp_path / "a.svg").read_text()
+    assert "37 of 15,625 architectures, Spearman 1.000" in (tmp_path / "a.svg").read_text()

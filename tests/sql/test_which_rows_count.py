@@ -132,3 +132,54 @@ def test_every_view_of_measured_values_says_its_source(official: dict[str, Path]
     )
     for name in (*views, *macros):
         assert set(natsdb.query(f"select source from {name}", home)["source"]) == {"official"}, name
+
+
+def test_full_training_is_the_longest_schedule_that_covers_enough(home: Path) -> None:
+    archs = list(range(40))
+    same = {"space": ["tss"] * 40, "arch": archs, "dataset": ["cifar100"] * 40, "split": ["x-test"] * 40}
+    add_table(home, **same, hp=["12"] * 40, accuracy=[10.0 + arch for arch in archs])
+    judged = "select distinct hp, coverage from full_accuracy"
+    longer = {name: values[:19] for name, values in same.items()} | {"hp": ["200"] * 19}
+    add_table(home, **longer, accuracy=[90.0] * 19)
+    assert _rows(judged, home) == [("12", "40 of 15,625")]
+    twentieth = {name: values[19:20] for name, values in same.items()} | {"hp": ["200"]}
+    add_table(home, **twentieth, accuracy=[91.0])
+    assert _rows(judged, home) == [("200", "20 of 15,625")]
+    ask = "select label, cifar100_test, runs, coverage from search_table where label not in ('ResNet', 'largest')"
+    assert _rows(ask, home) == [
+        ("optimal", "91.00 (20 of 15,625)", 20, "20 of 15,625"),
+        ("mean of the space", "90.05 ± 0.22 (20 of 15,625)", 20, "20 of 15,625"),
+    ]
+
+
+def test_rankings_say_how_much_of_the_space_they_cover(home: Path) -> None:
+    for arch in (3, 5, 11):
+        add_run(home, arch, accuracy=20.0 + arch)
+    for ask in (
+        "leaderboard where split = 'x-test'",
+        "best('cifar100', 'x-test', '12', k := 1)",
+        "pareto('cifar100', 'x-test', '12', 'params')",
+    ):
+        assert set(natsdb.query(f"select coverage from {ask}", home)["coverage"]) == {"3 of 15,625"}, ask
+
+
+def test_nan_is_never_first(home: Path) -> None:
+    add_run(home, 3, accuracy=float("nan"))
+    add_run(home, 5, accuracy=20.0)
+    add_run(home, 11, accuracy=30.0)
+    assert _rows("select rank, arch from leaderboard where split = 'x-test' order by rank", home) == [
+        (1, 11),
+        (2, 5),
+        (3, 3),
+    ]
+    assert _rows("select arch from best('cifar100', 'x-test', '12')", home) == [(11,), (5,), (3,)]
+    assert 3 not in natsdb.query("from pareto('cifar100', 'x-test', '12', 'flops')", home)["arch"]
+    assert _rows("select cifar100_test from search_table where label = 'optimal'", home) == [("30.00 (2 of 15,625)",)]
+
+
+def test_pareto_without_a_cost_says_what_is_missing(home: Path) -> None:
+    add_run(home)
+    with pytest.raises(NatsdbError, match="pareto needs a cost: flops, params, latency or train_seconds, as in pareto"):
+        natsdb.query("from pareto('cifar100', 'x-test', '12')", home)
+    with pytest.raises(NatsdbError, match="there is no table or macro 'nosuch'"):
+        natsdb.query("from query_table('nosuch')", home)

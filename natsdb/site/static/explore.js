@@ -42,8 +42,8 @@ function choose(site) {
   for (const name of NAMES) {
     const select = form().elements[name];
     const values = name === "split" ? left[0].splits : [...new Set(left.map((entry) => entry[name]))];
-    // Validation accuracy is what searches see.
-    const first = name === "split" && values.includes("x-valid") ? "x-valid" : values[0];
+    // Validation accuracy is what searches see; that of training is no result.
+    const first = (name === "split" && ["x-valid", "x-test", "ori-test"].find((split) => values.includes(split))) || values[0];
     const value = values.includes(select.value) ? select.value : first;
     select.replaceChildren(...values.map((text) => el("option", { value: text }, text)));
     select.value = value;
@@ -66,7 +66,8 @@ async function load() {
   });
   rows.sort((a, b) => b.accuracy - a.accuracy || a.arch - b.arch);
   rows.forEach((row, n) => (row.rank = n && rows[n - 1].accuracy === row.accuracy ? rows[n - 1].rank : n + 1));
-  shown = { space: entry.space, rows, split, entry, string: (arch) => archString(entry.space, list(arch)) };
+  const size = (await index()).sizes[entry.space];
+  shown = { space: entry.space, size, rows, split, entry, string: (arch) => archString(entry.space, list(arch)) };
   update();
 }
 
@@ -84,7 +85,8 @@ function update() {
   const inside = (row) =>
     row.flops >= flops[0] && row.flops <= flops[1] && row.accuracy >= accuracy[0] && row.accuracy <= accuracy[1];
   const selected = shown.rows.filter(inside);
-  byId("count").textContent = `${count(selected.length)} of ${count(shown.rows.length)} architectures`;
+  const partial = shown.rows.length < shown.size ? ` (the space has ${count(shown.size)})` : "";
+  byId("count").textContent = `${count(selected.length)} of ${count(shown.rows.length)} architectures${partial}`;
   const { dataset, hp, source } = shown.entry;
   plot.show(shown.rows, new Set(selected), { flops, accuracy }, `${shown.split} accuracy (percent)`);
   byId("scatter").setAttribute(
