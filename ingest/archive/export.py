@@ -20,6 +20,7 @@ from natsdb.schema.spaces import SIZES, strings
 from natsdb.store.locations import local
 from natsdb.store.manifest import NAME
 from natsdb.store.snapshot import read_manifest
+from natsdb.store.writing import whole_file, writing
 
 _STEM = {"tss": "NATS-tss-v1_0", "sss": "NATS-sss-v1_0"}
 
@@ -50,7 +51,8 @@ def export(
         The folder, or the benchmark file.
 
     Raises:
-        NatsdbError: there is nothing to export, or `out` is there already.
+        Missing: there is nothing to export.
+        NotWritable: `out` is there already, or the disk is full.
     """
     leave_if_starting()
     home = local(database)
@@ -70,7 +72,23 @@ def export(
     # Records are written beside the target, whole or not at all; the same command goes on after an interruption.
     digest = hashlib.sha256((home / NAME).read_bytes() + repr((space, source, single)).encode()).hexdigest()[:8]
     part = target.with_name(f".{target.name}-{digest}.part")
+    with writing(target, "name another folder, or make room; what is done is kept, the same command goes on"):
+        return _export(home, space, files, target, part, single, jobs, progress)
+
+
+def _export(
+    home: Path,
+    space: str,
+    files: dict[int, dict[tuple[str, str], str]],
+    target: Path,
+    part: Path,
+    single: bool,
+    jobs: int | None,
+    progress: Callable[[str, int, int, int], None] | None,
+) -> Path:
     part.mkdir(parents=True, exist_ok=True)
+    for left in part.glob(".*.tmp"):  # of a killed run
+        left.unlink()
     tasks = [_Task(home, space, block, part) for _, block in sorted(files.items())]
     total = sum(len(RecordBlock(home, space, block).archs()) for block in files.values())
 
@@ -113,10 +131,8 @@ def _write_block(task: _Task) -> None:
 
 
 def _write_pickle(path: Path, value: Any) -> None:
-    temporary = path.with_suffix(".tmp")
-    with bz2.open(temporary, "wb") as file:
+    with whole_file(path) as temporary, bz2.open(temporary, "wb") as file:
         pickle.dump(value, file, protocol=4)
-    os.replace(temporary, path)
 
 
 def _write_single(folder: Path, space: str, tasks: list[_Task], tick: Callable[[int, int], None]) -> str:
