@@ -7,15 +7,17 @@ way in and out is in `natsdb.ingest`: `ingest`, `verify`, `export`. Nothing heav
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from natsdb.schema.errors import NatsdbError
+from natsdb.schema.errors import Missing, NatsdbError
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from natsdb.schema.tables import Table
     from natsdb.store.manifest import Manifest
 
 
@@ -29,14 +31,23 @@ def _home(db: str | os.PathLike[str] | None) -> Path:
     return local(db)
 
 
-def _opened(db: str | os.PathLike[str] | None) -> tuple[Path | str, Manifest]:
+def _opened(db: str | os.PathLike[str] | None, version: int | None = None) -> tuple[Path | str, Manifest]:
     from natsdb.store.snapshot import open_snapshot
 
-    snapshot = open_snapshot(db)
+    snapshot = open_snapshot(db, version)
     return snapshot.home, snapshot.manifest
 
 
-def connect(db: str | os.PathLike[str] | None = None, *, version: int | None = None, unlocked: bool = False) -> Any:
+def connect(
+    db: str | os.PathLike[str] | None = None,
+    *,
+    version: int | None = None,
+    source: str | None = None,
+    tables: Mapping[str, Any] | None = None,
+    threads: int | None = None,
+    memory_limit: str | None = None,
+    unlocked: bool = False,
+) -> Any:
     """A DuckDB connection with a view for each table, and natsdb's views and macros.
 
     Args:
@@ -44,12 +55,19 @@ def connect(db: str | os.PathLike[str] | None = None, *, version: int | None = N
             `$NATSDB_HOME`, else natsdb's folder in the user's data directory.
         version: an earlier version of it (`natsdb log`); the newest by default. A connection keeps the version that it
             opened, whatever is published meanwhile.
+        source: views and macros choose rows of this source and no others; by default one for each architecture and
+            data set, as `natsdb.store.choice` says. Tables hold all rows in either case.
+        tables: frames of one's own by the name that SQL shall know them by: of polars or pandas, or Arrow tables.
+            (A locked connection does not look for frames among Python's variables, as plain DuckDB does.)
+        threads: how many DuckDB uses; by default one a core, 16 for a database behind a URL.
+        memory_limit: how much memory DuckDB may use, such as "2GB", by default four fifths of the machine's; what
+            takes more goes into files in the system's temporary folder.
         unlocked: a plain DuckDB connection, whose SQL may write and read other files too. The default is locked, see
             `natsdb.connection.Connection`.
 
     Raises:
-        Missing: there is no database, or not this version of it.
-        NatsdbError: it is damaged, or a newer natsdb wrote it.
+        Missing: there is no database, not this version of it, or no row of the source.
+        NatsdbError: it is damaged, or a newer natsdb wrote it; a table's name is taken, or it is no frame.
 
     Example:
         >>> import natsdb
@@ -58,51 +76,65 @@ def connect(db: str | os.PathLike[str] | None = None, *, version: int | None = N
     from natsdb.connection import open_database
     from natsdb.store.snapshot import open_snapshot
 
-    return open_database(open_snapshot(db, version), unlocked=unlocked)
+    return open_database(
+        open_snapshot(db, version),
+        source=source,
+        unlocked=unlocked,
+        tables=tables,
+        threads=threads,
+        memory_limit=memory_limit,
+    )
 
 
-def query(statement: str, db: str | os.PathLike[str] | None = None) -> pl.DataFrame:
+def query(
+    statement: str,
+    params: Any = None,
+    db: str | os.PathLike[str] | None = None,
+    *,
+    version: int | None = None,
+    source: str | None = None,
+    **tables: Any,
+) -> pl.DataFrame:
     """The answer to a SQL statement, as a polars frame.
 
+    Args:
+        params: values for `?` (a list) or `$name` (a dictionary) in the statement. A path or URL in its place is the
+            database, as in `query(statement, db)`.
+        db, version, source: see `connect`.
+        tables: frames that the statement names, as in `query("select * from mine", mine=frame)`; see `connect`.
+
     Raises:
-        NatsdbError: there is no database, or the statement is wrong or not allowed (see `connect`).
+        NatsdbError: there is no database, or the statement is wrong, has no answer or is not allowed (see `connect`).
     """
-    with connect(db) as connection, connection.explaining():
-        return connection.sql(statement).pl()
+    if isinstance(params, (str, os.PathLike)):
+        if db is not None:
+            raise NatsdbError("parameters are a list or a dictionary", remedy="give the database as `db=` only")
+        params, db = None, params
+    with connect(db, version=version, source=source, tables=tables) as connection:
+        answer = connection.sql(statement, params=params)
+        if answer is None:
+            raise NatsdbError("the statement has no answer", remedy="ask with `select …`; see `natsdb info`")
+        frame: pl.DataFrame = answer.pl()
+        return frame
 
 
-def scan(table: str, db: str | os.PathLike[str] | None = None) -> pl.LazyFrame:
+def scan(table: str, db: str | os.PathLike[str] | None = None, *, version: int | None = None) -> pl.LazyFrame:
     """A table as a polars LazyFrame: predicates and projections reach the Parquet files and their folders.
+
+    The version that was scanned last is held against `natsdb vacuum` until the process ends; files of others stay for
+    the grace period.
 
     Args:
         table: one of the tables that `natsdb info` lists (not a view or macro: these are SQL).
+        version: an earlier version of the database; see `connect`.
 
     Raises:
-        NatsdbError: there is no database or no such table.
+        Missing: there is no database or no such table.
     """
-    import polars as pl
+    from natsdb.frames import scan_table
+    from natsdb.store.snapshot import open_snapshot
 
-    from natsdb.schema.tables import TABLES
-
-    listed = files(table, db)
-    columns = TABLES[table].columns
-    types: dict[str, Any] = {
-        "VARCHAR": pl.String,
-        "INTEGER": pl.Int32,
-        "SMALLINT": pl.Int16,
-        "DOUBLE": pl.Float64,
-        "BOOLEAN": pl.Boolean,
-        "VARCHAR[]": pl.List(pl.String),
-        "SMALLINT[]": pl.List(pl.Int16),
-        "DOUBLE[]": pl.List(pl.Float64),
-    }
-    if not listed:
-        return pl.LazyFrame(schema={column.name: types[column.type] for column in columns})
-    hive = {column.name: types[column.type] for column in columns if column.partition}
-    if hive:
-        hive["block"] = pl.Int32
-    frame = pl.scan_parquet(listed, glob=False, hive_partitioning=bool(hive), hive_schema=hive or None)
-    return frame.select([column.name for column in columns])
+    return scan_table(_table(table), open_snapshot(db, version))
 
 
 def files(table: str, db: str | os.PathLike[str] | None = None) -> list[str]:
@@ -113,13 +145,18 @@ def files(table: str, db: str | os.PathLike[str] | None = None) -> list[str]:
     Raises:
         NatsdbError: there is no database or no such table.
     """
+    name = _table(table).name
+    home, manifest = _opened(db)
+    return [f"{home}/{file}" for file in manifest.files(name)]
+
+
+def _table(name: str) -> Table:
     from natsdb.schema.names import did_you_mean
     from natsdb.schema.tables import TABLES
 
-    if table not in TABLES:
-        raise NatsdbError(f"there is no table {table!r}", remedy=did_you_mean(table, TABLES))
-    home, manifest = _opened(db)
-    return [f"{home}/{file}" for file in manifest.files(table)]
+    if name not in TABLES:
+        raise Missing(f"there is no table {name!r}", remedy=did_you_mean(name, TABLES))
+    return TABLES[name]
 
 
 @dataclass(frozen=True)
@@ -138,15 +175,15 @@ class Info:
         return any(content[0] == "synthetic" for content in self.contents)
 
 
-def info(db: str | os.PathLike[str] | None = None) -> Info:
-    """What is inside a database, without reading its measurements.
+def info(db: str | os.PathLike[str] | None = None, *, version: int | None = None) -> Info:
+    """What is inside a database, at its newest version or an earlier one, without reading its measurements.
 
     Raises:
         NatsdbError: there is no database, or a newer natsdb wrote it.
     """
     from natsdb.schema.tables import TABLES
 
-    home, manifest = _opened(db)
+    home, manifest = _opened(db, version)
     tables = {
         name: (
             sum(part.rows for part in manifest.parts if part.table == name),
@@ -161,7 +198,7 @@ def info(db: str | os.PathLike[str] | None = None) -> Info:
             if part.table == "metric":
                 key = (part.source, part.space, part.hp)
                 rows[key] = rows.get(key, 0) + part.rows
-        with connect(home) as connection:
+        with connect(home, version=version) as connection:
             counted = connection.execute(
                 "select source, space, hp, count(distinct arch), count(*) from seed group by all order by all"
             ).fetchall()
@@ -177,25 +214,13 @@ def holds_synthetic(db: str | os.PathLike[str] | None = None) -> bool:
 def write_duckdb(file: str | os.PathLike[str], db: str | os.PathLike[str] | None = None) -> Path:
     """Write a DuckDB file of the views and macros of a database, for any DuckDB client; whole or not at all.
 
-    The file holds no rows: its views read the database's files by their absolute paths.
+    The file holds no rows: its views read the database's files by their absolute paths. Its view `natsdb` says of which
+    version of which database, and how to write it anew. Clients since 1.1 open it; all macros run since 1.4.
 
     Raises:
-        NatsdbError: there is no database, or the file cannot be written.
+        NatsdbError: there is no database, the file cannot be written, or a folder above the database is named like a
+            folder in it (`hp=7`).
     """
-    import duckdb
+    from natsdb import duckdb_file
 
-    from natsdb.sql import install
-    from natsdb.store.snapshot import read_manifest
-
-    home, target = _home(db), Path(file)
-    manifest = read_manifest(home)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        with duckdb.connect(str(temporary)) as connection:
-            install(connection, home, manifest)
-        os.replace(temporary, target)
-    except (OSError, duckdb.IOException) as error:
-        raise NatsdbError(f"cannot write ({error})", where=str(target), remedy="name another file") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-    return target
+    return duckdb_file.write_duckdb(file, db, __version__)

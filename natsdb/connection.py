@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator
+import tempfile
+import uuid
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import duckdb
 
-from natsdb.schema.errors import NatsdbError
+from natsdb.relation import names_in, refused, unwrapped, wrapped
+from natsdb.schema.errors import Missing, NatsdbError
 from natsdb.schema.names import did_you_mean
 from natsdb.schema.tables import TABLES
 from natsdb.sql import MACROS, VIEWS, install
@@ -18,7 +22,7 @@ from natsdb.store.snapshot import Snapshot
 
 # What a locked connection runs: questions, and tables, views and macros of the session, which live in memory.
 # The rest writes files (COPY, EXPORT), opens others (ATTACH), loads code (LOAD) or hides one of these (PREPARE, CALL).
-_ALLOWED = {
+_STATEMENTS = {
     "SELECT",
     "CREATE",
     "INSERT",
@@ -26,38 +30,73 @@ _ALLOWED = {
     "DELETE",
     "DROP",
     "ALTER",
+    "MERGE_INTO",
     "TRANSACTION",
     "SET",
     "MULTI",
     "RELATION",
 }
+# Pragmas that answer with rows. (DuckDB 1.4 turns them into SELECT itself.)
+_PRAGMAS = re.compile(
+    r"\s*pragma\s+(table_info|show|show_tables|show_tables_expanded|show_databases|database_list|database_size"
+    r"|storage_info|metadata_info|functions|collations|version|platform|user_agent)\b",
+    re.IGNORECASE,
+)
+# DuckDB 1.4 lets a question start a log in files, locked or not, and can no longer be used then.
+_ACTING = re.compile(r"\b(enable_logging|disable_logging|truncate_duckdb_logs)\b", re.IGNORECASE)
 _EXPLAIN = re.compile(r"\s*explain\s*(analyze\b)?\s*(\([^)]*\))?", re.IGNORECASE)
+
+# Every public method of DuckDB's connections is defined in `Connection` or is in one of these sets; what is in none is
+# refused. These ask, make relations and types, or change what is in memory only.
+ALLOWED = names_in(
+    """
+    abort append appender array_type arrow begin checkpoint close commit complete create_function decimal_type
+    description df dtype enum_type extract_statements fetch_arrow_table fetch_df fetch_df_chunk fetch_record_batch
+    fetchall fetchdf fetchmany fetchnumpy fetchone filesystem_is_registered from_arrow from_df get_table_names
+    interrupt list_filesystems list_type map_type pl query_progress register remove_function rollback row_type rowcount
+    sqltype string_type struct_type table table_function tf to_arrow_reader to_arrow_table torch type union_type
+    unregister values view
+    """
+)
+# These read files, load code, change what files there are, change settings, or take SQL that nobody has checked.
+REFUSED = names_in(
+    """
+    disable_profiling enable_profiling from_csv_auto from_parquet get_profiling_information install_extension
+    load_extension query_appender read_csv read_json read_parquet register_filesystem unregister_filesystem
+    """
+)
 
 
 class Connection:
     """A DuckDB connection with natsdb's views and macros, locked: SQL writes no file and reads none but the database's.
 
-    It has the methods of `duckdb.DuckDBPyConnection` (`sql`, `execute`, `fetchall`, `table`, `cursor`, …). DuckDB
-    itself refuses files and network outside the database and changes of its settings (`enable_external_access`,
-    `allowed_directories`, `lock_configuration`). It would write inside allowed directories, so statements other than
-    questions and tables in memory are refused here.
+    It has the methods of `duckdb.DuckDBPyConnection` (`sql`, `execute`, `fetchall`, `table`, `cursor`, …) but for those
+    that read or write files or load code, and answers with `natsdb.relation.Relation`. DuckDB itself refuses files and
+    network outside the database and changes of its settings (`enable_external_access`, `allowed_directories`,
+    `lock_configuration`), and the database's files are behind a file system that only reads.
+
+    `snapshot` is the version of the database that it reads.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, files: ListedFiles) -> None:
-        self._connection, self._files = connection, files
+    def __init__(self, connection: duckdb.DuckDBPyConnection, files: ListedFiles, snapshot: Snapshot) -> None:
+        self._connection, self._files, self.snapshot = connection, files, snapshot
 
     def sql(self, query: Any, **options: Any) -> Any:
         """Like DuckDB's `sql`: a relation.
 
         Raises:
-            NatsdbError: the statement could write or read outside the database, or names a table or column that does
-                not exist; the names that do are listed.
+            Missing: it names a table or column that does not exist; the names that do are listed.
+            NatsdbError: the statement is wrong, or could write or read outside the database.
         """
         return self._guarded("sql", query, **options)
 
     def query(self, query: Any, **options: Any) -> Any:
         """The same as `sql`."""
-        return self._guarded("query", query, **options)
+        return self._guarded("sql", query, **options)
+
+    def from_query(self, query: Any, **options: Any) -> Any:
+        """The same as `sql`."""
+        return self._guarded("sql", query, **options)
 
     def execute(self, query: Any, *arguments: Any, **options: Any) -> Connection:
         """Like DuckDB's `execute`; raises as `sql` does."""
@@ -71,31 +110,69 @@ class Connection:
 
     def cursor(self) -> Connection:
         """Another connection to the same views, for another thread."""
-        return Connection(self._connection.cursor(), self._files)
+        return Connection(self._connection.cursor(), self._files, self.snapshot)
+
+    def duplicate(self) -> Connection:
+        """The same as `cursor`."""
+        return self.cursor()
+
+    def check(self, query: Any) -> None:
+        """Refuse statements, in text or as `extract_statements` gives them, that could write files or read others.
+
+        Raises:
+            NatsdbError: there is such a statement in the query.
+            duckdb.ParserException: it is no SQL.
+        """
+        if isinstance(query, str):
+            for statement in self._connection.extract_statements(query):
+                self._check_one(statement)
+        elif isinstance(query, duckdb.Statement):
+            self._check_one(query)
+        else:
+            raise NatsdbError(f"SQL is text, not {type(query).__name__}", remedy="give the statement as a string")
+
+    def _check_one(self, statement: duckdb.Statement) -> None:
+        kind = statement.type.name
+        if kind == "EXPLAIN":
+            # EXPLAIN ANALYZE runs what it explains.
+            for inner in self._connection.extract_statements(_EXPLAIN.sub("", statement.query, count=1)):
+                self._check_one(inner)
+            return
+        if kind == "PRAGMA" and _PRAGMAS.match(statement.query):
+            return
+        acting = _ACTING.search(statement.query)
+        if kind not in _STATEMENTS or acting:
+            raise NatsdbError(
+                f"{acting[1] if acting else kind} is not allowed: SQL through natsdb reads the database and nothing "
+                "else",
+                remedy="use natsdb.connect(unlocked=True), or `natsdb sql -o FILE` to keep a result",
+            )
 
     def _guarded(self, method: str, query: Any, *arguments: Any, **options: Any) -> Any:
         with self.explaining():
-            if isinstance(query, str):
-                check(self._connection, query)
-            return getattr(self._connection, method)(query, *arguments, **options)
+            self.check(query)
+            return wrapped(getattr(self._connection, method)(query, *arguments, **options), self)
 
     @contextmanager
     def explaining(self) -> Iterator[None]:
         """DuckDB's errors in here are raised as natsdb's, in one sentence."""
         try:
             yield
-        except duckdb.Error as error:
+        except Exception as error:
+            if not (isinstance(error, duckdb.Error) or type(error).__module__.startswith("pyarrow")):
+                raise
             if self._files.failure is not None:
                 failure, self._files.failure = self._files.failure, None
                 raise failure from error
             raise explained(self._connection, error) from error
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("install_extension", "load_extension", "register_filesystem", "unregister_filesystem"):
-            raise NatsdbError(
-                f"{name} is not allowed on a locked connection", remedy="use natsdb.connect(unlocked=True)"
-            )
-        return getattr(self._connection, name)
+        if name.startswith("_") or not hasattr(duckdb.DuckDBPyConnection, name):
+            raise AttributeError(f"a connection has no method {name!r}")
+        if name not in ALLOWED:
+            return refused(name, "read files with polars or pandas, and give the frame to `connect(tables=…)`")
+        with self.explaining():
+            return wrapped(getattr(self._connection, name), self)
 
     def __enter__(self) -> Connection:
         return self
@@ -104,22 +181,39 @@ class Connection:
         self._connection.close()
 
 
-def open_database(snapshot: Snapshot, *, unlocked: bool) -> Connection | duckdb.DuckDBPyConnection:
-    """A connection in memory with the views and macros of a database.
+def open_database(
+    snapshot: Snapshot,
+    *,
+    unlocked: bool,
+    source: str | None = None,
+    tables: Mapping[str, Any] | None = None,
+    threads: int | None = None,
+    memory_limit: str | None = None,
+) -> Connection | duckdb.DuckDBPyConnection:
+    """A connection in memory with the views and macros of a database; see `natsdb.connect`.
 
     Raises:
-        NatsdbError: a file of it is damaged or cannot be read.
+        Missing: there are no rows of the source.
+        NatsdbError: a file of it is damaged or cannot be read, or a setting or table is not what DuckDB knows.
     """
     connection = duckdb.connect()
-    connection.execute("set parquet_metadata_cache = true")
     files = ListedFiles(snapshot)
-    connection.register_filesystem(files)
-    if isinstance(snapshot.home, str):
-        # Threads wait for the network, not for a core.
-        connection.execute("set threads = 16")
-    opened = Connection(connection, files)
+    opened = Connection(connection, files, snapshot)
+    # Behind a URL threads wait for the network, not for a core.
+    threads = threads or (16 if isinstance(snapshot.home, str) else None)
     with opened.explaining():
-        install(connection, f"{SCHEME}:/", snapshot.manifest)
+        connection.execute("set parquet_metadata_cache = true")
+        # A folder of its own, made when it is needed: a locked connection may look into it.
+        spill = os.path.join(tempfile.gettempdir(), f"natsdb-{uuid.uuid4().hex}")
+        connection.execute(f"set temp_directory = {_literal(spill)}")
+        if threads is not None:
+            connection.execute(f"set threads = {int(threads)}")
+        if memory_limit is not None:
+            connection.execute(f"set memory_limit = {_literal(memory_limit)}")
+        connection.register_filesystem(files)
+        install(connection, f"{SCHEME}:/", snapshot.manifest, source)
+        for name, frame in (tables or {}).items():
+            _register(connection, name, frame)
     if unlocked:
         return connection
     connection.execute(f"set allowed_directories = ['{SCHEME}://']")
@@ -128,28 +222,28 @@ def open_database(snapshot: Snapshot, *, unlocked: bool) -> Connection | duckdb.
     return opened
 
 
-def check(connection: duckdb.DuckDBPyConnection, query: str) -> None:
-    """Refuse statements that could write files, read others, or load code.
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _register(connection: duckdb.DuckDBPyConnection, name: str, frame: Any) -> None:
+    """Make a frame a table of the session.
 
     Raises:
-        NatsdbError: there is such a statement in the query.
-        duckdb.ParserException: it is no SQL.
+        NatsdbError: the name is taken, or DuckDB cannot read the object.
     """
-    for statement in connection.extract_statements(query):
-        kind = statement.type.name
-        if kind == "EXPLAIN":
-            # EXPLAIN ANALYZE runs what it explains.
-            inner = _EXPLAIN.sub("", statement.query, count=1)
-            kinds = {one.type.name for one in connection.extract_statements(inner)}
-            kind = "SELECT" if kinds == {"SELECT"} else "EXPLAIN"
-        if kind not in _ALLOWED:
-            raise NatsdbError(
-                f"{kind} is not allowed: SQL through natsdb reads the database and nothing else",
-                remedy="use natsdb.connect(unlocked=True), or `natsdb sql -o FILE` to keep a result",
-            )
+    if name.lower() in {one.lower() for one in (*TABLES, *VIEWS, *MACROS)}:
+        raise NatsdbError(f"{name!r} is a table of natsdb's", remedy="choose another name for your own")
+    try:
+        connection.register(name, unwrapped(frame))
+    except (duckdb.Error, TypeError) as error:
+        raise NatsdbError(
+            f"{name!r} cannot be a table: it is a {type(frame).__module__}.{type(frame).__qualname__}",
+            remedy="give a polars or pandas frame, or an Arrow table",
+        ) from error
 
 
-def explained(connection: duckdb.DuckDBPyConnection, error: duckdb.Error) -> NatsdbError:
+def explained(connection: duckdb.DuckDBPyConnection, error: Exception) -> NatsdbError:
     """DuckDB's error in one sentence; for a missing table or column, with the names that exist, the nearest first."""
     text = str(error).split("\n\nLINE")[0].split("\n")[0]
     text = re.sub(r"^\w+( \w+)? Error: ", "", text).rstrip(".!")
@@ -159,13 +253,32 @@ def explained(connection: duckdb.DuckDBPyConnection, error: duckdb.Error) -> Nat
     )
     name = missing[1] if missing else ""
     if isinstance(error, duckdb.CatalogException) and name:
+        names = [*TABLES, *VIEWS, *MACROS]
+        own = _names(connection, "select table_name from information_schema.tables where table_schema = 'main'")
+        # Views that natsdb's views are made of are nobody's answer.
+        inner = {f"{before}_{table}" for before in ("all", "chosen") for table in TABLES}
+        return Missing(
+            f"there is no table or macro {name!r}",
+            remedy=did_you_mean(name, [*names, *(one for one in own if one not in {*names, *inner})]),
+        )
+    macro = re.search(r"Macro \"?(\w+)\(\)\"? does not support the supplied arguments", text)
+    if macro:
+        ask = f"select unnest(parameters) from duckdb_functions() where function_name = {_literal(macro[1])}"
         return NatsdbError(
-            f"there is no table or macro {name!r}", remedy=did_you_mean(name, [*TABLES, *VIEWS, *MACROS])
+            f"{macro[1]} takes other arguments: {', '.join(_names(connection, ask))}",
+            remedy=f"`natsdb info {macro[1]}` says which of them can be left out",
         )
     if isinstance(error, duckdb.BinderException) and name and "column" in text.lower():
-        columns = connection.execute("select distinct column_name from information_schema.columns").fetchall()
-        every = {column for (column,) in columns} | {
-            column.name for table in TABLES.values() for column in table.columns
-        }
-        return NatsdbError(f"there is no column {name!r}", remedy=did_you_mean(name, sorted(every)))
+        columns = _names(connection, "select distinct column_name from information_schema.columns")
+        every = {*columns, *(column.name for table in TABLES.values() for column in table.columns)}
+        return Missing(f"there is no column {name!r}", remedy=did_you_mean(name, sorted(every)))
     return NatsdbError(text, remedy="see `natsdb info` for tables and columns")
+
+
+def _names(connection: duckdb.DuckDBPyConnection, statement: str) -> list[str]:
+    # A connection of its own: that of the error may be in a transaction that has failed.
+    try:
+        with connection.cursor() as other:
+            return [name for (name,) in other.execute(statement).fetchall()]
+    except duckdb.Error:
+        return []

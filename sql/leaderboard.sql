@@ -1,5 +1,6 @@
 -- leaderboard: a row is an architecture's place by mean accuracy after the last epoch, in its space, hp, data set and split.
--- Key: space, hp, dataset, split, arch. rank: 1 is best, equal accuracies share a rank.
+-- Key: space, hp, dataset, split, arch. rank: 1 is best, equal accuracies share a rank, NaN is last. coverage: how many
+-- architectures of the space have a place, as in '3 of 15,625'.
 create or replace view leaderboard as
 with
 ranked as (
@@ -7,8 +8,13 @@ ranked as (
         result.*,
         rank() over (
             partition by result.space, result.hp, result.dataset, result.split
-            order by result.accuracy desc
-        ) as rank
+            order by nullif(result.accuracy, 'nan'::double) desc nulls last
+        ) as rank,
+        count(*) over (
+            partition by result.space, result.hp, result.dataset, result.split
+            order by nullif(result.accuracy, 'nan'::double) desc nulls last
+            rows between unbounded preceding and unbounded following
+        ) as archs
     from mean_final as result
 )
 select
@@ -23,6 +29,7 @@ select
     ranked.loss,
     ranked.seeds,
     ranked.source,
-    arch.arch_str
+    arch.arch_str,
+    coverage_of(ranked.archs, ranked.space) as coverage
 from ranked
 inner join arch on arch.space = ranked.space and arch.arch = ranked.arch

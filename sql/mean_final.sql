@@ -1,6 +1,7 @@
 -- mean_final: a row is an architecture's result after the last epoch on one split, over its seeds.
 -- Key: space, hp, arch, dataset, split. accuracy (percent) and loss (nats) are means over seeds;
--- accuracy_std: sample standard deviation over seeds (null for one seed); seeds: number of runs.
+-- accuracy_std: sample standard deviation over seeds (null for one seed); seeds: number of runs, all of one source
+-- (see runs).
 create or replace view mean_final as
 select
     last_epoch.space,
@@ -12,6 +13,6 @@ select
     stddev_samp(last_epoch.accuracy) as accuracy_std,
     avg(last_epoch.loss) as loss,
     count(*) as seeds,
-    min(last_epoch.source) as source
+    any_value(last_epoch.source) as source
 from chosen_final as last_epoch
 group by last_epoch.space, last_epoch.hp, last_epoch.arch, last_epoch.dataset, last_epoch.split

@@ -5,53 +5,64 @@
 -- Null where the official dictionary lacks the key.
 create or replace macro more_info(space, arch, dataset, hp, iepoch := null) as table
 with
-spent as (
-    select
-        cost.train_seconds,
-        cost.x_valid_seconds,
-        cost.x_test_seconds,
-        cost.ori_test_seconds,
-        run.epochs
-    from chosen_cost as cost
-    inner join chosen_seed as run
-        on
-            run.space = cost.space
-            and run.hp = cost.hp
-            and run.arch = cost.arch
-            and run.dataset = cost.dataset
-            and run.seed = cost.seed
-    where cost.space = space and cost.block = arch // 1024 and run.block = cost.block and cost.arch = arch and cost.dataset = dataset and cost.hp = hp::varchar
+ended as (
+    select max(run.epochs) - 1 as epoch
+    from chosen_seed as run
+    where
+        run.space = space
+        and run.block = arch // 1024
+        and run.arch = arch
+        and run.dataset = dataset
+        and run.hp = hp::varchar
 ),
-seconds as (
-    select
-        count(*) as seeds,
-        max(coalesce(iepoch, spent.epochs - 1)) + 1 as total,
-        avg(spent.train_seconds) as train,
-        avg(spent.x_valid_seconds) as x_valid,
-        avg(spent.x_test_seconds) as x_test,
-        avg(spent.ori_test_seconds) as ori_test
-    from spent
-),
-measured as (
-    select
-        case
-            when metric.split = 'train' then 'train'
-            when metric.split = 'x-valid' then 'valid'
-            when metric.split = 'x-test' or metric.dataset in ('cifar10', 'cifar10-valid') then 'test'
-            else 'valtest'
-        end as key,
-        avg(metric.accuracy) as accuracy,
-        avg(metric.loss) as loss,
-        count(*) as seeds
-    from chosen_metric as metric, seconds
+result as (
+    select metric.*
+    from chosen_at as metric, ended
     where
         metric.space = space
         and metric.block = arch // 1024
         and metric.arch = arch
         and metric.dataset = dataset
         and metric.hp = hp::varchar
-        and metric.epoch = seconds.total - 1
-    group by metric.split, metric.dataset
+        and metric.epoch = coalesce(iepoch, ended.epoch)
+),
+run as (
+    select distinct
+        result.source,
+        result.seed,
+        result.epoch
+    from result
+),
+seconds as (
+    select
+        count(*) as seeds,
+        max(run.epoch) + 1 as total,
+        avg(cost.train_seconds) as train,
+        avg(cost.x_valid_seconds) as x_valid,
+        avg(cost.x_test_seconds) as x_test,
+        avg(cost.ori_test_seconds) as ori_test
+    from all_cost as cost
+    inner join run on run.source = cost.source and run.seed = cost.seed
+    where
+        cost.space = space
+        and cost.block = arch // 1024
+        and cost.arch = arch
+        and cost.dataset = dataset
+        and cost.hp = hp::varchar
+),
+measured as (
+    select
+        case
+            when result.split = 'train' then 'train'
+            when result.split = 'x-valid' then 'valid'
+            when result.split = 'x-test' or result.dataset in ('cifar10', 'cifar10-valid') then 'test'
+            else 'valtest'
+        end as key,
+        avg(result.accuracy) as accuracy,
+        avg(result.loss) as loss,
+        count(*) as seeds
+    from result
+    group by result.split, result.dataset
 ),
 timed as (
     select

@@ -1,6 +1,7 @@
 -- pareto(dataset, split, hp, cost, space): a row is an architecture that no other beats in both mean accuracy and cost.
 -- Key: arch. cost is 'flops', 'params' (millions), 'latency' (seconds for 256 images) or 'train_seconds' (an epoch).
-create or replace macro pareto(dataset, split, hp, cost, space := 'tss') as table
+-- coverage: how many architectures of the space have both, as in '3 of 15,625'.
+create or replace macro pareto(dataset, split, hp, cost := null, space := 'tss') as table
 with
 priced as (
     select
@@ -12,7 +13,7 @@ priced as (
             when 'params' then spent.params
             when 'latency' then spent.latency
             when 'train_seconds' then spent.train_seconds
-            else error('cost is flops, params, latency or train_seconds')
+            else error('pareto needs a cost: flops, params, latency or train_seconds, as in pareto(dataset, split, hp, ''flops'')')
         end as price
     from mean_final as result
     inner join mean_cost as spent
@@ -29,16 +30,18 @@ compared as (
         max(accuracy) over (
             order by price, accuracy desc, arch
             rows between unbounded preceding and 1 preceding
-        ) as best_of_cheaper
+        ) as best_of_cheaper,
+        count(*) over () as archs
     from priced
-    where price is not null
+    where not isnan(price) and not isnan(accuracy)
 )
 select
     compared.arch,
     compared.price as cost,
     compared.accuracy,
     names.arch_str,
-    compared.source
+    compared.source,
+    coverage_of(compared.archs, names.space) as coverage
 from compared
 inner join arch as names on names.space = space and names.arch = compared.arch
 where compared.best_of_cheaper is null or compared.accuracy > compared.best_of_cheaper

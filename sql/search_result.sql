@@ -71,6 +71,32 @@ point as (
     from search_run as found
     where found.budget is null
 ),
+asked as (
+    select distinct
+        about.space,
+        point.best as arch
+    from point
+    inner join about on about.search = point.search
+),
+score as (
+    -- The rows of full_accuracy of these architectures, without making those of all.
+    select
+        last_epoch.space,
+        last_epoch.hp,
+        role_of.dataset,
+        role_of.role,
+        last_epoch.arch,
+        avg(last_epoch.accuracy) as accuracy
+    from chosen_final as last_epoch
+    inner join asked on asked.space = last_epoch.space and asked.arch = last_epoch.arch
+    inner join judged_by as role_of on role_of.trained = last_epoch.dataset and role_of.split = last_epoch.split
+    inner join full_schedule as longest
+        on
+            longest.space = last_epoch.space
+            and longest.dataset = role_of.dataset
+            and longest.hp = last_epoch.hp
+    group by last_epoch.space, last_epoch.hp, role_of.dataset, role_of.role, last_epoch.arch
+),
 judged as (
     select
         point.search,
@@ -81,7 +107,7 @@ judged as (
         coalesce(regr_intercept(score.accuracy, point.seconds), avg(score.accuracy)) as accuracy
     from point
     inner join about on about.search = point.search
-    inner join full_accuracy as score
+    inner join score
         on
             score.space = about.space
             and score.dataset = about.dataset

@@ -1,7 +1,8 @@
 -- search_table: a row is an algorithm, or what to hold it against, as in Table 4 of NATS-Bench.
 -- Key: space, label. Accuracies in percent at full training as text, mean ± population standard deviation over several runs; valid,
 -- test and both are the roles of full_accuracy. Of several searches of a label on a data set the one of most runs counts.
--- Where only some runs can be judged, it says how many, as in (5 of 50).
+-- Where only some runs can be judged, or only some architectures of the space are there, it says how many: (5 of 50).
+-- coverage: the same of the column that has the fewest, for every row but a single architecture's.
 -- Rows to hold against: ResNet (tss: the cell that is a residual block), largest (sss: 64:64:64:64:64), optimal (the best of
 -- the space in each column by itself) and mean of the space.
 create or replace view search_table as
@@ -35,6 +36,16 @@ named as (
             '|nor_conv_3x3~0|+|none~0|nor_conv_3x3~1|+|skip_connect~0|none~1|skip_connect~2|', '64:64:64:64:64'
         )
 ),
+score as materialized (
+    select
+        every.space,
+        every.dataset,
+        every.role,
+        every.arch,
+        every.accuracy
+    from full_accuracy as every
+    where not isnan(every.accuracy)
+),
 held_against as (
     select
         single.space,
@@ -46,7 +57,7 @@ held_against as (
         single.accuracy,
         null::double as accuracy_std,
         2 as part
-    from full_accuracy as single
+    from score as single
     inner join named on named.space = single.space and named.arch = single.arch
     union all
     select
@@ -54,12 +65,12 @@ held_against as (
         'optimal' as label,
         every.dataset,
         every.role,
-        count(*) as runs,
+        any_value(archs_of(every.space)) as runs,
         count(*) as judged,
         max(every.accuracy) as accuracy,
         null as accuracy_std,
         3 as part
-    from full_accuracy as every
+    from score as every
     group by all
     union all
     select
@@ -67,12 +78,12 @@ held_against as (
         'mean of the space' as label,
         every.dataset,
         every.role,
-        count(*) as runs,
+        any_value(archs_of(every.space)) as runs,
         count(*) as judged,
         avg(every.accuracy) as accuracy,
         stddev_pop(every.accuracy) as accuracy_std,
         4 as part
-    from full_accuracy as every
+    from score as every
     group by all
 ),
 cell as (
@@ -80,14 +91,13 @@ cell as (
         entry.*,
         format('{:.2f}', entry.accuracy)
         || case when entry.judged > 1 then coalesce(format(' ± {:.2f}', entry.accuracy_std), '') else '' end
-        || case when entry.part = 1 and entry.judged < entry.runs then format(' ({} of {})', entry.judged, entry.runs) else '' end
-            as said
+        || case when entry.judged < entry.runs then format(' ({:,} of {:,})', entry.judged, entry.runs) else '' end as said
     from (from result union all by name from held_against) as entry
 )
 select
     cell.space,
     cell.label,
-    max(cell.runs) as runs,
+    max(case when cell.part in (3, 4) then cell.judged else cell.runs end) as runs,
     any_value(cell.said) filter (cell.dataset = 'cifar10' and cell.role = 'valid') as cifar10_valid,
     any_value(cell.said) filter (cell.dataset = 'cifar10' and cell.role = 'test') as cifar10_test,
     any_value(cell.said) filter (cell.dataset = 'cifar100' and cell.role = 'valid') as cifar100_valid,
@@ -95,7 +105,11 @@ select
     any_value(cell.said) filter (cell.dataset = 'cifar100' and cell.role = 'both') as cifar100_both,
     any_value(cell.said) filter (cell.dataset = 'ImageNet16-120' and cell.role = 'valid') as imagenet_valid,
     any_value(cell.said) filter (cell.dataset = 'ImageNet16-120' and cell.role = 'test') as imagenet_test,
-    any_value(cell.said) filter (cell.dataset = 'ImageNet16-120' and cell.role = 'both') as imagenet_both
+    any_value(cell.said) filter (cell.dataset = 'ImageNet16-120' and cell.role = 'both') as imagenet_both,
+    case
+        when cell.part != 2
+            then format('{:,} of {:,}', min(cell.judged), arg_min(cell.runs, cell.judged))
+    end as coverage
 from cell
 group by cell.space, cell.label, cell.part
 order by cell.space desc, cell.part, cell.label

@@ -20,8 +20,8 @@ spent as (
         run.seed,
         coalesce(run.train_seconds, known.train_seconds) as train_seconds,
         coalesce(run.x_valid_seconds, known.x_valid_seconds, 0) as x_valid_seconds
-    from chosen_cost as run
-    inner join known on known.arch = run.arch
+    from all_cost as run
+    left join known on known.arch = run.arch
     where run.space = space and run.hp = hp::varchar and run.dataset = dataset
 ),
 measured as (
@@ -30,7 +30,7 @@ measured as (
         result.arch,
         result.seed,
         result.accuracy
-    from chosen_metric as result
+    from chosen_at as result
     where
         result.space = space
         and result.hp = hp::varchar

@@ -18,8 +18,8 @@ from natsdb.ingest.fanout import fan_out, leave_if_starting, note_progress, proc
 from natsdb.schema.errors import Missing, NatsdbError, NotWritable
 from natsdb.schema.spaces import SIZES, strings
 from natsdb.store.locations import local
-from natsdb.store.manifest import NAME
-from natsdb.store.snapshot import read_manifest
+from natsdb.store.manifest import Part
+from natsdb.store.snapshot import open_snapshot
 from natsdb.store.writing import whole_file, writing
 
 _STEM = {"tss": "NATS-tss-v1_0", "sss": "NATS-sss-v1_0"}
@@ -56,7 +56,9 @@ def export(
     """
     leave_if_starting()
     home = local(database)
-    manifest = read_manifest(home)
+    # Held until the end: what is published meanwhile changes nothing here.
+    snapshot = open_snapshot(home)
+    manifest = snapshot.manifest
     if space not in SIZES:
         raise NatsdbError(f"there is no space {space!r}", remedy="choose tss or sss")
     files = blocks_of(manifest, source, space)
@@ -70,50 +72,39 @@ def export(
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise NotWritable("there is something already", where=str(target), remedy="name a new folder")
     # Records are written beside the target, whole or not at all; the same command goes on after an interruption.
-    digest = hashlib.sha256((home / NAME).read_bytes() + repr((space, source, single)).encode()).hexdigest()[:8]
+    digest = hashlib.sha256(manifest.to_json().encode() + repr((space, source, single)).encode()).hexdigest()[:8]
     part = target.with_name(f".{target.name}-{digest}.part")
     with writing(target, "name another folder, or make room; what is done is kept, the same command goes on"):
-        return _export(home, space, files, target, part, single, jobs, progress)
+        part.mkdir(parents=True, exist_ok=True)
+        for left in part.glob(".*.tmp"):  # of a killed run
+            left.unlink()
+        tasks = [_Task(home, space, block, part) for _, block in sorted(files.items())]
+        total = sum(len(RecordBlock(home, space, block).archs()) for block in files.values())
 
+        def tick(done: int, _: int) -> None:
+            if progress is not None:
+                progress(target.name, done, total, 0)
 
-def _export(
-    home: Path,
-    space: str,
-    files: dict[int, dict[tuple[str, str], str]],
-    target: Path,
-    part: Path,
-    single: bool,
-    jobs: int | None,
-    progress: Callable[[str, int, int, int], None] | None,
-) -> Path:
-    part.mkdir(parents=True, exist_ok=True)
-    for left in part.glob(".*.tmp"):  # of a killed run
-        left.unlink()
-    tasks = [_Task(home, space, block, part) for _, block in sorted(files.items())]
-    total = sum(len(RecordBlock(home, space, block).archs()) for block in files.values())
-
-    def tick(done: int, _: int) -> None:
-        if progress is not None:
-            progress(target.name, done, total, 0)
-
-    if single:
-        name = _write_single(part, space, tasks, tick)
-    else:
-        for _ in fan_out(_write_block, tasks, 1 if jobs is None and total < 64 else processes(jobs, len(tasks)), tick):
-            pass
-        _write_pickle(part / "meta.pickle.pbz2", {**_meta(space), "arch2infos": None, "evaluated_indexes": set()})
-        name = ""
-    if target.exists():
-        target.rmdir()
-    part.rename(target)
-    return target / name if single else target
+        if single:
+            name = _write_single(part, space, tasks, tick)
+        else:
+            for _ in fan_out(
+                _write_block, tasks, 1 if jobs is None and total < 64 else processes(jobs, len(tasks)), tick
+            ):
+                pass
+            _write_pickle(part / "meta.pickle.pbz2", {**_meta(space), "arch2infos": None, "evaluated_indexes": set()})
+            name = ""
+        if target.exists():
+            target.rmdir()
+        part.rename(target)
+        return target / name if single else target
 
 
 @dataclass(frozen=True)
 class _Task:
     database: Path
     space: str
-    files: dict[tuple[str, str], str]
+    files: dict[tuple[str, str], Part]
     folder: Path
 
 

@@ -17,27 +17,30 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from natsdb.ingest.archive.stored import KINDS, TYPES, StoredForm, stored_form
 from natsdb.schema.errors import Damaged, Missing
 from natsdb.schema.spaces import arch_str
-from natsdb.store.manifest import Manifest
+from natsdb.store.manifest import Manifest, Part
+from natsdb.store.parquet import as_numpy, open_parquet, reading
 
+# Columns of `seed` that are read as dictionaries: each text is made once.
+_CODED = ("dataset", "form")
+_ASKED_TOGETHER = ("accuracy", "loss")
 _SECONDS = {split: f"{split.replace('-', '_')}_seconds" for split in ("train", "x-valid", "x-test", "ori-test")}
 
 
 class Recent:
-    """The last few arrays that were asked for, by key. It holds nothing else, so that it keeps no handle alive."""
+    """The last few columns that were asked for, by key. It holds nothing else, so that it keeps no handle alive."""
 
     def __init__(self, room: int) -> None:
         self._room = room
-        self._held: OrderedDict[Hashable, np.ndarray] = OrderedDict()
+        self._held: OrderedDict[Hashable, dict[str, np.ndarray]] = OrderedDict()
 
-    def __call__(self, key: Hashable, make: Callable[[], np.ndarray]) -> np.ndarray:
+    def __call__(self, key: Hashable, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
         found = self._held.get(key)
         if found is None:
-            # Two threads may make the same array: the later one stays, both are right.
+            # Two threads may make the same arrays: the later one stays, both are right.
             self._held[key] = found = make()
             while len(self._held) > self._room:
                 with suppress(KeyError):
@@ -45,7 +48,7 @@ class Recent:
         return found
 
 
-def blocks_of(manifest: Manifest, source: str, space: str) -> dict[int, dict[tuple[str, str], str]]:
+def blocks_of(manifest: Manifest, source: str, space: str) -> dict[int, dict[tuple[str, str], Part]]:
     """Files of each block of a space by (table, hp).
 
     Raises:
@@ -56,10 +59,10 @@ def blocks_of(manifest: Manifest, source: str, space: str) -> dict[int, dict[tup
             f"rows of source {source!r} are of a published table: no official record can be made of them",
             remedy="ask for them in SQL, or name another source",
         )
-    blocks: dict[int, dict[tuple[str, str], str]] = {}
+    blocks: dict[int, dict[tuple[str, str], Part]] = {}
     for part in manifest.parts:
         if (part.source, part.space) == (source, space):
-            blocks.setdefault(part.block, {})[part.table, part.hp] = part.path
+            blocks.setdefault(part.block, {})[part.table, part.hp] = part
     return blocks
 
 
@@ -71,11 +74,13 @@ class StoredBlock:
 
     Args:
         database, space, hp: where the files lie, and what they are.
-        files: paths by table, relative to the database.
+        parts: what the manifest says of its files, by table.
         keep: remembers columns of row groups; by default the last four of this block.
-        check: read the key columns of `metric` too, and hold them against what the forms say.
+        check: read the key columns of `metric` too, and compare them with what the forms say.
 
     Raises:
+        Damaged: a file is not as it was written; reading from it later may raise this too.
+        Missing: a file is gone.
         NatsdbError: the files contradict each other.
     """
 
@@ -84,14 +89,15 @@ class StoredBlock:
         database: Path,
         space: str,
         hp: str,
-        files: dict[str, str],
+        parts: dict[str, Part],
         keep: Recent | None = None,
         *,
         check: bool = False,
     ) -> None:
-        self.space, self.hp, self._database, self._files, self._check = space, hp, database, files, check
-        seed = self._read("seed", ["arch", "dataset", "seed", "position", "form"], ["dataset", "form"])
-        self.arch, self.seed, self.position = (seed[name].to_numpy() for name in ("arch", "seed", "position"))
+        self.space, self.hp, self._database, self._parts, self._check = space, hp, database, parts, check
+        self._footers: dict[str, Any] = {}
+        seed = self._read("seed", ["arch", "dataset", "seed", "position", "form"])
+        self.arch, self.seed, self.position = (as_numpy(seed[name]) for name in ("arch", "seed", "position"))
         self.dataset, self.datasets = _codes(seed["dataset"])
         self.form_of, texts = _codes(seed["form"])
         self.forms = [stored_form(text) for text in texts]
@@ -105,23 +111,20 @@ class StoredBlock:
         """A column of a small table, read when it is asked for; some 0.15 ms."""
         key = table, name
         if key not in self._small:
-            column = self._read(table, [name], [])[name]
+            column = self._read(table, [name])[name]
             if len(column) != rows:
                 self._damaged(table, "it has other rows than its table seed says")
-            self._small[key] = column.to_numpy()
+            self._small[key] = as_numpy(column)
         return self._small[key]
 
     @cached_property
-    def _metadata(self) -> pq.FileMetaData:
-        found = pq.read_metadata(self._path("metric"))
-        if found.num_rows != self.rows[-1]:
-            self._damaged("metric", "it has other rows than its table seed says")
-        return found
-
-    @cached_property
     def _starts(self) -> np.ndarray:
-        groups = range(self._metadata.num_row_groups)
-        return _starts(np.array([self._metadata.row_group(n).num_rows for n in groups], np.int64))
+        with self._opened("metric") as file, reading(self._path("metric")):
+            footer = file.metadata
+            if footer.num_rows != self.rows[-1]:
+                self._damaged("metric", "it has other rows than its table seed says")
+            groups = range(footer.num_row_groups)
+            return _starts(np.array([footer.row_group(n).num_rows for n in groups], np.int64))
 
     @cached_property
     def weights(self) -> np.ndarray:
@@ -130,29 +133,36 @@ class StoredBlock:
 
     @cached_property
     def _varying(self) -> pa.ChunkedArray | None:
-        column = self._read("cost", ["seconds"], [])["seconds"]
+        column = self._read("cost", ["seconds"])["seconds"]
         return column if column.null_count < len(column) else None
 
     def _path(self, table: str) -> Path:
-        return self._database / self._files[table]
+        return self._database / self._parts[table].path
 
-    def _read(self, table: str, columns: list[str] | None, coded: list[str]) -> pa.Table:
-        # Without threads and read-ahead: a process that forks later takes no half-used pool along.
-        with pq.ParquetFile(self._path(table), memory_map=True, read_dictionary=coded, pre_buffer=False) as file:
+    def _opened(self, table: str) -> Any:
+        """A file, opened anew each time: threads and forked processes share nothing but its footer."""
+        footer = self._footers.get(table)
+        coded = _CODED if table == "seed" else ()
+        file = open_parquet(self._path(table), self._parts[table], coded=coded, metadata=footer)
+        if footer is None:
+            self._footers[table] = file.metadata
+        return file
+
+    def _read(self, table: str, columns: list[str]) -> pa.Table:
+        with self._opened(table) as file, reading(self._path(table)):
             return file.read(columns, use_threads=False)
 
-    def _column(self, group: int, name: str) -> np.ndarray:
-        key = self._files["metric"], group, name
-        return self._keep(key, lambda: self._read_column(group, name))
+    def _columns(self, group: int, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+        key = self._parts["metric"].path, group, names
+        return self._keep(key, lambda: self._read_columns(group, names))
 
-    def _read_column(self, group: int, name: str) -> np.ndarray:
-        columns = ["arch", "dataset", "seed", "split", "epoch", name] if self._check else [name]
-        with pq.ParquetFile(self._path("metric"), metadata=self._metadata, memory_map=True, pre_buffer=False) as file:
+    def _read_columns(self, group: int, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+        columns = ["arch", "dataset", "seed", "split", "epoch", *names] if self._check else list(names)
+        with self._opened("metric") as file, reading(self._path("metric")):
             read = file.read_row_group(group, columns, use_threads=False)
         if self._check:
             self._check_keys(group, read)
-        column = read[name]
-        return column.to_numpy() if not column.null_count else column.to_numpy(zero_copy_only=False)
+        return {name: as_numpy(read[name]) for name in names}
 
     def _check_keys(self, group: int, read: pa.Table) -> None:
         runs = range(*np.searchsorted(self.rows, self._starts[group : group + 2]))
@@ -182,12 +192,16 @@ class StoredBlock:
         """A column of a run's rows, by (split, epoch)."""
         start, end = self.rows[run], self.rows[run + 1]
         group = int(np.searchsorted(self._starts, start, side="right")) - 1
-        return self._column(group, name)[start - self._starts[group] : end - self._starts[group]]
+        # Who asks for an accuracy asks for the loss too: to read both at once saves a third.
+        names = _ASKED_TOGETHER if name in _ASKED_TOGETHER else (name,)
+        return self._columns(group, names)[name][start - self._starts[group] : end - self._starts[group]]
 
     def gathered(self, name: str, rows: np.ndarray) -> np.ndarray:
         """A column of `metric` at some rows, which are in order."""
         group = np.searchsorted(self._starts, rows, side="right") - 1
-        values = [self._column(int(one), name)[rows[group == one] - self._starts[one]] for one in np.unique(group)]
+        values = [
+            self._columns(int(one), (name,))[name][rows[group == one] - self._starts[one]] for one in np.unique(group)
+        ]
         return np.concatenate([np.zeros(0), *values])
 
     def at_last(self, name: str) -> np.ndarray:
@@ -211,7 +225,7 @@ class StoredBlock:
 def _codes(column: pa.ChunkedArray) -> tuple[np.ndarray, list[str]]:
     whole = column.unify_dictionaries().combine_chunks()
     array = whole.chunk(0) if isinstance(whole, pa.ChunkedArray) else whole
-    return array.indices.to_numpy(), array.dictionary.to_pylist()
+    return as_numpy(array.indices), array.dictionary.to_pylist()
 
 
 def _starts(counts: np.ndarray) -> np.ndarray:
@@ -219,12 +233,15 @@ def _starts(counts: np.ndarray) -> np.ndarray:
 
 
 class StoredRun:
-    """A run's rows, from which each field of its official record is made when it is asked for."""
+    """A run's rows, from which each field of its official record is made when it is asked for.
 
-    __slots__ = ("arch", "block", "form", "key", "number")
+    `superseded_by`: the published table whose result counts after the last epoch, if any.
+    """
 
-    def __init__(self, block: StoredBlock, number: int) -> None:
-        self.block, self.number = block, number
+    __slots__ = ("arch", "block", "form", "key", "number", "superseded_by")
+
+    def __init__(self, block: StoredBlock, number: int, superseded_by: str = "") -> None:
+        self.block, self.number, self.superseded_by = block, number, superseded_by
         self.arch = int(block.arch[number])
         self.key = (block.datasets[block.dataset[number]], int(block.seed[number]))
         self.form: StoredForm = block.forms[block.form_of[number]]
@@ -329,13 +346,13 @@ def in_order(by_hp: dict[str, Any], form: StoredForm) -> dict[str, Any]:
 class RecordBlock:
     """A block's records of one source, built from its files: a few columns of row groups in memory."""
 
-    def __init__(self, database: Path, space: str, files: dict[tuple[str, str], str]) -> None:
+    def __init__(self, database: Path, space: str, parts: dict[tuple[str, str], Part]) -> None:
         self._space = space
         self._blocks = {
             hp: StoredBlock(
-                database, space, hp, {table: path for (table, h), path in files.items() if h == hp}, check=True
+                database, space, hp, {table: part for (table, h), part in parts.items() if h == hp}, check=True
             )
-            for hp in sorted({hp for _, hp in files}, key=int)
+            for hp in sorted({hp for _, hp in parts}, key=int)
         }
 
     def archs(self) -> list[int]:

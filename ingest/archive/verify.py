@@ -19,7 +19,8 @@ from natsdb.ingest.fanout import fan_out, leave_if_starting, note_progress, proc
 from natsdb.schema.errors import Damaged
 from natsdb.schema.tables import BLOCK
 from natsdb.store.locations import local
-from natsdb.store.snapshot import read_manifest
+from natsdb.store.manifest import Part
+from natsdb.store.snapshot import open_snapshot
 
 
 @dataclass(frozen=True)
@@ -64,9 +65,10 @@ def verify(
     """
     leave_if_starting()
     home = local(database)
-    manifest = read_manifest(home)
+    # Held until the end: what is published meanwhile changes nothing here.
+    snapshot = open_snapshot(home)
     opened = open_source(Path(source))
-    files = blocks_of(manifest, name, opened.space)
+    files = blocks_of(snapshot.manifest, name, opened.space)
 
     def tick(done: int, numbers: int) -> None:
         if progress is not None:
@@ -94,7 +96,7 @@ class _Task:
     database: Path
     source: Source
     entries: tuple[Entry, ...]
-    files: dict[int, dict[tuple[str, str], str]]
+    files: dict[int, dict[tuple[str, str], Part]]
 
 
 def _verify_block(task: _Task) -> Verified:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,9 +26,9 @@ from natsdb.ingest.hub.listing import PublishedFile
 from natsdb.schema.errors import NatsdbError, NotWritable
 from natsdb.schema.tables import TABLES, column_types
 from natsdb.store.locations import local
-from natsdb.store.manifest import NAME, Manifest, Part
-from natsdb.store.parquet import write_options
-from natsdb.store.snapshot import read_manifest
+from natsdb.store.manifest import NAME, Manifest, Part, WeightsFile
+from natsdb.store.parquet import damaged, open_parquet, write_options
+from natsdb.store.snapshot import open_snapshot
 from natsdb.store.writing import whole_file, write_whole, writing
 
 SUMS = "SHA256SUMS"
@@ -44,8 +45,9 @@ def publish(
 ) -> Path:
     """Write a folder that is ready for the Hugging Face Hub; interrupted, the same call goes on.
 
-    In it: `data/TABLE/*.parquet`, a configuration a table (tables without rows are left out); `README.md`, the data
-    card; `croissant.json`; `SHA256SUMS`. Values are the database's, bit for bit. The card names generated rows as such.
+    In it: `data/TABLE/*.parquet`, a configuration a table (tables without rows are left out); `weights/`, the trained
+    weights that the database keeps; `README.md`, the data card; `croissant.json`; `SHA256SUMS`. Values are the
+    database's, bit for bit. The card names generated rows as such.
 
     Args:
         out: the folder to make.
@@ -60,7 +62,8 @@ def publish(
     """
     leave_if_starting()
     home, target = local(database), Path(out)
-    manifest = read_manifest(home)
+    snapshot = open_snapshot(home)
+    manifest = snapshot.manifest
     if repo is not None and not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
         raise NatsdbError(f"{repo!r} is no name at the Hub", remedy="give OWNER/NAME")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
@@ -85,7 +88,8 @@ def publish(
         write_whole(folder / "README.md", card(made, manifest, repo=repo, license=license))
         write_whole(folder / "croissant.json", croissant(made, manifest, day, repo=repo, license=license))
         others = {name: _sha256(folder / name) for name in ("README.md", "croissant.json")}
-        sums = {one.path: one.sha256 for one in made} | others
+        weights = {one.path: _copied(home, folder, one) for one in manifest.weights}
+        sums = {one.path: one.sha256 for one in made} | others | weights
         write_whole(folder / SUMS, "".join(f"{sums[path]}  {path}\n" for path in sorted(sums)))
         if target.exists():
             target.rmdir()
@@ -111,6 +115,26 @@ def _files(manifest: Manifest) -> dict[str, list[Part]]:
     return files
 
 
+def _copied(home: Path, folder: Path, one: WeightsFile) -> str:
+    """Put a file of weights into the folder, a hard link where that can be; its SHA-256.
+
+    Raises:
+        Damaged: it is not what was written.
+    """
+    path = folder / one.path
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(home / one.path, path)
+        except OSError:
+            with whole_file(path) as temporary:
+                shutil.copyfile(home / one.path, temporary)
+    digest = _sha256(path)
+    if one.sha256 and digest != one.sha256:
+        raise damaged(home / one.path, ValueError("its bytes are others than those that were written"))
+    return digest
+
+
 def _write(task: _Task) -> PublishedFile:
     """Write a file of the folder, whole or not at all; one that is there is left alone."""
     first, path = task.parts[0], task.folder / task.path
@@ -133,13 +157,15 @@ def _rewrite(task: _Task, path: Path) -> None:
     schema = pa.schema([pa.field(name, kind) for name, kind in types.items()])
     with pq.ParquetWriter(path, schema, **write_options(schema)) as writer:
         for part in task.parts:
-            with pq.ParquetFile(task.database / part.path) as file:
+            with open_parquet(task.database / part.path, part) as file:
                 for number in range(file.num_row_groups):
                     group = file.read_row_group(number)
                     columns = [
                         pa.repeat(pa.scalar(getattr(part, column.name), types[column.name]), len(group))
                         if column.partition
                         else group[column.name].cast(types[column.name])
+                        if column.name in group.column_names
+                        else pa.nulls(len(group), types[column.name])  # a file of an earlier format
                         for column in table.columns
                     ]
                     writer.write_table(pa.table(columns, schema=schema), row_group_size=max(1, len(group)))

@@ -59,7 +59,12 @@ def version() -> str:
 
 
 def create(
-    file_path_or_dict: Any, search_space: str, fast_mode: bool = False, verbose: bool = True
+    file_path_or_dict: Any,
+    search_space: str,
+    fast_mode: bool = False,
+    verbose: bool = True,
+    *,
+    source: str | None = None,
 ) -> NATStopology | NATSsize:
     """A handle on a benchmark.
 
@@ -69,15 +74,16 @@ def create(
         search_space: `tss` or `topology`, `sss` or `size`.
         fast_mode: read a folder's records when they are asked for. A database is open at once in either mode.
         verbose: print what is called.
+        source: of a database, the rows of this source and no others, as in the column `source`.
 
     Raises:
         ValueError: there is no such space, nothing at the path, or a form that does not go with the mode.
         NatsdbError: the archive is damaged, or the database has nothing of this space.
     """
     if search_space in NATS_BENCH_TSS_NAMEs:
-        return NATStopology(file_path_or_dict, fast_mode, verbose)
+        return NATStopology(file_path_or_dict, fast_mode, verbose, source=source)
     if search_space in NATS_BENCH_SSS_NAMEs:
-        return NATSsize(file_path_or_dict, fast_mode, verbose)
+        return NATSsize(file_path_or_dict, fast_mode, verbose, source=source)
     raise ValueError(f"invalid search space : {search_space}")
 
 

@@ -65,8 +65,8 @@ def more_info(results: ArchResults, dataset: str, iepoch: int | None, hp: Any, i
             continue
         try:
             info = results.get_metrics(dataset, split, iepoch=iepoch, is_random=is_random)
-        except (NatsdbError, OSError):
-            raise  # a file that is not there any more is no missing split
+        except NatsdbError:
+            raise  # a damaged file is no missing split
         except Exception:
             # Not evaluated at this epoch: its keys are left out. Only x-valid of cifar10-valid must be there.
             if needed:
@@ -162,7 +162,7 @@ class _Questions:
         backend = self._backend
         if not isinstance(backend, DatabaseBackend) or type(hp) is not str or split not in SPLITS:
             return None
-        return backend.read(lambda: _accuracies(runs_of(backend, hp, dataset, timed=False), split, limited))
+        return _accuracies(runs_of(backend, hp, dataset, timed=False), split, limited)
 
 
 def _accuracies(runs: Runs | None, split: str, limited: bool) -> dict[int, tuple[Any, Any, float]] | None:

@@ -28,5 +28,7 @@ class NATSsize(NASBenchMetaAPI):
     _space = "sss"
     _print_information = staticmethod(print_information)
 
-    def __init__(self, file_path_or_dict: Any = None, fast_mode: bool = False, verbose: bool = True) -> None:
-        super().__init__(file_path_or_dict, fast_mode, verbose)
+    def __init__(
+        self, file_path_or_dict: Any = None, fast_mode: bool = False, verbose: bool = True, *, source: str | None = None
+    ) -> None:
+        super().__init__(file_path_or_dict, fast_mode, verbose, source=source)

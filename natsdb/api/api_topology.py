@@ -27,6 +27,7 @@ class NATStopology(NASBenchMetaAPI):
             or an archive where these lie by default.
         fast_mode: read a folder's records when they are asked for. A database is open at once in either mode.
         verbose: print what is called.
+        source: of a database, the rows of this source and no others, as in the column `source`.
 
     Raises:
         ValueError: there is nothing there, or a form that does not go with the mode.
@@ -39,8 +40,10 @@ class NATStopology(NASBenchMetaAPI):
     _space = "tss"
     _print_information = staticmethod(print_information)
 
-    def __init__(self, file_path_or_dict: Any = None, fast_mode: bool = False, verbose: bool = True) -> None:
-        super().__init__(file_path_or_dict, fast_mode, verbose)
+    def __init__(
+        self, file_path_or_dict: Any = None, fast_mode: bool = False, verbose: bool = True, *, source: str | None = None
+    ) -> None:
+        super().__init__(file_path_or_dict, fast_mode, verbose, source=source)
 
     def get_unique_str(self, arch: Any) -> str:
         """An expression that architectures share if they compute the same function."""

@@ -7,13 +7,12 @@ import shutil
 import tempfile
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from natsdb.api.results import ArchResults, ResultsCount
 from natsdb.api.weights import stored_weights, torch_tensors
@@ -23,12 +22,26 @@ from natsdb.ingest.archive.stored import StoredForm
 from natsdb.ingest.archive.unpickle import Tensor, decompress, unpickle
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.tables import BLOCK
-from natsdb.store.choice import rank
-from natsdb.store.manifest import NAME
+from natsdb.store.choice import check_source, contested, is_reduced, places
+from natsdb.store.manifest import NAME, Part
+from natsdb.store.parquet import as_numpy, read_columns
 from natsdb.store.snapshot import open_snapshot
 
 Results = OrderedDict[str, ArchResults]
-T = TypeVar("T")
+
+
+class Counted(NamedTuple):
+    """The runs of a block that count: `own` has a value a run, None where all do.
+
+    `superseded`: those runs that have the curves where a published table has the result after the last epoch, and
+    `by` its source; None where there are none.
+    """
+
+    source: str
+    block: StoredBlock
+    own: np.ndarray | None = None
+    superseded: np.ndarray | None = None
+    by: str = ""
 
 
 class Backend(Protocol):
@@ -55,42 +68,49 @@ class Backend(Protocol):
 class DatabaseBackend:
     """One space of a natsdb database.
 
-    What it keeps are blocks that were asked for (some 2.5 ms and 1 MB each) and the last few columns of row groups.
-    It has no state that threads or forked processes could break, and reopens when it is unpickled.
+    It keeps the version that it opened, whatever is published meanwhile; it opens the newest when it is unpickled.
+    What it remembers are blocks that were asked for (some 1 ms and 1 MB each) and the last few columns of row groups.
+    It has no state that threads or forked processes could break.
 
     Raises:
+        Damaged: a file of the database is not as it was written; whatever reads one may raise this.
         NatsdbError: there is no database, a newer natsdb wrote it, or it holds nothing of this space.
     """
 
-    def __init__(self, path: str, space: str, home: Path | None = None) -> None:
-        self.path, self.space = path, space
+    def __init__(self, path: str, space: str, home: Path | None = None, source: str | None = None) -> None:
+        self.path, self.space, self.source = path, space, source
         # A script may change its working directory.
         self.home = (home or Path(path)).absolute()
         # Columns of row groups: at most 1.3 MB each.
         self._recent = Recent(48)
-        self.reopen()
+        self._open()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return DatabaseBackend, (self.path, self.space, self.home)
+        return DatabaseBackend, (self.path, self.space, self.home, self.source)
 
-    def reopen(self) -> None:
-        """Look up anew which files there are: an ingest may have replaced some.
-
-        Raises:
-            NatsdbError: the database is gone, or holds nothing of the space.
-        """
+    def _open(self) -> None:
+        self._mark = _mark(self.home)
         self.snapshot = open_snapshot(self.home)
         manifest = self.snapshot.manifest
-        every: dict[tuple[str, int], list[tuple[str, dict[str, str]]]] = {}
-        every_source = {
-            part.source for part in manifest.parts if part.space == self.space
-        } - manifest.published_sources()
-        sources = sorted(every_source, key=rank)
-        for source in sources:
+        every: dict[tuple[str, int], list[tuple[str, dict[str, Part]]]] = {}
+        if self.source is not None:
+            check_source(manifest, self.source, self.path)
+        found = {part.source for part in manifest.parts if part.space == self.space}
+        sources = sorted(found if self.source is None else found & {self.source})
+        tables = manifest.published_sources()
+        self._places = {(one.source, one.reduced): one.place for one in places(sources, tables)}
+        for source in sources if self.source is not None else [one for one in sources if one not in tables]:
             for number, files in blocks_of(manifest, source, self.space).items():
                 for hp in {hp for _, hp in files}:
                     of_hp = {table: file for (table, h), file in files.items() if h == hp}
                     every.setdefault((hp, number), []).append((source, of_hp))
+        asked = contested(manifest, self.source)
+        self._contested = {(hp, number) for space, hp, number in asked if space == self.space}
+        self._published = {
+            (part.hp, part.block, part.source): part
+            for part in manifest.parts
+            if (part.table, part.space) == ("seed", self.space) and part.source in tables.intersection(sources)
+        }
         if not every:
             raise NatsdbError(
                 f"it holds nothing of the space {self.space}",
@@ -98,15 +118,11 @@ class DatabaseBackend:
                 remedy=f"it holds {manifest.contents()}; add an archive with `natsdb ingest`",
             )
         self._files = every
-        self._blocks: dict[tuple[str, int], list[tuple[str, StoredBlock]]] = {}
+        self._blocks: dict[tuple[str, int], list[Counted]] = {}
 
-    def read(self, ask: Callable[[], T]) -> T:
-        """What `ask` finds; once more where an ingest has just replaced a file that it wanted."""
-        try:
-            return ask()
-        except FileNotFoundError:
-            self.reopen()
-            return ask()
+    def newest(self) -> bool:
+        """Whether nothing was published since it was opened."""
+        return self._mark is not None and self._mark == _mark(self.home)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> DatabaseBackend:
         return self
@@ -118,32 +134,69 @@ class DatabaseBackend:
         """Numbers of the blocks that there are at an hp."""
         return sorted(number for h, number in self._files if h == hp)
 
-    def blocks(self, hp: str, number: int) -> list[tuple[str, StoredBlock]]:
-        """The blocks of a number at an hp with their sources, the preferred first; none where there are no rows."""
+    def blocks(self, hp: str, number: int) -> list[Counted]:
+        """The blocks of a number at an hp, and which of their runs count; none where there are no rows."""
         key = (hp, number)
         found = self._blocks.get(key)
         if found is None:
             if key not in self._files:
                 return []
-            found = [
-                (source, StoredBlock(self.home, self.space, hp, files, keep=self._recent))
+            every = [
+                Counted(source, StoredBlock(self.home, self.space, hp, files, keep=self._recent))
                 for source, files in self._files[key]
             ]
-            self._blocks[key] = found
+            found = self._blocks[key] = self._counted(hp, number, every) if key in self._contested else every
+        return found
+
+    def _counted(self, hp: str, number: int, every: list[Counted]) -> list[Counted]:
+        """Which runs count where several sources lie, or reduced runs beside full ones: `natsdb.store.choice`."""
+        names = sorted({name for one in every for name in one.block.datasets})
+        code = {name: at for at, name in enumerate(names)}
+
+        def keys(arch: np.ndarray, dataset: np.ndarray, datasets: list[str]) -> np.ndarray:
+            """A number for each (architecture, data set) of the block."""
+            return (arch - number * BLOCK) * len(names) + np.array([code[name] for name in datasets])[dataset]
+
+        def lowest(keys: list[np.ndarray], places: list[np.ndarray]) -> np.ndarray:
+            """The lowest place of each (architecture, data set)."""
+            found = np.full(BLOCK * len(names), len(self._places))
+            for key, place in zip(keys, places, strict=True):
+                np.minimum.at(found, key, place)
+            return found
+
+        of_run = [keys(one.block.arch, one.block.dataset, one.block.datasets) for one in every]
+        place = [
+            np.where(self._reduced(files["seed"]), *(self._places[source, kind] for kind in (True, False)))
+            for source, files in self._files[hp, number]
+        ]
+        best = lowest(of_run, place)
+        tables: dict[str, np.ndarray] = {}
+        for source in [source for h, n, source in self._published if (h, n) == (hp, number)]:
+            part = self._published[hp, number, source]
+            table = read_columns(self.home / part.path, part, ["arch", "dataset"])
+            datasets = np.array([code.get(name, -1) for name in table["dataset"].to_pylist()], np.int64)
+            known = datasets >= 0
+            tables[source] = keys(as_numpy(table["arch"])[known], datasets[known], names)
+        place_of = {source: self._places[source, False] for source in tables}
+        first = lowest(list(tables.values()), [np.full(len(key), place_of[name]) for name, key in tables.items()])
+        by_place = {place: source for source, place in place_of.items()}
+        found = []
+        for one, key, at in zip(every, of_run, place, strict=True):
+            own = at == best[key]
+            superseded = own & (first[key] < at)
+            by = by_place[int(first[key][superseded].min())] if superseded.any() else ""
+            found.append(Counted(one.source, one.block, own, superseded if by else None, by))
         return found
 
     def archs(self) -> list[int]:
-        return self.read(self._archs)
-
-    def _archs(self) -> list[int]:
         every = []
         for key, sources in self._files.items():
             if key in self._blocks:
-                every += [block.arch for _, block in self._blocks[key]]
+                every += [one.block.arch for one in self._blocks[key]]
                 continue
             for _, files in sources:
-                with pq.ParquetFile(self.home / files["cost"], memory_map=True, pre_buffer=False) as file:
-                    every.append(file.read(["arch"], use_threads=False)["arch"].to_numpy())
+                part = files["cost"]
+                every.append(as_numpy(read_columns(self.home / part.path, part, ["arch"])["arch"]))
         return np.unique(np.concatenate(every)).tolist()
 
     def has(self, arch: Any) -> bool:
@@ -151,20 +204,17 @@ class DatabaseBackend:
             return False
         index = int(arch)
         hps = sorted(self.hps())
-        return self.read(lambda: any(block.runs(index) for hp in hps for _, block in self.blocks(hp, index // BLOCK)))
+        return any(one.block.runs(index) for hp in hps for one in self.blocks(hp, index // BLOCK))
 
     def runs(self, hp: str, arch: int) -> Iterator[tuple[str, StoredRun]]:
-        """An architecture's runs at an hp with their sources, each run from the preferred source that has it."""
-        seen = set()
-        for source, block in self.blocks(hp, arch // BLOCK):
+        """An architecture's runs at an hp with their sources: of each data set those of the source that counts."""
+        for source, block, own, superseded, by in self.blocks(hp, arch // BLOCK):
             for number in sorted(block.runs(arch), key=lambda number: int(block.position[number])):
-                run = StoredRun(block, number)
-                if run.key not in seen:
-                    seen.add(run.key)
-                    yield source, run
+                if own is None or own[number]:
+                    yield source, StoredRun(block, number, by if superseded is not None and superseded[number] else "")
 
     def result(self, arch: int, hp: str) -> ArchResults | None:
-        found = self.read(lambda: self._result(arch, hp))
+        found = self._result(arch, hp)
         return found[0] if found is not None else None
 
     def _result(self, arch: int, hp: str) -> tuple[ArchResults, StoredForm] | None:
@@ -174,33 +224,38 @@ class DatabaseBackend:
         runs = [run for _, run in sources.values()]
 
         def made(run: StoredRun) -> ResultsCount:
-            weights = partial(stored_weights, self.snapshot, sources[run.key][0])
-            return ResultsCount._of_run(run, weights, partial(self._again, hp, arch, run.key))
+            return ResultsCount._of_run(run, partial(stored_weights, self.snapshot, sources[run.key][0]))
 
         results = ArchResults(arch, "")
         results.__dict__.update(result(self.space, arch, runs, made))
         return results, runs[-1].form
 
-    def _again(self, hp: str, arch: int, key: tuple[str, int]) -> StoredRun:
-        """A run of whose files one was replaced."""
-        self.reopen()
-        found = next((run for _, run in self.runs(hp, arch) if run.key == key), None)
-        if found is None:
-            raise NatsdbError(
-                f"{self.space} {arch}, hp {hp}, {key} is no longer there", where=self.path, remedy="open it again"
-            )
-        return found
-
     def results(self, arch: int) -> Results:
-        return self.read(lambda: self._results(arch))
-
-    def _results(self, arch: int) -> Results:
         every = {hp: self._result(arch, hp) for hp in sorted(self.hps(), key=int)}
         found = {hp: each for hp, each in every.items() if each is not None}
         if not found:
             raise KeyError(arch)
         form = next(iter(found.values()))[1]
         return OrderedDict(in_order({hp: results for hp, (results, _) in found.items()}, form))
+
+    def _reduced(self, part: Part) -> np.ndarray:
+        """Which runs of a block are reduced ones, from its file of `seed`."""
+        path = self.home / part.path
+        if "reduced" in part.columns:
+            return as_numpy(read_columns(path, part, ["reduced"])["reduced"].fill_null(False))
+        table = read_columns(path, part, ["epochs", "code"])
+        every = list(zip(table["epochs"].to_pylist(), table["code"].to_pylist(), strict=True))
+        known = {pair: is_reduced(part.hp, *pair) for pair in set(every)}
+        return np.array([known[pair] for pair in every])
+
+
+def _mark(home: Path) -> tuple[int, int] | None:
+    """What tells one state of a database from another, None where there is none."""
+    try:
+        found = os.stat(home / NAME)
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 class SingleFileBackend(DatabaseBackend):

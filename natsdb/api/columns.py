@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from natsdb.api.results import mean
+from natsdb.api.results import mean, superseded
 from natsdb.ingest.archive.stored import StoredForm
+from natsdb.schema.schedules import HPS
 from natsdb.schema.tables import BLOCK
 
 if TYPE_CHECKING:
@@ -83,6 +84,9 @@ def runs_of(
         archs: architectures, sorted and without doubles; those without runs are left out.
         iepoch: epoch from 0; the last of each run when None.
         timed: whether times will be asked for.
+
+    Raises:
+        NatsdbError: the last epoch is asked for, and a published table's result counts.
     """
     numbers = database.numbers(hp)
     if archs is not None:
@@ -90,18 +94,17 @@ def runs_of(
         numbers = [number for number in numbers if number in wanted]
     parts: list[tuple[StoredBlock, np.ndarray]] = []
     for number in numbers:
-        seen = np.zeros(0, np.int64)
-        for _, block in database.blocks(hp, number):
+        for _, block, own, hidden, by in database.blocks(hp, number):
             if dataset not in block.datasets:
                 continue
             chosen = np.flatnonzero(block.dataset == block.datasets.index(dataset))
             if archs is not None:
                 chosen = chosen[np.isin(block.arch[chosen], archs)]
-            # A run of a source that comes first hides those of the others.
-            key = block.arch[chosen].astype(np.int64) << 32 | block.seed[chosen]
-            if len(seen):
-                chosen, key = chosen[~np.isin(key, seen)], key[~np.isin(key, seen)]
-            seen = np.concatenate([seen, key])
+            if own is not None:
+                chosen = chosen[own[chosen]]
+            if hidden is not None and hidden[chosen].any() and iepoch in (None, HPS[hp] - 1):
+                first = int(block.arch[chosen][hidden[chosen]][0])
+                raise superseded(database.space, first, dataset, hp, by)
             if not _all_regular(block, chosen, iepoch, timed):
                 return None
             parts.append((block, chosen))

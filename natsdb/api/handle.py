@@ -65,7 +65,9 @@ class NASBenchMetaAPI(abc.ABC):
     _remembers = True
 
     @abc.abstractmethod
-    def __init__(self, file_path_or_dict: Any = None, fast_mode: bool = False, verbose: bool = True) -> None:
+    def __init__(
+        self, file_path_or_dict: Any = None, fast_mode: bool = False, verbose: bool = True, *, source: str | None = None
+    ) -> None:
         self._fast_mode = fast_mode
         self._archive_dir: Any = None
         self.filename: str | None = None
@@ -74,7 +76,7 @@ class NASBenchMetaAPI(abc.ABC):
         self._hps: Any = None
         self._answers: Answers | None = None
         self.reset_time()
-        opened = opening.open_benchmark(self, file_path_or_dict, fast_mode, verbose)
+        opened = opening.open_benchmark(self, file_path_or_dict, fast_mode, verbose, source)
         self.verbose = verbose
         self.filename, self._archive_dir, self._backend = opened.filename, opened.archive_dir, opened.backend
         self.meta_archs: list[str] = opened.meta_archs
@@ -355,9 +357,10 @@ class NASBenchMetaAPI(abc.ABC):
         from natsdb.api.backends import DatabaseBackend, is_database, results_of
 
         if is_database(root):
-            mine = self._is_mine(root) and isinstance(self._infos, LazyInfos | None)
-            backend = self._backend if mine else DatabaseBackend(root, self._space)
-            assert backend is not None
+            own = self._backend if self._is_mine(root) and isinstance(self._infos, LazyInfos | None) else None
+            # The handle keeps the version that it opened; to take results of a newer one is to load them.
+            mine = isinstance(own, DatabaseBackend) and own.newest()
+            backend = own if mine and own is not None else DatabaseBackend(root, self._space)
 
             def from_database(idx: int) -> Any:
                 if not backend.has(idx):
@@ -750,7 +753,7 @@ class NASBenchMetaAPI(abc.ABC):
         """
         import natsdb
 
-        return natsdb.query(statement, self._database())
+        return natsdb.query(statement, db=self._database(), source=self._backend.source)  # type: ignore[union-attr]
 
     def frame(self, table: str) -> Any:
         """A table of the handle's database, its own space only, as a polars frame.

@@ -6,8 +6,8 @@ A million simulations take about a second, most of it Python's `random` (`tests/
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -19,13 +19,48 @@ from natsdb.api.results import mean, summed
 if TYPE_CHECKING:
     import polars as pl
 
-    from natsdb.api.handle import NASBenchMetaAPI
+    from natsdb.api.backends import Backend
 
 _KINDS = ("loss", "accuracy", "per-time", "all-time")
 
 
+class Handle(Protocol):
+    """What is asked of a handle: single calls, for what arrays do not answer."""
+
+    verbose: bool
+    _used_time: Any
+    _backend: Backend | None
+
+    def __len__(self) -> int:
+        """Architectures of the space."""
+
+    @property
+    def used_time(self) -> float:
+        """Seconds that were accounted for."""
+
+    @property
+    def search_space_name(self) -> str:
+        """`topology` or `size`."""
+
+    def _unread(self, index: Any) -> bool:
+        """Whether nobody holds results of an architecture as objects."""
+
+    def query_index_by_arch(self, arch: Any) -> int:
+        """Index of an architecture."""
+
+    def get_more_info(
+        self, index: int, dataset: str, iepoch: int | None = None, hp: Any = "12", is_random: Any = True
+    ) -> dict[str, Any]:
+        """Losses, accuracies and times."""
+
+    def simulate_train_eval(
+        self, arch: Any, dataset: str, iepoch: int | None = None, hp: Any = "12", account_time: bool = True
+    ) -> tuple[Any, Any, Any, Any]:
+        """Accuracy, latency, seconds, and seconds so far."""
+
+
 def simulate_many(
-    api: NASBenchMetaAPI, archs: Iterable[Any], dataset: str, iepoch: int | None, hp: Any, account_time: bool
+    api: Handle, archs: Iterable[Any], dataset: str, iepoch: int | None, hp: Any, account_time: bool
 ) -> pl.DataFrame:
     """`simulate_train_eval` of each architecture, in order.
 
@@ -47,7 +82,7 @@ def simulate_many(
 
     indexes = _indexes(api, archs)
     every, place = np.unique(indexes, return_inverse=True)
-    known = _read(api, lambda: _simulations(api, every, dataset, iepoch, str(hp)))
+    known = _simulations(api, every, dataset, iepoch, str(hp))
     columns: dict[str, Any]
     if known is None:
         rows = [api.simulate_train_eval(int(arch), dataset, iepoch, hp, account_time) for arch in indexes]
@@ -79,7 +114,7 @@ def simulate_many(
 
 
 def get_many(
-    api: NASBenchMetaAPI, archs: Iterable[Any], dataset: str, iepoch: int | None, hp: Any, is_random: bool | int
+    api: Handle, archs: Iterable[Any], dataset: str, iepoch: int | None, hp: Any, is_random: bool | int
 ) -> pl.DataFrame:
     """`get_more_info` of each architecture, in order.
 
@@ -100,7 +135,7 @@ def get_many(
 
     indexes = _indexes(api, archs)
     every, place = np.unique(indexes, return_inverse=True)
-    columns = _read(api, lambda: _many(api, every, place, dataset, iepoch, str(hp), is_random))
+    columns = _many(api, every, place, dataset, iepoch, str(hp), is_random)
     if columns is None:
         infos = [api.get_more_info(int(arch), dataset, iepoch, hp, is_random) for arch in indexes]
         names = list(dict.fromkeys(name for info in infos for name in info if name != "comment"))
@@ -112,18 +147,7 @@ def get_many(
     return frame
 
 
-def _read(api: NASBenchMetaAPI, ask: Callable[[], Any]) -> Any:
-    """What `ask` finds; a second try, where an ingest has replaced a file, draws the same numbers."""
-    state = random.getstate()
-
-    def again() -> Any:
-        random.setstate(state)
-        return ask()
-
-    return api._backend.read(again) if isinstance(api._backend, DatabaseBackend) else ask()
-
-
-def _indexes(api: NASBenchMetaAPI, archs: Iterable[Any]) -> np.ndarray:
+def _indexes(api: Handle, archs: Iterable[Any]) -> np.ndarray:
     array = np.asarray(archs) if hasattr(archs, "__array__") else None
     if array is not None and (array.ndim != 1 or array.dtype.kind not in "iuUTO"):
         raise ValueError(f"archs: expected indexes or strings in a row, found {array.ndim} dimensions of {array.dtype}")
@@ -140,7 +164,7 @@ def _indexes(api: NASBenchMetaAPI, archs: Iterable[Any]) -> np.ndarray:
     return np.array(found, np.int64)
 
 
-def _runs(api: NASBenchMetaAPI, every: np.ndarray, dataset: str, iepoch: int | None, hp: str) -> Runs | None:
+def _runs(api: Handle, every: np.ndarray, dataset: str, iepoch: int | None, hp: str) -> Runs | None:
     """Runs of all these architectures; None where single calls must answer (or say what is wrong)."""
     if not isinstance(api._backend, DatabaseBackend) or api.verbose or not (iepoch is None or type(iepoch) is int):
         return None
@@ -169,9 +193,7 @@ class _Simulations:
             self.accuracy, self.cost, self.passes = runs.measured("accuracy", "ori-test"), train, np.zeros(0)
 
 
-def _simulations(
-    api: NASBenchMetaAPI, every: np.ndarray, dataset: str, iepoch: int | None, hp: str
-) -> _Simulations | None:
+def _simulations(api: Handle, every: np.ndarray, dataset: str, iepoch: int | None, hp: str) -> _Simulations | None:
     if dataset not in ("cifar10", "cifar100", "ImageNet16-120"):
         return None
     runs = _runs(api, every, "cifar10-valid" if dataset == "cifar10" else dataset, iepoch, hp)
@@ -202,7 +224,7 @@ def _sums(seconds: np.ndarray, epoch: np.ndarray) -> np.ndarray:
 
 
 def _many(
-    api: NASBenchMetaAPI,
+    api: Handle,
     every: np.ndarray,
     place: np.ndarray,
     dataset: str,

@@ -8,18 +8,26 @@ import sys
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from natsdb.api.files import PICKLE_EXT, get_torch_home, nats_is_dir, nats_is_file, pickle_load, time_string
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.spaces import strings
 from natsdb.store.locations import default_database
+from natsdb.store.manifest import NAME
 from natsdb.store.snapshot import read_manifest
 
 if TYPE_CHECKING:
     from natsdb.api.backends import Backend
-    from natsdb.api.handle import NASBenchMetaAPI
     from natsdb.ingest.archive.sources import Source
+
+
+class Space(Protocol):
+    """What the names of files and messages are made of."""
+
+    _all_base_names: list[str]
+    _search_space_name: str
+    _space: str
 
 
 @dataclass
@@ -35,7 +43,7 @@ class Opened:
     hps: Any = None
 
 
-def open_benchmark(api: NASBenchMetaAPI, given: Any, fast_mode: bool, verbose: bool) -> Opened:
+def open_benchmark(api: Space, given: Any, fast_mode: bool, verbose: bool, source: str | None = None) -> Opened:
     """What a handle is made on.
 
     Raises:
@@ -60,6 +68,9 @@ def open_benchmark(api: NASBenchMetaAPI, given: Any, fast_mode: bool, verbose: b
         )
     elif isinstance(given, os.PathLike):
         given = os.fspath(given)
+    if source is not None and not (isinstance(given, str) and os.path.isfile(os.path.join(given, NAME))):
+        what = "a dictionary" if isinstance(given, dict) else str(given)
+        raise NatsdbError(f"only a database has rows of a source {source!r}", where=what, remedy="leave `source` out")
     filename = None
     if isinstance(given, str):
         if verbose and not by_default:
@@ -72,17 +83,19 @@ def open_benchmark(api: NASBenchMetaAPI, given: Any, fast_mode: bool, verbose: b
 
         archs = list(strings(api._space))
         if is_database(given):
-            return Opened(filename, given if fast_mode else None, archs, DatabaseBackend(given, api._space))
+            return Opened(
+                filename, given if fast_mode else None, archs, DatabaseBackend(given, api._space, source=source)
+            )
         if not fast_mode and not is_file:
             raise ValueError(f"fast_mode={fast_mode} must feed the path for file : {given}")
         if is_file:
-            source = _source(given, fast_mode)
-            _check_space(source, api._space, given)
-            if source.kind == "single":
+            archive = _source(given, fast_mode)
+            _check_space(archive, api._space, given)
+            if archive.kind == "single":
                 _hint(given, " (it is one stream, so all of it is read first)")
                 return Opened(filename, None, archs, SingleFileBackend(given, api._space))
             _hint(given)
-            return Opened(filename, None, archs, ArchiveBackend(source))
+            return Opened(filename, None, archs, ArchiveBackend(archive))
         archive_dir = given
     if isinstance(given, dict):
         return _of_dictionary(given, filename)
@@ -93,7 +106,7 @@ def open_benchmark(api: NASBenchMetaAPI, given: Any, fast_mode: bool, verbose: b
     return Opened(filename, archive_dir, list(meta["meta_archs"]), None, OrderedDict(), set(), set())
 
 
-def _default_database(api: NASBenchMetaAPI) -> str | None:
+def _default_database(api: Space) -> str | None:
     """A database with rows of the space: `$NATSDB_HOME`, one where archives lie, or the user's."""
     from natsdb.api.backends import is_database
 

@@ -14,6 +14,9 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from natsdb.schema.errors import NatsdbError
+from natsdb.schema.schedules import HPS
+
 if TYPE_CHECKING:
     from natsdb.ingest.archive.rebuild import StoredRun
 
@@ -39,6 +42,15 @@ FIELDS = (
 _TRAIN = frozenset({"train_acc1es", "train_losses", "train_times", "epochs"})
 _EVAL = frozenset({"eval_acc1es", "eval_losses", "eval_times", "epochs"})
 _TIMES = frozenset({"train_times", "eval_times", "eval_names", "epochs"})
+
+
+def superseded(space: str, arch: int, dataset: str, hp: str, source: str) -> NatsdbError:
+    """What is said where the result that counts cannot be a legacy one."""
+    return NatsdbError(
+        f"the result of {space} {arch} on {dataset} at hp {hp} comes from the published table {source!r}, of which no "
+        "record can be made",
+        remedy="ask for it in SQL, or for the records by their source, as in create(…, source='regenerated')",
+    )
 
 
 def mean(xlist: list[Any]) -> Any:
@@ -86,48 +98,30 @@ class ResultsCount:
         self.reset_eval()
 
     @classmethod
-    def _of_run(cls, run: StoredRun, weights: Callable[[Any], Any], again: Callable[[], StoredRun]) -> ResultsCount:
-        """A run of a database. `weights` loads a run's trained weights, `again` finds it when files were replaced."""
+    def _of_run(cls, run: StoredRun, weights: Callable[[Any], Any]) -> ResultsCount:
+        """A run of a database. `weights` loads a run's trained weights."""
         self = cls.__new__(cls)
-        self._lazily(run, weights, again)
+        self._lazily(run, weights)
         return self
 
-    def _lazily(
-        self,
-        run: StoredRun | None,
-        weights: Callable[[Any], Any],
-        again: Callable[[], StoredRun] | None = None,
-        order: tuple[str, ...] = FIELDS,
-    ) -> None:
+    def _lazily(self, run: StoredRun | None, weights: Callable[[Any], Any], order: tuple[str, ...] = FIELDS) -> None:
         """Let fields that the instance does not hold come from a run's rows, and its weights from a function."""
-        self.__dict__["_rows"] = run, weights, again, order
-
-    def _from_rows(self, ask: Callable[[StoredRun], Any]) -> Any:
-        """What a run's rows say; a file that an ingest replaced meanwhile is looked up anew."""
-        run, weights, again, order = self.__dict__["_rows"]
-        try:
-            return ask(run)
-        except FileNotFoundError:
-            if again is None:
-                raise
-            run = again()
-            self._lazily(run, weights, again, order)
-            return ask(run)
+        self.__dict__["_rows"] = run, weights, order
 
     def _forget_weights(self) -> None:
         """Let there be no trained weights. As in the official package the field then comes last in `state_dict`."""
         self.__dict__.pop("net_state_dict", None)
         self.net_state_dict = None
         if "_rows" in self.__dict__:
-            run, weights, again, order = self.__dict__["_rows"]
-            self._lazily(run, weights, again, (*(name for name in order if name != "net_state_dict"), "net_state_dict"))
+            run, weights, order = self.__dict__["_rows"]
+            self._lazily(run, weights, (*(name for name in order if name != "net_state_dict"), "net_state_dict"))
 
     def __getattr__(self, name: str) -> Any:
         # Called for what the instance does not hold (yet).
         rows = self.__dict__.get("_rows")
         if rows is None or name not in FIELDS:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        value = self._from_rows(rows[1] if name == "net_state_dict" else lambda run: run.field(name))
+        value = rows[1](rows[0]) if name == "net_state_dict" else rows[0].field(name)
         self.__dict__[name] = value
         return value
 
@@ -216,7 +210,7 @@ class ResultsCount:
         if run is not None:
             count = run.form.epochs
             names = ("train", *run.form.fields["eval_names"][0])
-            seconds = self._from_rows(lambda run: [(name, run.seconds(name)) for name in names])
+            seconds = [(name, run.seconds(name)) for name in names]
             if all(each is not None for _, each in seconds):
                 times: dict[str, float | None] = {}
                 for name, each in seconds:
@@ -231,6 +225,8 @@ class ResultsCount:
             try:
                 every = [self.eval_times[f"{name}@{epoch}"] for epoch in range(self.epochs)]
                 found[f"T-{name}@epoch"], found[f"T-{name}@total"] = mean(every), sum(every)
+            except NatsdbError:
+                raise
             except Exception:
                 found[f"T-{name}@epoch"] = found[f"T-{name}@total"] = None
         return found
@@ -244,6 +240,18 @@ class ResultsCount:
         if span is None:
             return split not in run.form.splits
         return not span.first <= (run.form.epochs - 1 if iepoch is None else iepoch) < span.end
+
+    def _refuse_superseded(self, iepoch: Any) -> None:
+        """Give no result after the last epoch where that of a published table counts.
+
+        Raises:
+            NatsdbError: it does.
+        """
+        rows = self.__dict__.get("_rows")
+        if rows is not None and rows[0] is not None and rows[0].superseded_by:
+            run: StoredRun = rows[0]
+            if iepoch is None or iepoch == HPS[run.block.hp] - 1:
+                raise superseded(run.block.space, run.arch, run.key[0], run.block.hp, run.superseded_by)
 
     def get_eval_set(self) -> list[str]:
         """Names of the evaluated splits."""
@@ -264,9 +272,10 @@ class ResultsCount:
         Raises:
             ValueError: the epoch was not trained.
         """
+        self._refuse_superseded(iepoch)
         run = self._untouched(_TRAIN)
         if run is not None and (iepoch is None or type(iepoch) is int):
-            found = self._from_rows(lambda run: _measured(run, "train", iepoch))
+            found = _measured(run, "train", iepoch)
             if found is not None:
                 return found
         if iepoch is None:
@@ -289,9 +298,10 @@ class ResultsCount:
         """
         if name == "valid":
             name = "x-valid"
+        self._refuse_superseded(iepoch)
         run = self._untouched(_EVAL)
         if run is not None and name != "train" and (iepoch is None or type(iepoch) is int):
-            found = self._from_rows(lambda run: _measured(run, name, iepoch))
+            found = _measured(run, name, iepoch)
             if found is not None:
                 return found
         if iepoch is None:
@@ -340,7 +350,7 @@ class ResultsCount:
         """All fields, from which `create_from_state_dict` makes an equal run."""
         if "_rows" not in self.__dict__:
             return dict(self.__dict__)
-        fields = {name: getattr(self, name) for name in self.__dict__["_rows"][3]}
+        fields = {name: getattr(self, name) for name in self.__dict__["_rows"][2]}
         return fields | {name: value for name, value in self.__dict__.items() if name != "_rows"}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
-from natsdb.cli import archives, checking, demo, plots, publish, questions, search, site, training
+from natsdb.cli import archives, checking, demo, plots, publish, questions, search, site, training, versions
 from natsdb.cli import run as scripts
 from natsdb.schema.errors import NatsdbError
 
@@ -20,6 +20,23 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from natsdb import __version__
+
+        print(f"natsdb {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    pass
 
 
 def _with_exit_codes(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -57,6 +74,10 @@ for _command in (
     questions.sql,
     questions.info,
     questions.duckdb,
+    versions.log,
+    versions.rollback,
+    versions.drop,
+    versions.vacuum,
     site.site,
     site.serve,
     demo.demo,

@@ -102,8 +102,8 @@ def demo(
     Example: natsdb demo --archive NATS-tss-v1_0-3ffb9-simple
     """
     import natsdb
+    from natsdb.cli.answers import table
     from natsdb.cli.archives import _progress
-    from natsdb.cli.questions import _table
     from natsdb.ingest import collect, ingest
 
     found = archive or _archives()
@@ -123,7 +123,7 @@ def demo(
             started = time.perf_counter()
             frame = connection.sql(statement).pl()
             spent = (time.perf_counter() - started) * 1000
-            print(f"── {title}\n{statement}\n\n{_table(frame.head(12))}\n({len(frame)} rows, {spent:.0f} ms)\n")
+            print(f"── {title}\n{statement}\n\n{table(frame.head(12))}\n({len(frame)} rows, {spent:.0f} ms)\n")
         picture = _draw(connection, about, out / "natsdb.png")
     if picture is not None:
         print(f"picture: {picture}")

@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-import os
+import shutil
 import sys
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from natsdb.cli.answers import Format, Progress, answer_of, first_rows, format_of, save_answer, stoppable, write_answer
 from natsdb.cli.archives import DbOption
 from natsdb.schema.errors import NatsdbError
 
+if TYPE_CHECKING:
+    from natsdb.connection import Connection
 
-class Format(StrEnum):
-    """How an answer is written."""
-
-    table = "table"
-    csv = "csv"
-    json = "json"
-    parquet = "parquet"
+VersionOption = Annotated[
+    int | None, typer.Option("--version", help="An earlier version of the database, as `natsdb log` counts them.")
+]
 
 
 def sql(
     statement: Annotated[
-        str | None, typer.Argument(help="A SQL statement; from standard input if not given or -.")
+        str | None,
+        typer.Argument(help="A SQL statement; if not given, a prompt on a terminal, else standard input, as for -."),
     ] = None,
     db: DbOption = None,
+    version: VersionOption = None,
     format: Annotated[
         Format | None, typer.Option(help="How to write the answer; by default as OUT's name says.")
     ] = None,
@@ -39,100 +39,60 @@ def sql(
     """
     import natsdb
 
-    if statement is None or statement == "-":
-        statement = sys.stdin.read()
-    chosen = format or _format_of(out)
+    chosen = format or format_of(out)
     if chosen is Format.parquet and out is None:
         raise NatsdbError("Parquet is not for a terminal", remedy="name a file with -o FILE")
-    frame = natsdb.query(statement, db)
-    _note_synthetic(db)
-    if out is None:
-        _write(frame, chosen, sys.stdout)
-        return
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    try:
-        if chosen is Format.parquet:
-            frame.write_parquet(temporary)
-        else:
-            with temporary.open("w", encoding="utf-8") as file:
-                _write(frame, chosen, file)
-        os.replace(temporary, out)
-    except OSError as error:
-        raise NatsdbError(
-            f"cannot write ({error.strerror})", where=str(out), remedy="name another file with -o"
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    with natsdb.connect(db, version=version) as connection:
+        if statement is None and format is None and out is None and sys.stdin.isatty() and sys.stdout.isatty():
+            from natsdb.cli.prompt import prompt
+
+            note_synthetic(connection)
+            prompt(connection)
+            return
+        text = sys.stdin.read() if statement is None or statement == "-" else statement
+        note_synthetic(connection)
+        stoppable(connection, lambda: _answer(connection, text, chosen, out))
 
 
-def _format_of(out: Path | None) -> Format:
-    suffix = out.suffix.lstrip(".") if out is not None else ""
-    return Format(suffix) if suffix in ("csv", "json", "parquet") else Format.table
-
-
-def _write(frame: Any, format: Format, file: Any) -> None:
-    if format is Format.csv:
-        # Lists have no place in CSV: they go as text.
-        import polars as pl
-
-        lists = [name for name, kind in frame.schema.items() if isinstance(kind, pl.List)]
-        file.write(
-            frame.with_columns(pl.col(name).cast(pl.List(pl.String)).list.join(" ") for name in lists).write_csv()
-        )
-    elif format is Format.json:
-        file.write(frame.write_json() + "\n")
+def _answer(connection: Connection, statement: str, format: Format, out: Path | None) -> None:
+    answer = answer_of(connection.sql(statement))
+    if out is not None:
+        with Progress() as progress:
+            save_answer(answer, format, out, progress)
+    elif format is Format.table:
+        print(first_rows(answer, terminal_width()), end="")
     else:
-        file.write(_table(frame) + "\n")
+        write_answer(answer, format, sys.stdout)
 
 
-def _table(frame: Any) -> str:
-    """A plain table of at most 60 rows, numbers to the right with six significant digits."""
-    shown = frame.head(60)
-    rows = [[_cell(value) for value in row] for row in shown.rows()]
-    widths = [max(len(name), *(len(row[n]) for row in rows), 0) for n, name in enumerate(frame.columns)]
-    right = [kind.is_numeric() for kind in frame.dtypes]
-    lines = [[*frame.columns], ["─" * width for width in widths], *rows]
-    text = "\n".join(
-        "  ".join(
-            cell.rjust(w) if r else cell.ljust(w) for cell, w, r in zip(line, widths, right, strict=True)
-        ).rstrip()
-        for line in lines
-    )
-    hidden = len(frame) - len(shown)
-    return text + (f"\n({hidden:,} more rows: --format csv shows all)" if hidden else "")
+def terminal_width() -> int | None:
+    """Characters of a line, where the output is a terminal."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, list):
-        return " ".join(map(str, value))
-    return str(value)
-
-
-def _note_synthetic(db: Path | None) -> None:
-    import natsdb
-
-    if natsdb.holds_synthetic(db):
+def note_synthetic(connection: Connection) -> None:
+    """Say on standard error where some of a database's rows are not measured."""
+    if any(part.source == "synthetic" for part in connection.snapshot.manifest.parts):
         print("natsdb: this database holds generated rows (source = 'synthetic'), not measurements", file=sys.stderr)
 
 
 def info(
     name: Annotated[str | None, typer.Argument(help="A table, a column, or a key such as train-all-time.")] = None,
     db: DbOption = None,
+    version: VersionOption = None,
 ) -> None:
     """What is inside, or what a table or column means, with its unit.
 
     Example: natsdb info train_seconds
     """
     if name is not None:
-        print(_explain(name))
+        from natsdb.sql import explanation
+
+        print(explanation(name))
         return
     import natsdb
 
-    found = natsdb.info(db)
+    found = natsdb.info(db, version=version)
     print(f"{found.database}\n")
     for source, space, hp, archs, runs, rows in found.contents:
         print(
@@ -145,36 +105,6 @@ def info(
         print(f"  {table:<10} {rows:>12,} rows  {size / 1e6:>9,.1f} MB")
     if found.synthetic:
         print("\n  rows of source 'synthetic' are generated, not measured")
-
-
-def _explain(name: str) -> str:
-    from natsdb.schema.meanings import KEYS
-    from natsdb.schema.names import nearest
-    from natsdb.schema.tables import TABLES
-    from natsdb.sql import MACROS, VIEWS, comment
-
-    lines = []
-    if name in TABLES:
-        table = TABLES[name]
-        lines = [f"{name}: a row is {table.row}", f"key: {', '.join(table.key)}", ""]
-        lines += [f"  {column.name:<18} {column.type:<10} {column.meaning}" for column in table.columns]
-    elif name in (*VIEWS, *MACROS):
-        lines = [comment(name)]
-    elif name in KEYS:
-        lines = [f"{name}: {KEYS[name]}"]
-    else:
-        for table in TABLES.values():
-            lines += [
-                f"{table.name}.{column.name} ({column.type}): {column.meaning}"
-                for column in table.columns
-                if column.name == name
-            ]
-    if not lines:
-        columns = {column.name for table in TABLES.values() for column in table.columns}
-        near = nearest(name, [*TABLES, *VIEWS, *MACROS, *KEYS, *sorted(columns)])[:3]
-        remedy = f"did you mean {', '.join(near)}? tables are {', '.join(TABLES)}"
-        raise NatsdbError(f"there is no table, view or column {name!r}", remedy=remedy)
-    return "\n".join(lines)
 
 
 def duckdb(

@@ -321,11 +321,13 @@ def _changed(changed: bool) -> str:
 def _print_table(space: str, db: Path | None) -> None:
     """The view `search_table` of a space, without columns that are empty."""
     import natsdb
-    from natsdb.cli.questions import _note_synthetic, _table
+    from natsdb.cli.answers import table
+    from natsdb.cli.questions import note_synthetic
 
-    frame = natsdb.query(f"select * exclude (space) from search_table where space = '{space}'", db)
-    print(_table(frame[[column.name for column in frame if column.null_count() < len(column)]]))
-    _note_synthetic(db)
+    with natsdb.connect(db) as connection:
+        frame = connection.sql("select * exclude (space) from search_table where space = $1", params=[space]).pl()
+        print(table(frame[[column.name for column in frame if column.null_count() < len(column)]]))
+        note_synthetic(connection)
 
 
 def _own(options: list[str]) -> dict[str, Any]:

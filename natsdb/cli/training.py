@@ -156,10 +156,10 @@ def compare(
 
     Example: natsdb compare --with tss_hp12_means.parquet --plot agreement.png
     """
-    from natsdb.cli.questions import _table
+    from natsdb.cli.answers import table
     from natsdb.compare import compare as run
 
-    print(_table(run(db, source=source, other=other, other_hp=other_hp, plot=plot)))
+    print(table(run(db, source=source, other=other, other_hp=other_hp, plot=plot)))
     if plot is not None:
         print(f"picture: {plot}")
 

@@ -6,6 +6,15 @@ seed was tried: one reduced run beside two official ones changed the mean of an 
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from natsdb.schema.errors import Missing
+from natsdb.schema.names import did_you_mean
+from natsdb.schema.schedules import HPS
+from natsdb.store.manifest import Manifest, Part
+
 OFFICIAL, REGENERATED, SYNTHETIC = "official", "regenerated", "synthetic"
 
 
@@ -29,3 +38,63 @@ def rank(source: str, *, published: bool = False, reduced: bool = False) -> tupl
     if published:
         return 3, source
     return (2, source) if source == REGENERATED else (1, source)
+
+
+class Place(NamedTuple):
+    """Where the runs of a source stand among those of all sources, from 0: those of the lowest place count.
+
+    `place` is for results after the last epoch, `curve_place` for curves, which published tables have none of.
+    """
+
+    source: str
+    reduced: bool
+    place: int
+    curve_place: int
+
+
+def places(sources: Iterable[str], published: set[str]) -> list[Place]:
+    """The place of each source's full and of its reduced runs, by `rank`."""
+    every = [(source, reduced) for source in sources for reduced in (False, True)]
+
+    def by_rank(one: tuple[str, bool]) -> tuple[tuple[int, str], bool]:
+        return rank(one[0], published=one[0] in published, reduced=one[1]), one[1]
+
+    place = {one: number for number, one in enumerate(sorted(every, key=by_rank))}
+    return [Place(*one, place[one], place[one] + len(every) * (one[0] in published)) for one in every]
+
+
+def contested(manifest: Manifest, source: str | None = None) -> set[tuple[str, str, int]]:
+    """Where it must be asked run by run which rows count, as (space, hp, block): elsewhere all do.
+
+    That is where several sources lie, reduced runs beside full ones, or a published table, which may have means and
+    seeds of the same split. Format 1 did not count reduced runs.
+
+    Args:
+        source: as if there were only this one.
+    """
+    cells: dict[tuple[str, str, int], list[Part]] = {}
+    for part in manifest.parts:
+        if part.table == "seed" and source in (None, part.source):
+            cells.setdefault((part.space, part.hp, part.block), []).append(part)
+    tables = manifest.published_sources()
+
+    def alike(part: Part) -> bool:
+        return part.source not in tables and "reduced" in part.columns and part.reduced in (0, part.rows)
+
+    return {cell for cell, parts in cells.items() if len(parts) > 1 or not alike(parts[0])}
+
+
+def check_source(manifest: Manifest, source: str, where: str) -> None:
+    """Refuse a source that a database has not.
+
+    Raises:
+        Missing: it has no rows; the remedy names those that have, the nearest first.
+    """
+    have = sorted({part.source for part in manifest.parts if part.source})
+    if source not in have:
+        raise Missing(f"there are no rows of source {source!r}", where=where, remedy=did_you_mean(source, have))
+
+
+def is_reduced(hp: str, epochs: int, code: str | None) -> bool:
+    """Whether a run is a reduced one, where its file is of format 1 and does not say so in a column."""
+    return epochs < HPS[hp] or (code is not None and json.loads(code).get("images") is not None)

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import tempfile
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import duckdb
+import polars as pl
+import pyarrow as pa
 import pytest
 
 import natsdb
 from databases import contents
-from natsdb.schema.errors import NatsdbError
+from natsdb import connection, relation
+from natsdb.connection import Connection
+from natsdb.ingest import ingest
+from natsdb.relation import Relation
+from natsdb.schema.errors import Damaged, Missing, NatsdbError
 
 
 @pytest.mark.parametrize(
@@ -84,3 +93,182 @@ def test_a_wrong_name_is_answered_with_those_that_exist(real_db: Path, statement
     with pytest.raises(NatsdbError) as caught:
         natsdb.connect(real_db).sql(statement)
     assert str(caught.value).startswith(answer)
+
+
+def _strange_names(kind: type) -> list[str]:
+    return [name for name in dir(kind) if not name.startswith("_")]
+
+
+def test_every_method_of_a_connection_is_allowed_on_purpose_or_refused(real_db: Path) -> None:
+    locked = natsdb.connect(real_db)
+    names = set(_strange_names(duckdb.DuckDBPyConnection))
+    own = {name for name in vars(Connection) if not name.startswith("_")} & names
+    assert names <= own | connection.ALLOWED | connection.REFUSED
+    assert not connection.ALLOWED & connection.REFUSED
+    for name in names & connection.REFUSED:
+        with pytest.raises(NatsdbError, match=f"{name} is not allowed on a locked connection"):
+            getattr(locked, name)()
+
+
+def test_every_method_of_a_relation_is_allowed_on_purpose_or_refused(real_db: Path) -> None:
+    asked = natsdb.connect(real_db).sql("select arch, space from arch")
+    names = set(_strange_names(duckdb.DuckDBPyRelation))
+    groups = (relation.DERIVE, relation.FETCH, relation.IN_MEMORY, relation.ASK, relation.REFUSED)
+    assert names <= frozenset.union(*groups)
+    assert sum(map(len, groups)) == len(frozenset.union(*groups))
+    for name in names & relation.REFUSED:
+        with pytest.raises(NatsdbError, match=f"{name} is not allowed on a locked connection"):
+            getattr(asked, name)("x")
+
+
+# Called on every public method of connections and relations, so that whatever writes to a name that it is given writes.
+_WRITES = (
+    lambda target, text: (target,),
+    lambda target, text: (text,),
+    lambda target, text: ("v", text),
+    lambda target, text: ("v", f"copy v to '{target}'"),
+    lambda target, text: (text, target),
+    lambda target, text: (f"true) ; {text}; --",),
+    lambda target, text: (f"1; {text}",),
+)
+
+
+@pytest.mark.parametrize("where", ["beside", "inside", "listed"])
+def test_no_method_writes_a_file(where: str, official: dict[str, Path], tmp_path: Path) -> None:
+    ingest([official["sss"] / "000000.pickle.pbz2"], tmp_path / "db")
+    listed = next(iter(natsdb.files("metric", tmp_path / "db")))
+    target = {"beside": str(tmp_path / "new"), "inside": f"{tmp_path}/db/new", "listed": listed}[where]
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    copy = f"copy (select 1 as a) to '{target}'"
+    locked = natsdb.connect(tmp_path / "db")
+    asked = locked.sql("select 1 as a")
+    attempts = [
+        lambda: locked.execute(duckdb.connect().extract_statements(copy)[0]),
+        lambda: locked.sql(locked.extract_statements(copy)[0]),
+        lambda: locked.from_query(copy),
+        lambda: locked.duplicate().execute(copy),
+        lambda: locked.cursor().cursor().sql(copy),
+        lambda: locked.cursor().execute("select 1").execute(copy),
+        lambda: locked.cursor().begin().execute(copy),
+        lambda: locked.from_df(asked.df()).query("v", copy),
+        lambda: asked.filter("a = 1").write_parquet(target),
+        lambda: asked.write_csv(target),
+        lambda: asked.query("v", f"copy v to 'natsdb://{Path(listed).relative_to(tmp_path / 'db')}'"),
+        lambda: locked.sql(f"from enable_logging(storage = 'file', storage_path = '{target}')").fetchall(),
+    ]
+    for attempt in attempts:
+        with pytest.raises(NatsdbError):
+            attempt()
+    for name in _strange_names(duckdb.DuckDBPyConnection):
+        if name not in ("close", "interrupt"):
+            one = locked.cursor()
+            for arguments in _WRITES:
+                with suppress(Exception):
+                    getattr(one, name)(*arguments(target, copy))
+    for name in _strange_names(duckdb.DuckDBPyRelation):
+        for arguments in _WRITES:
+            with suppress(Exception):
+                found = getattr(asked, name)(*arguments(target, copy))
+                if isinstance(found, Relation):
+                    found.fetchall()
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert natsdb.query("select count(*) from metric", db=tmp_path / "db").item() > 0
+    assert locked.sql("select count(*) from metric").fetchall()[0][0] > 0
+
+
+def test_relations_compute_as_duckdbs_do(real_db: Path) -> None:
+    locked = natsdb.connect(real_db)
+    arch = locked.sql("select arch, space from arch where arch < 6")
+    tss = arch.filter("space = 'tss'").project("arch, arch % 2 as odd").order("arch desc")
+    assert tss.fetchall() == [(arch, arch % 2) for arch in range(5, -1, -1)]
+    assert tss.join(arch, "arch").aggregate("count(*) as n").pl().item() == 12
+    assert sorted(arch.union(arch).arch.distinct().fetchall()) == [(arch,) for arch in range(6)]
+    assert (len(arch), arch.columns, "space" in arch) == (12, ["arch", "space"], True)
+    assert pl.DataFrame(arch).height == pa.table(arch).num_rows == 12
+    assert "space" in repr(arch)
+    assert arch._repr_mimebundle_()["text/plain"]
+    tss.to_table("mine")
+    locked.sql("select 7 as arch, 1 as odd").insert_into("mine")
+    assert locked.table("mine").query("v", "select max(arch) from v").fetchall() == [(7,)]
+    assert isinstance(locked.table("mine").limit(1), Relation)
+
+
+@pytest.mark.parametrize(
+    "fetch",
+    [
+        lambda relation: relation.fetchall(),
+        lambda relation: relation.pl(),
+        lambda relation: relation.df(),
+        lambda relation: relation.filter("true").fetchone() if hasattr(relation, "fetchone") else relation.fetchall(),
+        lambda relation: relation.fetch_record_batch(10).read_all(),
+        lambda relation: list(relation.fetch_record_batch(10)),
+        lambda relation: len(relation.order("1")),
+        lambda relation: pa.table(relation),
+    ],
+)
+def test_an_error_in_fetching_is_one_sentence(fetch: Any, real_db: Path) -> None:
+    asked = natsdb.connect(real_db).sql("select arch, case when arch > 15000 then error('boom') end from arch")
+    with pytest.raises(NatsdbError, match=r"^boom; "):
+        fetch(asked)
+
+
+def test_pragmas_that_read_are_allowed(real_db: Path) -> None:
+    locked = natsdb.connect(real_db)
+    assert locked.execute("pragma table_info('seed')").fetchall()[0][1] == "source"
+    assert locked.sql("describe metric").fetchall()
+    with pytest.raises(NatsdbError, match="PRAGMA is not allowed"):
+        locked.execute("pragma enable_profiling")
+
+
+def test_a_failed_transaction_is_explained(real_db: Path) -> None:
+    locked = natsdb.connect(real_db)
+    locked.begin()
+    for _ in range(2):
+        with pytest.raises(NatsdbError):
+            locked.execute("select nothing from metric")
+    locked.rollback()
+    assert locked.execute("select 1").fetchone() == (1,)
+
+
+def test_a_damaged_file_says_so_when_rows_are_fetched(official: dict[str, Path], tmp_path: Path) -> None:
+    ingest([official["sss"] / "000000.pickle.pbz2"], tmp_path / "db")
+    locked = natsdb.connect(tmp_path / "db")
+    asked = locked.sql("select sum(accuracy) from metric")
+    path = Path(natsdb.files("metric", tmp_path / "db")[0])
+    data = bytearray(path.read_bytes())
+    data[-20] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(Damaged, match="metric"):
+        natsdb.connect(tmp_path / "db").sql("select sum(accuracy) from metric").fetchall()
+    path.unlink()
+    with pytest.raises(Damaged, match="metric"):
+        asked.fetchall()
+
+
+def test_spilled_rows_go_into_the_temporary_folder(real_db: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    locked = natsdb.connect(real_db, memory_limit="64MB", threads=1)
+    where = Path(locked.execute("select current_setting('temp_directory')").fetchone()[0])
+    assert where.parent == Path(tempfile.gettempdir())
+    asked = locked.sql("select i, repeat(i::varchar, 20) as text from range(2000000) as one (i) order by i % 1000, i")
+    assert asked.limit(1, 1_999_999).fetchall()[0][0] == 1_999_999
+    assert list(tmp_path.iterdir()) == []
+    assert locked.execute("select current_setting('threads')").fetchone() == (1,)
+
+
+@pytest.mark.parametrize(
+    ("statement", "answer"),
+    [
+        ("from query_table('metrc')", "there is no table or macro 'metrc'; did you mean metric?"),
+        ("select acuracy from metric", "there is no column 'acuracy'; did you mean accuracy?"),
+    ],
+)
+def test_what_does_not_exist_is_missing(statement: str, answer: str, real_db: Path) -> None:
+    with pytest.raises(Missing) as caught:
+        natsdb.connect(real_db).sql(statement)
+    assert str(caught.value).startswith(answer)
+
+
+def test_a_macro_says_its_arguments(real_db: Path) -> None:
+    with pytest.raises(NatsdbError, match=r"^pareto takes other arguments: dataset, split, hp, cost, "):
+        natsdb.connect(real_db).sql("from pareto('cifar10', 'x-valid', '12')")

@@ -1,0 +1,58 @@
+"""Tables of a database as polars LazyFrames."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from natsdb.schema.tables import Table
+from natsdb.store.manifest import Part
+from natsdb.store.snapshot import Snapshot
+
+_TYPES: dict[str, Any] = {
+    "VARCHAR": pl.String,
+    "INTEGER": pl.Int32,
+    "SMALLINT": pl.Int16,
+    "DOUBLE": pl.Float64,
+    "BOOLEAN": pl.Boolean,
+    "VARCHAR[]": pl.List(pl.String),
+    "SMALLINT[]": pl.List(pl.Int16),
+    "DOUBLE[]": pl.List(pl.Float64),
+}
+# A LazyFrame keeps nothing of ours alive, so the version of each database that was scanned last is held here.
+_HELD: dict[str, Snapshot] = {}
+
+
+def scan_table(table: Table, snapshot: Snapshot) -> pl.LazyFrame:
+    """A table at one version of a database."""
+    types = {column.name: _TYPES[column.type] for column in table.columns}
+    parts = snapshot.manifest.of(table.name)
+    if not parts:
+        return pl.LazyFrame(schema=types)
+    _HELD[str(snapshot.home)] = snapshot
+    # polars takes every folder above a file that has a `=` in its name for a column, the first of a name first. Under
+    # such a folder the columns are said for each source, space and hp, which polars does not skip then.
+    hive = table.partitioned and "=" not in str(snapshot.home)
+    groups: dict[tuple[Any, ...], list[Part]] = {}
+    for part in parts:
+        place = () if hive or not table.partitioned else (part.source, part.space, part.hp)
+        groups.setdefault((part.columns, place), []).append(part)
+    frames = [_scan_group(table, types, snapshot, group, hive) for group in groups.values()]
+    return frames[0] if len(frames) == 1 else pl.concat(frames)
+
+
+def _scan_group(table: Table, types: dict[str, Any], snapshot: Snapshot, parts: list[Part], hive: bool) -> pl.LazyFrame:
+    """Files of the same columns; those of the table that they lack are null."""
+    names = {column.name: types[column.name] for column in table.columns if column.partition}
+    frame = pl.scan_parquet(
+        [snapshot.path(part.path) for part in parts],
+        glob=False,
+        hive_partitioning=hive,
+        hive_schema={**names, "block": pl.Int32} if hive else None,
+    )
+    place = {} if hive else {name: getattr(parts[0], name) for name in names}
+    absent = [name for name in types if name not in (*parts[0].columns, *names)]
+    said = [pl.lit(value, dtype=types[name]).alias(name) for name, value in place.items()]
+    said += [pl.lit(None, dtype=types[name]).alias(name) for name in absent]
+    return (frame.with_columns(said) if said else frame).select(list(types))

@@ -1,0 +1,172 @@
+"""Views over the Parquet files: a table's rows, and those of them that count, by `natsdb.store.choice`.
+
+For each table TABLE: the view TABLE. For one in blocks also, with the block as a column, `all_TABLE`, and
+`chosen_TABLE`: of each (space, hp, arch, dataset) the rows of one source. Of `final`, `counted_final` has those rows of
+each source that count within it. `chosen_metric` has the rows of the source that has curves; `chosen_at` the same, but
+at the last epoch of the schedule those of `chosen_final`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from natsdb.schema.schedules import HPS
+from natsdb.schema.spaces import SIZES
+from natsdb.schema.tables import BLOCK_TABLES, TABLES, Table
+from natsdb.store.choice import contested, places
+from natsdb.store.manifest import Manifest, Part
+
+# Whether a run is a reduced one; where its file, of format 1, does not say so, as `natsdb.store.choice.is_reduced`.
+_EPOCHS = " ".join(f"when '{hp}' then {epochs}" for hp, epochs in HPS.items())
+_REDUCED = (
+    f"coalesce(run.reduced, run.epochs < case run.hp {_EPOCHS} end, false) "
+    "or coalesce(run.reduced is null and regexp_matches(run.code, '\"images\": [0-9]'), false)"
+)
+_RUN = ("source", "space", "hp", "arch", "dataset", "seed")
+_CHOSEN_FOR = ("space", "hp", "arch", "dataset")
+
+
+def table_views(root: str, manifest: Manifest) -> list[str]:
+    """SQL of a view with each table's name; for one in blocks, of `all_TABLE` too, with the block as a column.
+
+    The block of an architecture is known, so macros about one architecture name it and read one file of 32: opening a
+    file costs 0.25 ms, finding out that it holds other architectures included.
+    """
+    views = []
+    for table in TABLES.values():
+        name = f"all_{table.name}" if table.partitioned else table.name
+        views.append(_view(name, _rows(table, manifest.of(table.name), root)))
+        if table.partitioned:
+            # Columns are qualified: DuckDB binds a view's bare names to the parameters of a macro that reads it.
+            columns = ", ".join(f"files.{column.name}" for column in table.columns)
+            views.append(_view(table.name, f"select {columns} from {name} as files"))
+    return views
+
+
+def coverage_macros() -> list[str]:
+    """SQL of `archs_of(space)`, how many architectures a space has, and `coverage_of(archs, space)`, '3 of 15,625'."""
+    sizes = " ".join(f"when '{space}' then {size}" for space, size in SIZES.items())
+    return [
+        f"create or replace macro archs_of(space) as case space {sizes} end",
+        "create or replace macro coverage_of(archs, space) as format('{:,} of {:,}', archs, archs_of(space))",
+    ]
+
+
+def chosen_views(root: str, manifest: Manifest, source: str | None) -> list[str]:
+    """SQL of the views of rows that count; `source`: the only one to choose from, all if None.
+
+    Where one source lies alone all its rows count, and nothing is asked run by run: that is decided by file.
+    """
+    cells, tables = contested(manifest), manifest.published_sources()
+    views = [_view("placed_run", _placed_run(root, manifest, cells))] if cells else []
+    views.append(_view("counted_final", _counting("final", root, manifest, None, "counted")))
+    for name in BLOCK_TABLES:
+        counts = "chosen_for_curves" if name == "metric" else "chosen"
+        views.append(
+            _view(f"chosen_{name}", _counting(name, root, manifest, source, counts if source is None else "counted"))
+        )
+    inner = f"result.epoch < case result.hp {_EPOCHS} end - 1"
+    published = any((part.space, part.hp, part.block) in cells for part in manifest.parts if part.source in tables)
+    views.append(
+        _view(
+            "chosen_at",
+            f"select result.* from chosen_metric as result where {inner} "
+            f"union all select result.* from chosen_final as result where not {inner}"
+            if published
+            else "select * from chosen_metric",
+        )
+    )
+    return views
+
+
+def _view(name: str, query: str) -> str:
+    return f"create or replace view {name} as {query}"
+
+
+def _rows(table: Table, parts: list[Part], root: str) -> str:
+    """Query of the rows of files, with all columns of their table; those that a file lacks are null."""
+    if not parts:
+        typed = [f'null::{column.type} as "{column.name}"' for column in table.columns]
+        return f"select {', '.join([*typed, *(['0 as block'] if table.partitioned else [])])} where false"
+    queries = []
+    for columns in dict.fromkeys(part.columns for part in parts):
+        listed = ", ".join(_text(f"{root}/{part.path}") for part in parts if part.columns == columns)
+        have = {*columns, *(column.name for column in table.columns if column.partition)}
+        chosen = [
+            f"files.{column.name}" if column.name in have else f'null::{column.type} as "{column.name}"'
+            for column in table.columns
+        ]
+        if not table.partitioned:
+            queries.append(
+                f"select {', '.join(chosen)} from read_parquet([{listed}], hive_partitioning = false) as files"
+            )
+            continue
+        # Types are said: the hp 01 is not the number 1.
+        types = "".join(f"'{column.name}': '{column.type}', " for column in table.columns if column.partition)
+        read = f"read_parquet([{listed}], hive_partitioning = true, hive_types = {{{types}'block': 'INTEGER'}})"
+        queries.append(f"select {', '.join(chosen)}, files.block from {read} as files")
+    return " union all ".join(queries)
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _placed_run(root: str, manifest: Manifest, cells: set[tuple[str, str, int]]) -> str:
+    """Query: a row is a run of a contested block, and whether it counts. Key: source, space, hp, arch, dataset, seed.
+
+    `counted`: within its source; `chosen`, `chosen_for_curves`: among all; `is_mean`: of a published table's means.
+    """
+    parts = [part for part in manifest.of("seed") if (part.space, part.hp, part.block) in cells]
+    tables = manifest.published_sources()
+    ranked = ", ".join(
+        f"({_text(one.source)}, {one.reduced}, {one.source in tables}, {one.place}, {one.curve_place})".lower()
+        for one in places(sorted({part.source for part in parts}), tables)
+    )
+    key = ", ".join(f"run.{column}" for column in _RUN)
+    each = ", ".join(f"ranked.{column}" for column in _CHOSEN_FOR)
+    return f"""
+with
+place (source, reduced, published, place, curve_place) as (values {ranked}),
+ranked as (
+    select {key}, place.place, place.curve_place, place.published and run.seed = 0 as is_mean
+    from ({_rows(TABLES["seed"], parts, root)}) as run
+    inner join place on place.source = run.source and place.reduced = ({_REDUCED})
+)
+select
+    ranked.*,
+    ranked.place = min(ranked.place) over (partition by ranked.source, {each}) as counted,
+    ranked.place = min(ranked.place) over (partition by {each}) as chosen,
+    ranked.curve_place = min(ranked.curve_place) over (partition by {each}) as chosen_for_curves
+from ranked
+"""
+
+
+def _counting(name: str, root: str, manifest: Manifest, source: str | None, counts: str) -> str:
+    """Query of a table's rows, the block as a column, of the runs for which `placed_run` says so in a column."""
+    table, tables, cells = TABLES[name], manifest.published_sources(), contested(manifest, source)
+    parts = [part for part in manifest.of(name) if source in (None, part.source)]
+    doubtful = [part for part in parts if (part.space, part.hp, part.block) in cells]
+    records = [part for part in doubtful if part.source not in tables]
+    published = [part for part in doubtful if part.source in tables]
+    if not doubtful:
+        return f"select * from all_{name}" if source is None else _rows(table, parts, root)
+    # No `using` and no bare names: DuckDB binds those of a view to the parameters of a macro that reads it.
+    counting = f"semi join placed_run as run on run.{counts} and {_equal('run', 'every', _RUN)}"
+    clear = [part for part in parts if part not in doubtful]
+    queries = [_rows(table, clear, root)] if clear else []
+    if records:
+        queries.append(f"select every.* from ({_rows(table, records, root)}) as every {counting}")
+    if published:
+        # A mean has no seed of its own (0): beside seeds of the same split it would count as one more.
+        rows = _rows(table, published, root)
+        key = [column for column in table.key if column not in ("seed", "epoch")]
+        of = ", ".join(f"other.{column}" for column in key)
+        seeded = f"select distinct {of}, 0 as seed from ({rows}) as other where other.seed != 0"
+        without = f"anti join ({seeded}) as seeded on {_equal('seeded', 'every', [*key, 'seed'])}"
+        queries.append(f"select every.* from (select every.* from ({rows}) as every {without}) as every {counting}")
+    return " union all ".join(queries)
+
+
+def _equal(a: str, b: str, columns: Iterable[str]) -> str:
+    return " and ".join(f"{a}.{column} = {b}.{column}" for column in columns)

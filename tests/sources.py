@@ -1,0 +1,56 @@
+"""Several sources side by side, for tests of which rows count: runs and published tables of chosen numbers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from natsdb.ingest import collect, ingest
+from natsdb.schema.datasets import SPLIT_IMAGES
+from natsdb.schema.schedules import HPS
+from natsdb.schema.spaces import arch_str
+
+
+def add_run(
+    home: Path,
+    arch: int = 11,
+    dataset: str = "cifar100",
+    *,
+    space: str = "tss",
+    hp: str = "12",
+    seed: int = 999,
+    accuracy: float = 25.0,
+    epochs: int | None = None,
+    images: int | None = None,
+    source: str = "regenerated",
+) -> None:
+    """Add a run to a database, as `natsdb train` keeps it: of one accuracy (percent) at all epochs and splits, but
+    for one percent less at every epoch before its last. It is a reduced one if it has fewer epochs, or images."""
+    count = epochs or HPS[hp]
+    values = {"accuracy": [accuracy - 1.0] * (count - 1) + [accuracy], "top5": [50.0] * count, "loss": [1.5] * count}
+    splits = [split for of, split in SPLIT_IMAGES if of == dataset]
+    run: dict[str, Any] = {"natsdb_run": 1, "space": space, "arch": arch, "arch_str": arch_str(space, arch)}
+    run |= {"hp": hp, "dataset": dataset, "seed": seed, "epochs": count, "params": 0.5, "flops": 50.0}
+    run["measured"] = {split: values | {"seconds": [2.0] * count} for split in ["train", *set(splits) - {"train"}]}
+    run["images"] = dict.fromkeys(run["measured"], 512)
+    run["provenance"] = {"device": "cpu", "images": images}
+    folder = home.parent / "runs" / f"{source}-{space}-{hp}-{arch}-{dataset}-{seed}-{accuracy}"
+    path = folder / space / f"{arch}" / "run.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(run))
+    collect(folder, home, source=source)
+
+
+def add_table(home: Path, *, source: str = "published", **columns: Any) -> None:
+    """Add a published table of one row, or of columns: by default tss 11 on cifar100, ori-test, hp 12, 99 percent."""
+    row = {"space": "tss", "hp": "12", "arch": 11, "dataset": "cifar100", "split": "ori-test", "accuracy": 99.0}
+    table = pl.DataFrame(
+        {name: value if isinstance(value, list) else [value] for name, value in (row | columns).items()}
+    )
+    path = home.parent / "tables" / f"{abs(hash(str(columns)))}.parquet"
+    path.parent.mkdir(exist_ok=True)
+    table.write_parquet(path)
+    ingest([path], home, source=source)
