@@ -27,9 +27,9 @@ from natsdb.schema.errors import NatsdbError, NotWritable
 from natsdb.schema.tables import TABLES, column_types
 from natsdb.store.locations import local
 from natsdb.store.manifest import NAME, Manifest, Part, WeightsFile
-from natsdb.store.parquet import damaged
+from natsdb.store.parquet import damaged, open_parquet, write_options
 from natsdb.store.snapshot import open_snapshot
-from natsdb.store.writing import whole_file, write_whole
+from natsdb.store.writing import whole_file, write_whole, writing
 
 SUMS = "SHA256SUMS"
 
@@ -78,7 +78,9 @@ def publish(
             progress(target.name, done, total, rows)
 
     alone = jobs is None and sum(part.rows for task in tasks for part in task.parts) < 1_000_000
-    try:
+    with writing(target, "make room, or name another folder; what is done is kept, the same command goes on"):
+        for left in folder.rglob(".*.tmp"):  # of a killed run
+            left.unlink()
         made = sorted(
             fan_out(_write, tasks, 1 if alone else processes(jobs, len(tasks)), tick), key=lambda one: one.path
         )
@@ -92,12 +94,6 @@ def publish(
         if target.exists():
             target.rmdir()
         folder.rename(target)
-    except OSError as error:
-        raise NatsdbError(
-            f"cannot write ({error.strerror or error})",
-            where=str(target),
-            remedy="make room, or name another folder; what is done is kept, the same command goes on",
-        ) from error
     return target
 
 
@@ -144,12 +140,8 @@ def _write(task: _Task) -> PublishedFile:
     first, path = task.parts[0], task.folder / task.path
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
+        with whole_file(path) as temporary:
             _rewrite(task, temporary)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
     rows = pq.read_metadata(path).num_rows
     archs = 0
     if first.table == "seed":
@@ -163,25 +155,17 @@ def _rewrite(task: _Task, path: Path) -> None:
     table = TABLES[task.parts[0].table]
     types = column_types(table.name)
     schema = pa.schema([pa.field(name, kind) for name, kind in types.items()])
-    floats = [name for name, kind in types.items() if pa.types.is_floating(kind)]
-    with pq.ParquetWriter(
-        path,
-        schema,
-        compression="zstd",
-        compression_level=5,
-        store_schema=False,
-        use_dictionary=[name for name in types if name not in floats and name != "seconds"],
-        column_encoding={"loss": "BYTE_STREAM_SPLIT"} if "loss" in floats else None,
-        data_page_size=1 << 20,
-    ) as writer:
+    with pq.ParquetWriter(path, schema, **write_options(schema)) as writer:
         for part in task.parts:
-            with pq.ParquetFile(task.database / part.path) as file:
+            with open_parquet(task.database / part.path, part) as file:
                 for number in range(file.num_row_groups):
                     group = file.read_row_group(number)
                     columns = [
                         pa.repeat(pa.scalar(getattr(part, column.name), types[column.name]), len(group))
                         if column.partition
                         else group[column.name].cast(types[column.name])
+                        if column.name in group.column_names
+                        else pa.nulls(len(group), types[column.name])  # a file of an earlier format
                         for column in table.columns
                     ]
                     writer.write_table(pa.table(columns, schema=schema), row_group_size=max(1, len(group)))
