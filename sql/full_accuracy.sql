@@ -22,8 +22,11 @@ named as (
             and longest.dataset = role_of.dataset
             and longest.hp = last_epoch.hp
     group by last_epoch.space, last_epoch.hp, role_of.dataset, role_of.role, last_epoch.arch
+),
+-- The window stands apart: DuckDB 1.4 takes none as an argument of a macro.
+counted as (
+    select named.*, count(*) over (partition by named.space, named.dataset, named.role) as archs
+    from named
 )
-select
-    named.*,
-    coverage_of(count(*) over (partition by named.space, named.dataset, named.role), named.space) as coverage
-from named
+select counted.* exclude (archs), coverage_of(counted.archs, counted.space) as coverage
+from counted
