@@ -21,6 +21,7 @@ from natsdb.site import opened, write_site
 from natsdb.site.data import INDEX, NOT_IN_BROWSER, browser_sql
 from natsdb.site.serve import server
 from natsdb.site.vendor import DUCKDB, Package, tarball
+from sources import add_run, add_table
 
 
 def _json(path: Path) -> Any:
@@ -224,3 +225,23 @@ def test_a_tarball_that_is_not_the_pinned_one_is_refused(monkeypatch: pytest.Mon
     path.write_bytes(b"another")
     with pytest.raises(NatsdbError, match=r"this is not some/thing 1\.0\.0: its SHA-512 is another"):
         tarball(package)
+
+
+def test_the_page_opens_on_what_covers_most_and_its_json_knows_no_nan(tmp_path: Path) -> None:
+    home = tmp_path / "db"
+    for arch in range(3):
+        add_run(home, arch, source="official")
+    archs = list(range(400))
+    same = {"space": ["tss"] * 400, "hp": ["12"] * 400, "dataset": ["cifar100"] * 400, "split": ["ori-test"] * 400}
+    add_table(home, **same, arch=archs, accuracy=[50.0] * 400)
+    add_run(home, 7, accuracy=float("nan"))
+    site = write_site(tmp_path / "site", home, sql=False)
+    first = _json(site / INDEX)["points"][0]
+    assert (first["source"], first["archs"], first["splits"]) == ("published", 400, ["ori-test"])
+    assert _json(site / INDEX)["sizes"]["tss"] == 15_625
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    for path in (site / "data").rglob("*.json"):
+        json.loads(path.read_text(), parse_constant=refuse)
