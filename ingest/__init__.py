@@ -3,6 +3,7 @@
 from natsdb.ingest.archive.export import export
 from natsdb.ingest.archive.verify import Verified, verify
 from natsdb.ingest.collect import collect
-from natsdb.ingest.ingest import IngestReport, ingest
+from natsdb.ingest.ingest import ingest
+from natsdb.ingest.report import IngestReport
 
 __all__ = ["IngestReport", "Verified", "collect", "export", "ingest", "verify"]

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from natsdb.ingest.archive.records import HpRecord
-from natsdb.ingest.archive.sources import Entry
+from natsdb.ingest.archive.single import single_numbers
+from natsdb.ingest.archive.sources import Entry, Source, check_single_md5
 from natsdb.ingest.archive.templates import Templates, read_file
 from natsdb.ingest.archive.unpickle import decompress
 from natsdb.ingest.fanout import note_progress
 from natsdb.ingest.weights import weights_of_record
 from natsdb.ingest.write import BlockWriter, Provenance
 from natsdb.schema.errors import NatsdbError
-from natsdb.schema.spaces import arch_str
+from natsdb.schema.spaces import SIZES, arch_str
+from natsdb.schema.tables import BLOCK
 from natsdb.store.staging import Receipt, write_receipt
 from natsdb.store.weights import merged_weights
 from natsdb.store.writing import writing
@@ -117,3 +119,45 @@ def stage_records(job: Job, block: BlockTask, records: Iterable[Read]) -> Receip
             return receipt
     finally:
         writer.abort()
+
+
+def stage_single(
+    source: Source,
+    job: Job,
+    block: Callable[..., BlockTask],
+    done: Callable[[BlockTask], Receipt | None],
+    progress: Callable[[str, int, int, int], None] | None,
+) -> tuple[list[Receipt], int]:
+    """Stage the blocks of a single benchmark file; receipts, and how many were there from an earlier run.
+
+    Raises:
+        NatsdbError: the file is damaged, or its MD5 is not the one in its name.
+    """
+    check_single_md5(Path(source.path))
+    size = SIZES[source.space]
+    blocks = {number: block(number) for number in range(-(-size // BLOCK))}
+    receipts = {number: receipt for number, one in blocks.items() if (receipt := done(one)) is not None}
+    again = len(receipts)
+    pending: dict[int, list[Read]] = {}
+    files = rows = 0
+
+    def stage(number: int) -> None:
+        nonlocal rows
+        read = sorted(pending.pop(number), key=lambda item: item[0])
+        receipts[number] = stage_records(job, blocks[number], read)
+        rows += receipts[number].rows
+
+    provenance = Provenance(source.name, None)
+    for arch, record in single_numbers(Path(source.path), source.space):
+        number = arch // BLOCK
+        files += 1
+        if progress is not None and files % 32 == 0:
+            progress(source.name, files, size, rows)
+        if number in receipts:
+            continue
+        pending.setdefault(number, []).append((arch, record, provenance))
+        if len(pending[number]) == min(BLOCK, size - number * BLOCK):
+            stage(number)
+    for number in sorted(pending):
+        stage(number)
+    return [receipts[number] for number in sorted(receipts)], again

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from natsdb.ingest.archive.records import read_record
-from natsdb.ingest.ingest import IngestReport, check_name
+from natsdb.ingest.report import IngestReport, check_name
 from natsdb.ingest.weights import weights_of_run
 from natsdb.ingest.write import BlockWriter, Provenance
 from natsdb.schema.costs import IMAGES

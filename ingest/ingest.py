@@ -6,13 +6,12 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from natsdb.ingest.archive.single import stage_single
 from natsdb.ingest.archive.sources import Entry, Source, open_source
-from natsdb.ingest.blocks import BlockTask, Job, stage_block
+from natsdb.ingest.blocks import BlockTask, Job, stage_block, stage_single
 from natsdb.ingest.fanout import fan_out, leave_if_starting, processes
+from natsdb.ingest.report import IngestReport, check_name
 from natsdb.schema.errors import Damaged, NatsdbError
 from natsdb.schema.tables import BLOCK
 from natsdb.store.locations import local
@@ -24,21 +23,6 @@ from natsdb.store.writing import only_writer
 _FEW = 64
 
 Progress = Callable[[str, int, int, int], None]
-
-
-@dataclass(frozen=True)
-class IngestReport:
-    """What an ingest did: architectures and rows read, whether the database changed, files left out, what a reader of
-    the numbers should know, seconds."""
-
-    database: Path
-    archs: int = 0
-    rows: int = 0
-    changed: bool = False
-    resumed: int = 0
-    failures: list[tuple[str, str]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    seconds: float = 0.0
 
 
 def ingest(
@@ -124,18 +108,6 @@ def ingest(
         else:
             staging.publish(manifest, f"ingest {' '.join(one.name for one in opened)} --source {source}")
     return IngestReport(home, archs, rows, changed, resumed, failures, seconds=time.monotonic() - started)
-
-
-def check_name(source: str) -> None:
-    """Refuse what cannot be a value of the column `source`, which is part of a folder's name.
-
-    Raises:
-        NatsdbError: it has other characters, or none.
-    """
-    if not source or not all(c.isalnum() or c in "-_." for c in source) or source.startswith("."):
-        raise NatsdbError(
-            f"{source!r} cannot be a source's name", remedy="use letters, digits, '-', '_' and '.', as in --source mine"
-        )
 
 
 def stage_source(

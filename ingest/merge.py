@@ -23,7 +23,6 @@ Tables = dict[str, pa.Table]
 _ROUNDING = {"accuracy": (1e-6, 0.0)}
 _ROUNDING_OF_COSTS = (0.0, 1e-4)
 _RUN = ("arch", "dataset", "seed")
-_SPLIT_NAMES = pa.array(SPLITS)
 _CODED = pa.dictionary(pa.int8(), pa.string())
 _REMEDY = "keep the database, replace its rows with --replace, or name the new rows with --source NAME"
 
@@ -98,7 +97,7 @@ def _numbers(table: pa.Table, datasets: list[str], runs: np.ndarray) -> np.ndarr
     run = np.searchsorted(runs, _run_keys(table, datasets))
     if "split" not in table.column_names:
         return run
-    split = pc.index_in(table["split"].cast(pa.string()), _SPLIT_NAMES).to_numpy()
+    split = pc.index_in(table["split"].cast(pa.string()), pa.array(SPLITS)).to_numpy()
     return run << 17 | split.astype(np.int64) << 15 | table["epoch"].to_numpy()
 
 
@@ -252,7 +251,7 @@ def plain(table: pa.Table, name: str) -> pa.Table:
         column = table[field.name]
         if column.type != field.type:
             if pa.types.is_dictionary(field.type):
-                names = _SPLIT_NAMES if field.name == "split" else pc.unique(column).sort()
+                names = pa.array(SPLITS) if field.name == "split" else pc.unique(column).sort()
                 codes = pc.index_in(column, names).combine_chunks()
                 column = pa.DictionaryArray.from_arrays(codes.cast(pa.int8()), names)
             else:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from natsdb.ingest.ingest import IngestReport, check_name
 from natsdb.ingest.merge import Tables, merge
+from natsdb.ingest.report import IngestReport, check_name
 from natsdb.ingest.write import BlockWriter
 from natsdb.schema.errors import Damaged, NatsdbError
 from natsdb.schema.schedules import HPS, HPS_OF_SPACE

@@ -26,7 +26,6 @@ from natsdb.store.manifest import Part
 from natsdb.store.parquet import named_after_contents, open_parquet, write_options
 
 _SMALL = tuple(name for name in BLOCK_TABLES if name != "metric")
-_SPLIT_NAMES = pa.array(SPLITS)
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ class Rows:
                 "arch": np.repeat(archs, [len(layout.split) for layout in layouts]),
                 "dataset": _texts(np.concatenate([keys[id(layout)].dataset_of_row for layout in layouts]), datasets),
                 "seed": np.concatenate([keys[id(layout)].seed_of_row for layout in layouts]),
-                "split": _texts(np.concatenate([layout.split for layout in layouts]), _SPLIT_NAMES),
+                "split": _texts(np.concatenate([layout.split for layout in layouts]), list(SPLITS)),
                 "epoch": np.concatenate([layout.epoch for layout in layouts]),
                 "accuracy": measured["accuracy"],
                 "top5": pa.array(measured["top5"], mask=absent),

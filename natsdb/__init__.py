@@ -214,25 +214,13 @@ def holds_synthetic(db: str | os.PathLike[str] | None = None) -> bool:
 def write_duckdb(file: str | os.PathLike[str], db: str | os.PathLike[str] | None = None) -> Path:
     """Write a DuckDB file of the views and macros of a database, for any DuckDB client; whole or not at all.
 
-    The file holds no rows: its views read the database's files by their absolute paths.
+    The file holds no rows: its views read the database's files by their absolute paths. Its view `natsdb` says of which
+    version of which database, and how to write it anew. Clients since 1.1 open it; all macros run since 1.4.
 
     Raises:
-        NatsdbError: there is no database, or the file cannot be written.
+        NatsdbError: there is no database, the file cannot be written, or a folder above the database is named like a
+            folder in it (`hp=7`).
     """
-    import duckdb
+    from natsdb import duckdb_file
 
-    from natsdb.sql import install
-    from natsdb.store.snapshot import read_manifest
-
-    home, target = _home(db), Path(file)
-    manifest = read_manifest(home)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        with duckdb.connect(str(temporary)) as connection:
-            install(connection, home, manifest)
-        os.replace(temporary, target)
-    except (OSError, duckdb.IOException) as error:
-        raise NatsdbError(f"cannot write ({error})", where=str(target), remedy="name another file") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-    return target
+    return duckdb_file.write_duckdb(file, db, __version__)

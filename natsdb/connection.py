@@ -78,8 +78,18 @@ class Connection:
     `snapshot` is the version of the database that it reads.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, files: ListedFiles, snapshot: Snapshot) -> None:
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        files: ListedFiles,
+        snapshot: Snapshot,
+        tables: Mapping[str, Any] | None = None,
+    ) -> None:
         self._connection, self._files, self.snapshot = connection, files, snapshot
+        # DuckDB registers frames for a connection and not for its cursors.
+        self._tables = dict(tables or {})
+        for name, frame in self._tables.items():
+            _register(connection, name, frame)
 
     def sql(self, query: Any, **options: Any) -> Any:
         """Like DuckDB's `sql`: a relation.
@@ -110,7 +120,7 @@ class Connection:
 
     def cursor(self) -> Connection:
         """Another connection to the same views, for another thread."""
-        return Connection(self._connection.cursor(), self._files, self.snapshot)
+        return Connection(self._connection.cursor(), self._files, self.snapshot, self._tables)
 
     def duplicate(self) -> Connection:
         """The same as `cursor`."""
@@ -154,13 +164,11 @@ class Connection:
             return wrapped(getattr(self._connection, method)(query, *arguments, **options), self)
 
     @contextmanager
-    def explaining(self) -> Iterator[None]:
-        """DuckDB's errors in here are raised as natsdb's, in one sentence."""
+    def explaining(self, *kinds: type[Exception]) -> Iterator[None]:
+        """DuckDB's errors in here, and those kinds that carry them, are raised as natsdb's, in one sentence."""
         try:
             yield
-        except Exception as error:
-            if not (isinstance(error, duckdb.Error) or type(error).__module__.startswith("pyarrow")):
-                raise
+        except (duckdb.Error, *kinds) as error:  # type: ignore[misc]  # (mypy 2 does not follow the star)
             if self._files.failure is not None:
                 failure, self._files.failure = self._files.failure, None
                 raise failure from error
@@ -212,8 +220,7 @@ def open_database(
             connection.execute(f"set memory_limit = {_literal(memory_limit)}")
         connection.register_filesystem(files)
         install(connection, f"{SCHEME}:/", snapshot.manifest, source)
-        for name, frame in (tables or {}).items():
-            _register(connection, name, frame)
+    opened = Connection(connection, files, snapshot, tables)
     if unlocked:
         return connection
     connection.execute(f"set allowed_directories = ['{SCHEME}://']")

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
 
 import duckdb
 
 from natsdb.schema.errors import NatsdbError
 
-if TYPE_CHECKING:
-    from natsdb.connection import Connection
+
+class Owner(Protocol):
+    """What a relation asks of the connection that it belongs to."""
+
+    def explaining(self, *kinds: type[Exception]) -> AbstractContextManager[None]:
+        """DuckDB's errors in here are raised as natsdb's, in one sentence."""
+
+    def check(self, query: Any) -> None:
+        """Refuse statements that could write files, read others, or load code."""
 
 
 def names_in(text: str) -> frozenset[str]:
@@ -54,7 +62,7 @@ class Relation:
     promises.
     """
 
-    def __init__(self, relation: duckdb.DuckDBPyRelation, owner: Connection) -> None:
+    def __init__(self, relation: duckdb.DuckDBPyRelation, owner: Owner) -> None:
         self._relation, self._owner = relation, owner
 
     def query(self, virtual_table_name: str, sql_query: Any) -> Any:
@@ -118,7 +126,7 @@ class Relation:
 class _Grouped:
     """A grouped relation: `agg` is all it has."""
 
-    def __init__(self, grouped: Any, owner: Connection) -> None:
+    def __init__(self, grouped: Any, owner: Owner) -> None:
         self._grouped, self._owner = grouped, owner
 
     def agg(self, *arguments: Any, **options: Any) -> Any:
@@ -127,7 +135,7 @@ class _Grouped:
             return wrapped(self._grouped.agg(*arguments, **options), self._owner)
 
 
-def wrapped(value: Any, owner: Connection) -> Any:
+def wrapped(value: Any, owner: Owner) -> Any:
     """What DuckDB returned, so that whoever holds it is locked as the connection is, and its errors are explained."""
     if isinstance(value, duckdb.DuckDBPyRelation):
         return Relation(value, owner)
@@ -165,7 +173,7 @@ def refused(name: str, remedy: str) -> Callable[..., Any]:
     return method
 
 
-def _calling(method: Callable[..., Any], owner: Connection) -> Callable[..., Any]:
+def _calling(method: Callable[..., Any], owner: Owner) -> Callable[..., Any]:
     def call(*arguments: Any, **options: Any) -> Any:
         with owner.explaining():
             found = method(
@@ -177,9 +185,10 @@ def _calling(method: Callable[..., Any], owner: Connection) -> Callable[..., Any
     return call
 
 
-def _explained(rows: Any, owner: Connection) -> Iterator[Any]:
+def _explained(rows: Any, owner: Owner) -> Iterator[Any]:
+    # Arrow has two errors of its own for one that a stream ends with.
     while True:
-        with owner.explaining():
+        with owner.explaining(OSError, ValueError):
             try:
                 row = next(rows)
             except StopIteration:

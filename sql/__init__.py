@@ -6,6 +6,10 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from natsdb.schema.errors import Missing
+from natsdb.schema.meanings import KEYS
+from natsdb.schema.names import nearest
+from natsdb.schema.tables import TABLES
 from natsdb.sql.tables import chosen_views, coverage_macros, table_views
 from natsdb.store.choice import check_source
 from natsdb.store.manifest import Manifest
@@ -64,3 +68,33 @@ def comment(name: str) -> str:
     return "\n".join(
         line.removeprefix("-- ") for line in lines[: next(n for n, text in enumerate(lines) if text[:2] != "--")]
     )
+
+
+def explanation(name: str) -> str:
+    """What a table, view, macro, column or key of the official dictionaries means.
+
+    Raises:
+        Missing: there is nothing of this name.
+    """
+    lines = []
+    if name in TABLES:
+        table = TABLES[name]
+        lines = [f"{name}: a row is {table.row}", f"key: {', '.join(table.key)}", ""]
+        lines += [f"  {column.name:<18} {column.type:<10} {column.meaning}" for column in table.columns]
+    elif name in (*VIEWS, *MACROS):
+        lines = [comment(name)]
+    elif name in KEYS:
+        lines = [f"{name}: {KEYS[name]}"]
+    else:
+        for table in TABLES.values():
+            lines += [
+                f"{table.name}.{column.name} ({column.type}): {column.meaning}"
+                for column in table.columns
+                if column.name == name
+            ]
+    if not lines:
+        columns = {column.name for table in TABLES.values() for column in table.columns}
+        near = nearest(name, [*TABLES, *VIEWS, *MACROS, *KEYS, *sorted(columns)])[:3]
+        remedy = f"did you mean {', '.join(near)}? tables are {', '.join(TABLES)}"
+        raise Missing(f"there is no table, view or column {name!r}", remedy=remedy)
+    return "\n".join(lines)

@@ -10,10 +10,13 @@ recorded as (
         spent.hp,
         spent.arch,
         spent.dataset,
-        if(min(spent.flops) = max(spent.flops), min(spent.flops), avg(spent.flops)) as flops,
-        if(min(spent.params) = max(spent.params), min(spent.params), avg(spent.params)) as params,
-        if(min(spent.latency) = max(spent.latency), min(spent.latency), avg(spent.latency)) as latency,
-        if(min(spent.train_seconds) = max(spent.train_seconds), min(spent.train_seconds), avg(spent.train_seconds))
+        case when min(spent.flops) = max(spent.flops) then min(spent.flops) else avg(spent.flops) end
+            as flops,
+        case when min(spent.params) = max(spent.params) then min(spent.params) else avg(spent.params) end
+            as params,
+        case when min(spent.latency) = max(spent.latency) then min(spent.latency) else avg(spent.latency) end
+            as latency,
+        case when min(spent.train_seconds) = max(spent.train_seconds) then min(spent.train_seconds) else avg(spent.train_seconds) end
             as train_seconds,
         count(*) as seeds,
         any_value(spent.source) as source

@@ -4,8 +4,8 @@
 -- results: the view or table to take them from, of the columns of mean_by_source.
 create or replace macro paired(source_a, source_b, hp_b := null, results := 'mean_by_source') as table
 with
-a as (select result.* from query_table(results) as result where result.source = source_a),
-b as (select result.* from query_table(results) as result where result.source = source_b)
+a as (select result.* from (from query_table(results)) as result where result.source = source_a),
+b as (select result.* from (from query_table(results)) as result where result.source = source_b)
 select
     a.space,
     a.hp,

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
+from natsdb.store.parquet import footer_digest
 from natsdb.store.snapshot import read_manifest
 from natsdb.store.weights import weights_file
 
@@ -32,3 +36,15 @@ def weights_path(home: Path, source: str, space: str, arch: int) -> Path:
     found = weights_file(read_manifest(home), source, space, arch)
     assert found is not None, "there is none"
     return home / found.path
+
+
+def relist(home: Path) -> None:
+    """Let the newest manifest say of each Parquet file what is there now, to test what lies inside."""
+    manifest = read_manifest(home)
+    parts = []
+    for part in manifest.parts:
+        data = (home / part.path).read_bytes()
+        footer = footer_digest(io.BytesIO(data), len(data))
+        said = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(), "footer": footer}
+        parts.append(replace(part, **said))
+    (home / "natsdb.json").write_text(replace(manifest, parts=tuple(parts)).to_json())

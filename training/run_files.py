@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from natsdb.schema.errors import NatsdbError
 from natsdb.schema.names import did_you_mean
 from natsdb.schema.schedules import HPS
 from natsdb.schema.spaces import arch_str, strings
+from natsdb.store.writing import whole_file, writing
 
 FORMAT = 1
 
@@ -136,7 +136,7 @@ def remove_traces(run: TrainingRun, folder: Path) -> None:
     """Remove what a finished run needs no more: its checkpoints, what kills left half written, an earlier failure."""
     run.path(folder, ".failed.json").unlink(missing_ok=True)
     done = run.path(folder, "")
-    for left in (*checkpoints(run, folder), *done.parent.glob(f"{done.name}.*.tmp")):
+    for left in (*checkpoints(run, folder), *done.parent.glob(f".{done.name}.*.tmp")):
         left.unlink(missing_ok=True)
 
 
@@ -149,21 +149,9 @@ def write_with(path: Path, write: Callable[[Any], object]) -> None:
     """Write a file so that it is there whole or not at all.
 
     Raises:
-        NatsdbError: it cannot be written.
+        NotWritable: the disk is full, or it cannot be written.
     """
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
+    with writing(path, "free space there, or name another folder with --runs, and run the same command again"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
+        with whole_file(path) as temporary, temporary.open("wb") as file:
             write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise NatsdbError(
-            f"cannot write ({error.strerror})",
-            where=str(path),
-            remedy="free space there, or name another folder with --runs, and run the same command again",
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -20,6 +20,7 @@ from natsdb.schema.spaces import SIZES, strings
 from natsdb.store.locations import local
 from natsdb.store.manifest import Part
 from natsdb.store.snapshot import open_snapshot
+from natsdb.store.writing import whole_file, writing
 
 _STEM = {"tss": "NATS-tss-v1_0", "sss": "NATS-sss-v1_0"}
 
@@ -50,7 +51,8 @@ def export(
         The folder, or the benchmark file.
 
     Raises:
-        NatsdbError: there is nothing to export, or `out` is there already.
+        Missing: there is nothing to export.
+        NotWritable: `out` is there already, or the disk is full.
     """
     leave_if_starting()
     home = local(database)
@@ -72,25 +74,30 @@ def export(
     # Records are written beside the target, whole or not at all; the same command goes on after an interruption.
     digest = hashlib.sha256(manifest.to_json().encode() + repr((space, source, single)).encode()).hexdigest()[:8]
     part = target.with_name(f".{target.name}-{digest}.part")
-    part.mkdir(parents=True, exist_ok=True)
-    tasks = [_Task(home, space, block, part) for _, block in sorted(files.items())]
-    total = sum(len(RecordBlock(home, space, block).archs()) for block in files.values())
+    with writing(target, "name another folder, or make room; what is done is kept, the same command goes on"):
+        part.mkdir(parents=True, exist_ok=True)
+        for left in part.glob(".*.tmp"):  # of a killed run
+            left.unlink()
+        tasks = [_Task(home, space, block, part) for _, block in sorted(files.items())]
+        total = sum(len(RecordBlock(home, space, block).archs()) for block in files.values())
 
-    def tick(done: int, _: int) -> None:
-        if progress is not None:
-            progress(target.name, done, total, 0)
+        def tick(done: int, _: int) -> None:
+            if progress is not None:
+                progress(target.name, done, total, 0)
 
-    if single:
-        name = _write_single(part, space, tasks, tick)
-    else:
-        for _ in fan_out(_write_block, tasks, 1 if jobs is None and total < 64 else processes(jobs, len(tasks)), tick):
-            pass
-        _write_pickle(part / "meta.pickle.pbz2", {**_meta(space), "arch2infos": None, "evaluated_indexes": set()})
-        name = ""
-    if target.exists():
-        target.rmdir()
-    part.rename(target)
-    return target / name if single else target
+        if single:
+            name = _write_single(part, space, tasks, tick)
+        else:
+            for _ in fan_out(
+                _write_block, tasks, 1 if jobs is None and total < 64 else processes(jobs, len(tasks)), tick
+            ):
+                pass
+            _write_pickle(part / "meta.pickle.pbz2", {**_meta(space), "arch2infos": None, "evaluated_indexes": set()})
+            name = ""
+        if target.exists():
+            target.rmdir()
+        part.rename(target)
+        return target / name if single else target
 
 
 @dataclass(frozen=True)
@@ -115,10 +122,8 @@ def _write_block(task: _Task) -> None:
 
 
 def _write_pickle(path: Path, value: Any) -> None:
-    temporary = path.with_suffix(".tmp")
-    with bz2.open(temporary, "wb") as file:
+    with whole_file(path) as temporary, bz2.open(temporary, "wb") as file:
         pickle.dump(value, file, protocol=4)
-    os.replace(temporary, path)
 
 
 def _write_single(folder: Path, space: str, tasks: list[_Task], tick: Callable[[int, int], None]) -> str:

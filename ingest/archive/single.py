@@ -21,15 +21,10 @@ from typing import Any
 import numpy as np
 
 from natsdb.ingest.archive.records import HpRecord, read_record
-from natsdb.ingest.archive.sources import Source, check_single_md5
 from natsdb.ingest.archive.templates import Template, Templates, learn
 from natsdb.ingest.archive.unpickle import DAMAGE, DOWNLOAD_AGAIN, admitted, damaged
-from natsdb.ingest.blocks import BlockTask, Job, Read, stage_records
-from natsdb.ingest.write import Provenance
 from natsdb.schema.errors import Damaged, Missing, NatsdbError
 from natsdb.schema.spaces import SIZES, arch_str
-from natsdb.schema.tables import BLOCK
-from natsdb.store.staging import Receipt
 
 _CHUNK = 1 << 22
 # More than any record without weights: a template is compared only when all of a record is in the buffer.
@@ -40,55 +35,18 @@ _LONG = {ord("B"): 4, ord("X"): 4, 0x8D: 8, 0x8E: 8}
 _SHORT = {ord("K"): 1, ord("h"): 1, ord("M"): 2}
 
 
-def stage_single(
-    source: Source,
-    job: Job,
-    block: Callable[..., BlockTask],
-    done: Callable[[BlockTask], Receipt | None],
-    progress: Callable[[str, int, int, int], None] | None,
-) -> tuple[list[Receipt], int]:
-    """Stage the blocks of a single benchmark file; receipts, and how many were there from an earlier run.
-
-    Raises:
-        NatsdbError: the file is damaged, or its MD5 is not the one in its name.
-    """
-    check_single_md5(Path(source.path))
-    size = SIZES[source.space]
-    blocks = {number: block(number) for number in range(-(-size // BLOCK))}
-    receipts = {number: receipt for number, one in blocks.items() if (receipt := done(one)) is not None}
-    again = len(receipts)
-    pending: dict[int, list[Read]] = {}
-    files = rows = 0
-
-    def stage(number: int) -> None:
-        nonlocal rows
-        read = sorted(pending.pop(number), key=lambda item: item[0])
-        receipts[number] = stage_records(job, blocks[number], read)
-        rows += receipts[number].rows
-
-    provenance = Provenance(source.name, None)
-    for arch, record in _hp_records(Path(source.path), source.space):
-        number = arch // BLOCK
-        files += 1
-        if progress is not None and files % 32 == 0:
-            progress(source.name, files, size, rows)
-        if number in receipts:
-            continue
-        pending.setdefault(number, []).append((arch, record, provenance))
-        if len(pending[number]) == min(BLOCK, size - number * BLOCK):
-            stage(number)
-    for number in sorted(pending):
-        stage(number)
-    return [receipts[number] for number in sorted(receipts)], again
-
-
 def single_records(path: Path, space: str) -> Iterator[tuple[int, str, Any]]:
     """Every record of a single benchmark file, as plain containers: (architecture, file name, record)."""
     for arch, record, _, _ in _records(path, space, None):
         yield arch, f"{path.name}: arch2infos[{arch}]", record
 
 
-def _hp_records(path: Path, space: str) -> Iterator[tuple[int, Any]]:
+def single_numbers(path: Path, space: str) -> Iterator[tuple[int, list[HpRecord] | NatsdbError]]:
+    """The numbers of every record of a single benchmark file, or what is wrong with it, by architecture.
+
+    Raises:
+        Damaged: the file cannot be read to its end.
+    """
     templates = Templates()
     for arch, record, known, learnt in _records(path, space, templates):
         if known is not None:

@@ -7,7 +7,6 @@ import hashlib
 import os
 import re
 import tarfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BufferedReader, RawIOBase
 from itertools import pairwise
@@ -330,18 +329,3 @@ def check_single_md5(path: Path, progress: Any = None) -> None:
 
 def _digest(listing: Any) -> str:
     return hashlib.sha256(repr(listing).encode()).hexdigest()[:16]
-
-
-def records(source: Source) -> Iterator[tuple[int, str, Any]]:
-    """Every record of a source, unpickled: (architecture, file name, record). A few at a time in memory.
-
-    Raises:
-        NatsdbError: see `open_source` and `unpickle`.
-    """
-    if source.kind == "single":
-        from natsdb.ingest.archive.single import single_records
-
-        yield from single_records(Path(source.path), source.space)
-        return
-    for entry in source.entries:
-        yield entry.arch, entry.name, unpickle(decompress(entry.read(), entry.name), entry.name)

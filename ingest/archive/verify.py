@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from natsdb.ingest.archive.rebuild import RecordBlock, blocks_of
+from natsdb.ingest.archive.records_of import records_of
 from natsdb.ingest.archive.sources import Entry, Source, open_source
-from natsdb.ingest.archive.sources import records as records_of
 from natsdb.ingest.archive.unpickle import decompress, unpickle
 from natsdb.ingest.fanout import fan_out, leave_if_starting, note_progress, processes
 from natsdb.schema.errors import Damaged

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from natsdb.ingest.hub.listing import PublishedFile
 from natsdb.schema.tables import TABLES
 from natsdb.store.manifest import Manifest
-
-if TYPE_CHECKING:
-    from natsdb.ingest.hub.publish import PublishedFile
 
 TITLE = "NATS-Bench: Benchmarking NAS Algorithms for Architecture Topology and Size"
 AUTHORS = ("Xuanyi Dong", "Lu Liu", "Katarzyna Musial", "Bogdan Gabrys")
@@ -40,7 +37,7 @@ def card(files: Sequence[PublishedFile], manifest: Manifest, *, repo: str | None
         "# NATS-Bench as tables\n",
         "NATS-Bench (Dong et al., TPAMI 2021) trained 15,625 cell topologies (`tss`) and 32,768 channel sizes (`sss`) "
         "on CIFAR-10, CIFAR-100 and ImageNet16-120 and logged every epoch. These are such runs as Parquet tables, "
-        "written by natsdb; numbers are those of their sources, bit for bit. Trained weights are not among them.\n",
+        f"written by natsdb; numbers are those of their sources, bit for bit. {_weights(manifest)}\n",
     ]
     if "synthetic" in origins:
         text.append(f"> **Not measurements.** {SYNTHETIC}\n")
@@ -93,6 +90,16 @@ def card(files: Sequence[PublishedFile], manifest: Manifest, *, repo: str | None
         f"```bibtex\n{CITATION}\n```",
     ]
     return "\n".join(text) + "\n"
+
+
+def _weights(manifest: Manifest) -> str:
+    if not manifest.weights:
+        return "Trained weights are not among them."
+    archs = len({(one.space, one.arch) for one in manifest.weights})
+    return (
+        f"Trained weights of {archs:,} architectures are in `weights/`: a safetensors file for each source and "
+        "architecture, tensors named `hp/dataset/seed/name`."
+    )
 
 
 def sources(files: Sequence[PublishedFile], manifest: Manifest) -> dict[str, str]:

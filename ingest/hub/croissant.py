@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from natsdb.ingest.hub.card import AUTHORS, CITATION, SYNTHETIC, TITLE
+from natsdb.ingest.hub.listing import PublishedFile
 from natsdb.schema.tables import TABLES, Table
 from natsdb.store.manifest import Manifest
-
-if TYPE_CHECKING:
-    from natsdb.ingest.hub.publish import PublishedFile
 
 # The context that the specification gives: terms of Croissant are in `cr`, the others are schema.org's.
 _CR = (

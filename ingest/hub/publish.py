@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,30 +22,16 @@ import pyarrow.parquet as pq
 from natsdb.ingest.fanout import fan_out, leave_if_starting, note_progress, processes
 from natsdb.ingest.hub.card import card
 from natsdb.ingest.hub.croissant import croissant
+from natsdb.ingest.hub.listing import PublishedFile
 from natsdb.schema.errors import NatsdbError, NotWritable
 from natsdb.schema.tables import TABLES, column_types
 from natsdb.store.locations import local
-from natsdb.store.manifest import NAME, Manifest, Part
-from natsdb.store.snapshot import read_manifest
-from natsdb.store.staging import write_whole
+from natsdb.store.manifest import NAME, Manifest, Part, WeightsFile
+from natsdb.store.parquet import damaged, open_parquet, write_options
+from natsdb.store.snapshot import open_snapshot
+from natsdb.store.writing import whole_file, write_whole, writing
 
 SUMS = "SHA256SUMS"
-
-
-@dataclass(frozen=True)
-class PublishedFile:
-    """A file of the folder: its path in there, the table, whose rows these are (empty for computed tables), how many,
-    how many architectures (0 where that says nothing), bytes and SHA-256."""
-
-    path: str
-    table: str
-    source: str
-    space: str
-    hp: str
-    rows: int
-    archs: int
-    bytes: int
-    sha256: str
 
 
 def publish(
@@ -58,8 +45,9 @@ def publish(
 ) -> Path:
     """Write a folder that is ready for the Hugging Face Hub; interrupted, the same call goes on.
 
-    In it: `data/TABLE/*.parquet`, a configuration a table (tables without rows are left out); `README.md`, the data
-    card; `croissant.json`; `SHA256SUMS`. Values are the database's, bit for bit. The card names generated rows as such.
+    In it: `data/TABLE/*.parquet`, a configuration a table (tables without rows are left out); `weights/`, the trained
+    weights that the database keeps; `README.md`, the data card; `croissant.json`; `SHA256SUMS`. Values are the
+    database's, bit for bit. The card names generated rows as such.
 
     Args:
         out: the folder to make.
@@ -74,7 +62,8 @@ def publish(
     """
     leave_if_starting()
     home, target = local(database), Path(out)
-    manifest = read_manifest(home)
+    snapshot = open_snapshot(home)
+    manifest = snapshot.manifest
     if repo is not None and not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
         raise NatsdbError(f"{repo!r} is no name at the Hub", remedy="give OWNER/NAME")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
@@ -89,7 +78,9 @@ def publish(
             progress(target.name, done, total, rows)
 
     alone = jobs is None and sum(part.rows for task in tasks for part in task.parts) < 1_000_000
-    try:
+    with writing(target, "make room, or name another folder; what is done is kept, the same command goes on"):
+        for left in folder.rglob(".*.tmp"):  # of a killed run
+            left.unlink()
         made = sorted(
             fan_out(_write, tasks, 1 if alone else processes(jobs, len(tasks)), tick), key=lambda one: one.path
         )
@@ -97,17 +88,12 @@ def publish(
         write_whole(folder / "README.md", card(made, manifest, repo=repo, license=license))
         write_whole(folder / "croissant.json", croissant(made, manifest, day, repo=repo, license=license))
         others = {name: _sha256(folder / name) for name in ("README.md", "croissant.json")}
-        sums = {one.path: one.sha256 for one in made} | others
+        weights = {one.path: _copied(home, folder, one) for one in manifest.weights}
+        sums = {one.path: one.sha256 for one in made} | others | weights
         write_whole(folder / SUMS, "".join(f"{sums[path]}  {path}\n" for path in sorted(sums)))
         if target.exists():
             target.rmdir()
         folder.rename(target)
-    except OSError as error:
-        raise NatsdbError(
-            f"cannot write ({error.strerror or error})",
-            where=str(target),
-            remedy="make room, or name another folder; what is done is kept, the same command goes on",
-        ) from error
     return target
 
 
@@ -129,17 +115,33 @@ def _files(manifest: Manifest) -> dict[str, list[Part]]:
     return files
 
 
+def _copied(home: Path, folder: Path, one: WeightsFile) -> str:
+    """Put a file of weights into the folder, a hard link where that can be; its SHA-256.
+
+    Raises:
+        Damaged: it is not what was written.
+    """
+    path = folder / one.path
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(home / one.path, path)
+        except OSError:
+            with whole_file(path) as temporary:
+                shutil.copyfile(home / one.path, temporary)
+    digest = _sha256(path)
+    if one.sha256 and digest != one.sha256:
+        raise damaged(home / one.path, ValueError("its bytes are others than those that were written"))
+    return digest
+
+
 def _write(task: _Task) -> PublishedFile:
     """Write a file of the folder, whole or not at all; one that is there is left alone."""
     first, path = task.parts[0], task.folder / task.path
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
+        with whole_file(path) as temporary:
             _rewrite(task, temporary)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
     rows = pq.read_metadata(path).num_rows
     archs = 0
     if first.table == "seed":
@@ -153,25 +155,17 @@ def _rewrite(task: _Task, path: Path) -> None:
     table = TABLES[task.parts[0].table]
     types = column_types(table.name)
     schema = pa.schema([pa.field(name, kind) for name, kind in types.items()])
-    floats = [name for name, kind in types.items() if pa.types.is_floating(kind)]
-    with pq.ParquetWriter(
-        path,
-        schema,
-        compression="zstd",
-        compression_level=5,
-        store_schema=False,
-        use_dictionary=[name for name in types if name not in floats and name != "seconds"],
-        column_encoding={"loss": "BYTE_STREAM_SPLIT"} if "loss" in floats else None,
-        data_page_size=1 << 20,
-    ) as writer:
+    with pq.ParquetWriter(path, schema, **write_options(schema)) as writer:
         for part in task.parts:
-            with pq.ParquetFile(task.database / part.path) as file:
+            with open_parquet(task.database / part.path, part) as file:
                 for number in range(file.num_row_groups):
                     group = file.read_row_group(number)
                     columns = [
                         pa.repeat(pa.scalar(getattr(part, column.name), types[column.name]), len(group))
                         if column.partition
                         else group[column.name].cast(types[column.name])
+                        if column.name in group.column_names
+                        else pa.nulls(len(group), types[column.name])  # a file of an earlier format
                         for column in table.columns
                     ]
                     writer.write_table(pa.table(columns, schema=schema), row_group_size=max(1, len(group)))

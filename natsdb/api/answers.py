@@ -6,8 +6,11 @@ They are what `ArchResults` says, so they equal the official ones to the last bi
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from natsdb.schema.errors import NatsdbError
 
@@ -96,6 +99,43 @@ class Simulation(NamedTuple):
         return accuracy, cost if self.passes is None else cost + self.passes[choice(self.seeds)]
 
 
+@dataclass(frozen=True, eq=False)
+class Accuracies:
+    """Mean accuracy (percent) by architecture, ascending; FLOPs and parameters (millions) where they were asked for."""
+
+    arch: np.ndarray
+    accuracy: np.ndarray
+    flops: np.ndarray | None = None
+    params: np.ndarray | None = None
+
+    def best(
+        self, archs: list[int], flop_max: float | None, param_max: float | None
+    ) -> tuple[int, float | None] | None:
+        """The first of the most accurate ones of some architectures within limits, (-1, None) where there is none.
+
+        None where one of them has no accuracy here.
+        """
+        wanted = np.array(archs, np.int64)
+        place = np.searchsorted(self.arch, wanted)
+        if not len(self.arch) or not np.array_equal(self.arch[np.minimum(place, len(self.arch) - 1)], wanted):
+            return None
+        for values, most in ((self.flops, flop_max), (self.params, param_max)):
+            if most is not None and values is not None:
+                place = place[~(values[place] > most)]
+        if not len(place):
+            return -1, None
+        first = place[np.argmax(self.accuracy[place])]
+        return int(self.arch[first]), float(self.accuracy[first])
+
+    @cached_property
+    def by_arch(self) -> dict[int, tuple[Any, Any, float]]:
+        """FLOPs, parameters and accuracy of each."""
+        none = [None] * len(self.arch)
+        flops, params = (none if values is None else values.tolist() for values in (self.flops, self.params))
+        every = zip(flops, params, self.accuracy.tolist(), strict=True)
+        return dict(zip(self.arch.tolist(), every, strict=True))
+
+
 class Answers:
     """Remembered answers of a backend. Threads may share it: what is remembered never changes."""
 
@@ -151,7 +191,7 @@ class _Questions:
         passes = {seed: more_info(results, dataset, None, hp, seed)["valid-per-time"] for seed in seeds}
         return Simulation(seeds, runs, passes, latency)
 
-    def accuracies(self, dataset: str, split: str, hp: Any, limited: bool) -> dict[int, tuple[Any, Any, float]] | None:
+    def accuracies(self, dataset: str, split: str, hp: Any, limited: bool) -> Accuracies | None:
         """FLOPs, parameters (both only if `limited`) and mean accuracy at the last epoch by architecture.
 
         Architectures that lack a number are left out; None where the backend has no columns for the question.
@@ -165,17 +205,17 @@ class _Questions:
         return _accuracies(runs_of(backend, hp, dataset, timed=False), split, limited)
 
 
-def _accuracies(runs: Runs | None, split: str, limited: bool) -> dict[int, tuple[Any, Any, float]] | None:
+def _accuracies(runs: Runs | None, split: str, limited: bool) -> Accuracies | None:
     from natsdb.api.columns import agreed
 
     if runs is None:
         return None
-    accuracy = runs.means(runs.measured("accuracy", split)).tolist()
-    flops, params = ([None] * len(accuracy),) * 2
-    if limited:
-        try:
-            flops, params = agreed(runs, "flops").tolist(), agreed(runs, "params").tolist()
-        except ValueError:
-            return None
-    every = zip(runs.archs.tolist(), flops, params, accuracy, strict=True)
-    return {arch: (f, p, a) for arch, f, p, a in every if a == a}
+    accuracy = runs.means(runs.measured("accuracy", split))
+    there = accuracy == accuracy
+    if not limited:
+        return Accuracies(runs.archs[there], accuracy[there])
+    try:
+        flops, params = agreed(runs, "flops"), agreed(runs, "params")
+    except ValueError:
+        return None
+    return Accuracies(runs.archs[there], accuracy[there], flops[there], params[there])

@@ -21,10 +21,11 @@ from natsdb.ingest.archive.sources import Source, open_source
 from natsdb.ingest.archive.stored import StoredForm
 from natsdb.ingest.archive.unpickle import Tensor, decompress, unpickle
 from natsdb.schema.errors import NatsdbError
+from natsdb.schema.spaces import SIZES
 from natsdb.schema.tables import BLOCK
 from natsdb.store.choice import check_source, contested, is_reduced, places
 from natsdb.store.manifest import NAME, Part
-from natsdb.store.parquet import read_columns
+from natsdb.store.parquet import as_numpy, read_columns
 from natsdb.store.snapshot import open_snapshot
 
 Results = OrderedDict[str, ArchResults]
@@ -176,7 +177,7 @@ class DatabaseBackend:
             table = read_columns(self.home / part.path, part, ["arch", "dataset"])
             datasets = np.array([code.get(name, -1) for name in table["dataset"].to_pylist()], np.int64)
             known = datasets >= 0
-            tables[source] = keys(table["arch"].to_numpy()[known], datasets[known], names)
+            tables[source] = keys(as_numpy(table["arch"])[known], datasets[known], names)
         place_of = {source: self._places[source, False] for source in tables}
         first = lowest(list(tables.values()), [np.full(len(key), place_of[name]) for name, key in tables.items()])
         by_place = {place: source for source, place in place_of.items()}
@@ -196,8 +197,11 @@ class DatabaseBackend:
                 continue
             for _, files in sources:
                 part = files["cost"]
-                every.append(read_columns(self.home / part.path, part, ["arch"])["arch"].to_numpy())
-        return np.unique(np.concatenate(every)).tolist()
+                every.append(as_numpy(read_columns(self.home / part.path, part, ["arch"])["arch"]))
+        # Not `np.unique`, whose first call imports numpy.ma.
+        there = np.zeros(SIZES[self.space], bool)
+        there[np.concatenate(every)] = True
+        return np.flatnonzero(there).tolist()
 
     def has(self, arch: Any) -> bool:
         if not isinstance(arch, (int, np.integer)):
@@ -242,7 +246,7 @@ class DatabaseBackend:
         """Which runs of a block are reduced ones, from its file of `seed`."""
         path = self.home / part.path
         if "reduced" in part.columns:
-            return read_columns(path, part, ["reduced"])["reduced"].fill_null(False).to_numpy()
+            return as_numpy(read_columns(path, part, ["reduced"])["reduced"].fill_null(False))
         table = read_columns(path, part, ["epochs", "code"])
         every = list(zip(table["epochs"].to_pylist(), table["code"].to_pylist(), strict=True))
         known = {pair: is_reduced(part.hp, *pair) for pair in set(every)}

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from natsdb.api import opening
-from natsdb.api.answers import INNER, Answers, more_info
+from natsdb.api.answers import INNER, Accuracies, Answers, more_info
 from natsdb.api.files import PICKLE_EXT, nats_is_dir, nats_is_file, pickle_load, time_string
 from natsdb.api.infos import LazyInfos
 from natsdb.api.results import ArchResults
@@ -649,6 +649,12 @@ class NASBenchMetaAPI(abc.ABC):
             indexes = list(range(len(self)))
         else:
             indexes = sorted(self.evaluated_indexes)
+        untouched = known is not None and self._infos is None and not self.verbose
+        if untouched and (not enforce_all or self._evaluated_set().issuperset(indexes)):
+            assert known is not None
+            found = known.best(indexes, flop_max, param_max)
+            if found is not None:
+                return found
         best, highest = -1, None
         for index, accuracy in self._candidates(indexes, known, dataset, metric_on_set, flop_max, param_max, hp):
             if best == -1 or highest < accuracy:
@@ -661,16 +667,24 @@ class NASBenchMetaAPI(abc.ABC):
         return best, highest
 
     def _candidates(
-        self, indexes: list[int], known: Any, dataset: str, split: str, flop_max: Any, param_max: Any, hp: str
+        self,
+        indexes: list[int],
+        known: Accuracies | None,
+        dataset: str,
+        split: str,
+        flop_max: Any,
+        param_max: Any,
+        hp: str,
     ) -> Iterator[tuple[int, Any]]:
         """Architectures within the limits with their accuracy, ascending; `known` are those of untouched results."""
+        by_arch = known.by_arch if known is not None else {}
         untouched = known is not None and self._infos is None and not self.verbose
         untouched = untouched and set(self.evaluated_indexes).issuperset(indexes)
         for index in indexes:
             if not (untouched or self._unread(index)) or self.verbose:
                 self._prepare_info(index)
-            if known is not None and index in known and (untouched or self._unread(index)):
-                flops, params, accuracy = known[index]
+            if index in by_arch and (untouched or self._unread(index)):
+                flops, params, accuracy = by_arch[index]
             else:
                 results = self._results(index)[hp]
                 costs = results.get_compute_costs(dataset)

@@ -6,9 +6,12 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from natsdb.schema.errors import NatsdbError
 from natsdb.store.writing import whole_file, writing
@@ -17,6 +20,9 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
+    from natsdb.connection import Connection
+
+Result = TypeVar("Result")
 SHOWN = 60
 # So many rows more are counted; where there are more still, the number is not known until all have come.
 _COUNTED = 100_000
@@ -107,7 +113,7 @@ def _frames(batches: pa.RecordBatchReader) -> Iterator[pl.DataFrame]:
 
 
 def _csv(batches: pa.RecordBatchReader) -> Iterator[tuple[str, int]]:
-    """Text and how many rows it holds. Lists and structs, which CSV lacks, go as JSON, lists of values as words."""
+    """Text and how many rows it holds. Lists of values go as words, others and structs, which CSV lacks, as JSON."""
     yield _flat(_empty(batches)).write_csv(), 0
     for frame in _frames(batches):
         yield _flat(frame).write_csv(include_header=False), len(frame)
@@ -145,7 +151,9 @@ def _empty(batches: pa.RecordBatchReader) -> pl.DataFrame:
 
 
 def _as_json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
+    return json.dumps(
+        value, ensure_ascii=False, default=lambda one: float(one) if isinstance(one, Decimal) else str(one)
+    )
 
 
 def first_rows(relation: Any, width: int | None = None) -> str:
@@ -232,6 +240,24 @@ def _cell(value: Any) -> str:
     if isinstance(value, (list, dict)):
         return _as_json(value)
     return str(value).replace("\n", "\\n")
+
+
+def stoppable(connection: Connection, work: Callable[[], Result]) -> Result:
+    """What `work` returns; ^C stops the query that it waits for, of which Python would hear only at its end."""
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(work)
+        try:
+            while True:
+                with suppress(TimeoutError):
+                    # On Windows a wait without an end cannot be interrupted.
+                    return future.result(timeout=0.5)
+                if future.done():
+                    return future.result()
+        except KeyboardInterrupt:
+            while not future.done():
+                connection.interrupt()
+                wait([future], timeout=0.1)
+            raise
 
 
 class Progress:

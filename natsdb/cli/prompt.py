@@ -6,7 +6,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterable, Iterator
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +20,12 @@ from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.lexers import PygmentsLexer
 from pygments.lexers.sql import SqlLexer
 
-from natsdb.cli.answers import first_rows
-from natsdb.cli.questions import explain
+from natsdb.cli.answers import first_rows, stoppable
 from natsdb.relation import names_in
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.names import did_you_mean
 from natsdb.schema.tables import TABLES
-from natsdb.sql import MACROS, VIEWS, comment
+from natsdb.sql import MACROS, VIEWS, comment, explanation
 
 if TYPE_CHECKING:
     from natsdb.connection import Connection
@@ -47,7 +46,7 @@ A statement ends with ; and may have several lines. Tab completes tables, views,
   from curve('tss', 11, 'cifar10', '200') limit 5;       an architecture's runs, epoch by epoch
   select dataset, split, avg(accuracy) from mean_final where hp = '200' group by all order by all;
   describe leaderboard;                                  columns of a table or view
-  create table mine as from best('cifar10', 'ori-test', '200');   a table in memory, until you leave
+  create table mine as from best('cifar10', 'ori-test', '200');  a table in memory, until you leave
 
   .tables        tables, views and macros         .info NAME     what one of them, or a column, means
   .help          this text                        .quit          leave (or ^D); ^C stops an answer"""
@@ -135,7 +134,7 @@ def prompt(connection: Connection, *, input: Any = None, output: Any = None, his
             if text.startswith("."):
                 print(_command(text))
             elif text.strip("; \n"):
-                _answer(connection, text)
+                print(stoppable(connection, partial(_answer, connection, text)))
         except NatsdbError as error:
             print(f"natsdb: {error}")
         except KeyboardInterrupt:
@@ -173,12 +172,12 @@ def _history() -> History:
     return FileHistory(str(path))
 
 
-def _answer(connection: Connection, text: str) -> None:
+def _answer(connection: Connection, text: str) -> str:
     started = time.perf_counter()
     relation = connection.sql(text)
     shown = "done\n" if relation is None else first_rows(relation, shutil.get_terminal_size().columns)
     spent = time.perf_counter() - started
-    print(f"{shown}({spent * 1000:,.0f} ms)" if spent < 10 else f"{shown}({spent:,.1f} s)")
+    return f"{shown}({spent * 1000:,.0f} ms)" if spent < 10 else f"{shown}({spent:,.1f} s)"
 
 
 def _command(text: str) -> str:
@@ -188,7 +187,7 @@ def _command(text: str) -> str:
     if name == ".tables":
         return _listed()
     if name == ".info":
-        return explain(rest.strip()) if rest.strip() else _listed()
+        return explanation(rest.strip()) if rest.strip() else _listed()
     raise NatsdbError(f"there is no command {name}", remedy=did_you_mean(name, _COMMANDS))
 
 

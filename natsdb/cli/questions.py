@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from natsdb.cli.answers import Format, Progress, answer_of, first_rows, format_of, save_answer, write_answer
+from natsdb.cli.answers import Format, Progress, answer_of, first_rows, format_of, save_answer, stoppable, write_answer
 from natsdb.cli.archives import DbOption, SourceOption
-from natsdb.schema.errors import Missing, NatsdbError
+from natsdb.schema.errors import NatsdbError
 
 if TYPE_CHECKING:
     from natsdb.connection import Connection
@@ -51,15 +51,19 @@ def sql(
             prompt(connection)
             return
         text = sys.stdin.read() if statement is None or statement == "-" else statement
-        answer = answer_of(connection.sql(text))
         note_synthetic(connection)
-        if out is not None:
-            with Progress() as progress:
-                save_answer(answer, chosen, out, progress)
-        elif chosen is Format.table:
-            print(first_rows(answer, terminal_width()), end="")
-        else:
-            write_answer(answer, chosen, sys.stdout)
+        stoppable(connection, lambda: _answer(connection, text, chosen, out))
+
+
+def _answer(connection: Connection, statement: str, format: Format, out: Path | None) -> None:
+    answer = answer_of(connection.sql(statement))
+    if out is not None:
+        with Progress() as progress:
+            save_answer(answer, format, out, progress)
+    elif format is Format.table:
+        print(first_rows(answer, terminal_width()), end="")
+    else:
+        write_answer(answer, format, sys.stdout)
 
 
 def terminal_width() -> int | None:
@@ -83,7 +87,9 @@ def info(
     Example: natsdb info train_seconds
     """
     if name is not None:
-        print(explain(name))
+        from natsdb.sql import explanation
+
+        print(explanation(name))
         return
     import natsdb
 
@@ -100,41 +106,6 @@ def info(
         print(f"  {table:<10} {rows:>12,} rows  {size / 1e6:>9,.1f} MB")
     if found.synthetic:
         print("\n  rows of source 'synthetic' are generated, not measured")
-
-
-def explain(name: str) -> str:
-    """What a table, view, macro, column or key of the official dictionaries means.
-
-    Raises:
-        Missing: there is nothing of this name.
-    """
-    from natsdb.schema.meanings import KEYS
-    from natsdb.schema.names import nearest
-    from natsdb.schema.tables import TABLES
-    from natsdb.sql import MACROS, VIEWS, comment
-
-    lines = []
-    if name in TABLES:
-        table = TABLES[name]
-        lines = [f"{name}: a row is {table.row}", f"key: {', '.join(table.key)}", ""]
-        lines += [f"  {column.name:<18} {column.type:<10} {column.meaning}" for column in table.columns]
-    elif name in (*VIEWS, *MACROS):
-        lines = [comment(name)]
-    elif name in KEYS:
-        lines = [f"{name}: {KEYS[name]}"]
-    else:
-        for table in TABLES.values():
-            lines += [
-                f"{table.name}.{column.name} ({column.type}): {column.meaning}"
-                for column in table.columns
-                if column.name == name
-            ]
-    if not lines:
-        columns = {column.name for table in TABLES.values() for column in table.columns}
-        near = nearest(name, [*TABLES, *VIEWS, *MACROS, *KEYS, *sorted(columns)])[:3]
-        remedy = f"did you mean {', '.join(near)}? tables are {', '.join(TABLES)}"
-        raise Missing(f"there is no table, view or column {name!r}", remedy=remedy)
-    return "\n".join(lines)
 
 
 def duckdb(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.spaces import SIZES
+from natsdb.store.writing import whole_file, writing
 
 
 def altair() -> Any:
@@ -57,13 +57,8 @@ def save(chart: Any, path: Path) -> Path:
     """
     if path.suffix not in (".png", ".svg", ".html"):
         raise NatsdbError(f"cannot draw a {path.suffix or 'file without ending'}", remedy="use .png, .svg or .html")
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
+    with writing(path, "name another file"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        chart.save(str(temporary), **({"ppi": 144} if path.suffix == ".png" else {}))
-        os.replace(temporary, path)
-    except OSError as error:
-        raise NatsdbError(f"cannot write ({error.strerror})", where=str(path), remedy="name another file") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        with whole_file(path) as temporary:
+            chart.save(str(temporary), format=path.suffix[1:], **({"ppi": 144} if path.suffix == ".png" else {}))
     return path

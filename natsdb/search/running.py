@@ -172,10 +172,11 @@ class Task:
 
 def run_task(task: Task) -> Path:
     """Play a task's runs and write their steps as a Parquet file of the table `search_step`, whole or not at all."""
-    import os
-
     import pyarrow as pa
     import pyarrow.parquet as pq
+
+    from natsdb.store.parquet import write_options
+    from natsdb.store.writing import whole_file
 
     algorithm = load_algorithm(task.algorithm) if isinstance(task.algorithm, str) else task.algorithm
     runs = []
@@ -195,9 +196,8 @@ def run_task(task: Task) -> Path:
             },
         }
     )
-    temporary = task.path.with_suffix(f".{os.getpid()}.tmp")
-    pq.write_table(table, temporary)
-    os.replace(temporary, task.path)
+    with whole_file(task.path) as temporary:
+        pq.write_table(table, temporary, **write_options(table.schema))
     return task.path
 
 

@@ -24,6 +24,7 @@ from natsdb.site.vendor import write_vendor
 from natsdb.store.locations import local
 from natsdb.store.manifest import NAME
 from natsdb.store.snapshot import read_manifest
+from natsdb.store.writing import whole_folder, writing
 
 __all__ = ["opened", "write_pages", "write_site"]
 
@@ -56,27 +57,10 @@ def write_site(
         )
     if target.resolve() == database.resolve() or database.resolve().is_relative_to(target.resolve()):
         raise NatsdbError("the database lies in this folder", where=str(target), remedy="name another folder")
-    new, old = target.with_name(f".{target.name}.new"), target.with_name(f".{target.name}.old")
-    try:
-        # What a killed run left.
-        shutil.rmtree(new, ignore_errors=True)
-        new.mkdir(parents=True)
+    with writing(target, "name another folder, or make room"), whole_folder(target) as new:
         write_pages(new, database, sql=sql, progress=progress)
         if sql:
             _write_database(new / "db", database, progress)
-        if target.exists():
-            shutil.rmtree(old, ignore_errors=True)
-            os.replace(target, old)
-        os.replace(new, target)
-    except OSError as error:
-        if old.exists() and not target.exists():
-            os.replace(old, target)
-        raise NatsdbError(
-            f"cannot write ({error.strerror})", where=str(target), remedy="name another folder, or make room"
-        ) from error
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
     return target
 
 

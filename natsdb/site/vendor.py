@@ -19,6 +19,7 @@ from pathlib import Path
 import platformdirs
 
 from natsdb.schema.errors import NatsdbError
+from natsdb.store.writing import whole_file
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,8 @@ def tarball(package: Package) -> Path:
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache) as folder:
             _pack(package, Path(folder), path)
-            os.replace(Path(folder) / package.tarball, path)
+            with whole_file(path) as temporary:
+                os.replace(Path(folder) / package.tarball, temporary)
     digest = base64.b64encode(hashlib.sha512(path.read_bytes()).digest()).decode()
     if digest != package.sha512:
         raise NatsdbError(

@@ -133,7 +133,7 @@ def _local(home: Path, one: Listed, quick: bool) -> tuple[str, int, bool]:
 
 
 def _remote(url: str, one: Listed, quick: bool) -> tuple[str, int, bool]:
-    from natsdb.store.files import remote_bytes, remote_size
+    from natsdb.store.remote import remote_bytes, remote_size
 
     where, digest = f"{url}/{one.path}", _known_digest(one)
     try:

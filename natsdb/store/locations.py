@@ -6,8 +6,6 @@ import os
 import re
 from pathlib import Path
 
-import platformdirs
-
 from natsdb.schema.errors import NatsdbError
 
 _URL = re.compile(r"(s3|https?):/+")
@@ -16,7 +14,11 @@ _URL = re.compile(r"(s3|https?):/+")
 def default_database() -> Path:
     """Folder of the database when none is named: `$NATSDB_HOME`, else natsdb's folder in the user's data directory."""
     home = os.environ.get("NATSDB_HOME")
-    return Path(home) if home else Path(platformdirs.user_data_dir("natsdb"))
+    if home:
+        return Path(home)
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("natsdb"))
 
 
 def located(db: str | os.PathLike[str] | None) -> Path | str:

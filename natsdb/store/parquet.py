@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -114,10 +115,10 @@ def open_parquet(path: Path, part: Part | None = None, *, coded: Sequence[str] =
             with path.open("rb") as file:
                 if footer_digest(file, os.fstat(file.fileno()).st_size) != part.footer:
                     raise ValueError("its footer is not the one that was written")
+        # A map, as PyArrow takes as long to find out what a path is as to open it.
         return pq.ParquetFile(
-            path,
+            pa.memory_map(os.fspath(path)),
             metadata=metadata,
-            memory_map=True,
             read_dictionary=list(coded),
             pre_buffer=False,
             page_checksum_verification=True,
@@ -133,6 +134,27 @@ def read_columns(path: Path, part: Part, columns: Sequence[str]) -> pa.Table:
     """
     with open_parquet(path, part) as file, reading(path):
         return file.read(list(columns), use_threads=False)
+
+
+def as_numpy(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    """A column of numbers as an array, null as NaN.
+
+    PyArrow's own `to_numpy` imports pandas, where it is installed, which takes longer than a script's first answer.
+    """
+    if pa.types.is_boolean(column.type):
+        return np.array(column.to_pylist(), bool)
+    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+    values = [_values(one) for one in chunks if len(one)]
+    return values[0] if len(values) == 1 else np.concatenate([np.zeros(0, column.type.to_pandas_dtype()), *values])
+
+
+def _values(array: pa.Array) -> np.ndarray:
+    valid, data = array.buffers()
+    mine = slice(array.offset, array.offset + len(array))
+    values = np.frombuffer(data, array.type.to_pandas_dtype())[mine]
+    if not array.null_count:
+        return values
+    return np.where(np.unpackbits(np.frombuffer(valid, np.uint8), bitorder="little")[mine], values, np.nan)
 
 
 @contextmanager

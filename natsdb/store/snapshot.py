@@ -53,7 +53,7 @@ def open_snapshot(db: str | os.PathLike[str] | None, version: int | None = None,
     """
     home = located(db)
     if isinstance(home, str):
-        from natsdb.store.files import remote_text
+        from natsdb.store.remote import remote_text
 
         name = NAME if version is None else version_name(version)
         return Snapshot(home, parse_manifest(remote_text(home, name), f"{home}/{name}"))

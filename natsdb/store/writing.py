@@ -109,9 +109,9 @@ def hold(path: Path, otherwise: str, patience: float = 0.0) -> Iterator[None]:
     """
     import filelock
 
-    lock = filelock.FileLock(path, timeout=patience, poll_interval=0.05)
+    lock = filelock.FileLock(path, timeout=patience)
     try:
-        lock.acquire()
+        lock.acquire(poll_interval=0.05)
     except filelock.Timeout:
         raise NotWritable(otherwise, where=str(path.parent), remedy="wait until it is done") from None
     except (OSError, NotImplementedError) as error:

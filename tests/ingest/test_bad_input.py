@@ -23,6 +23,7 @@ from typer.testing import CliRunner
 
 import archives
 import natsdb
+from databases import relist
 from natsdb import api
 from natsdb.cli import app
 from natsdb.ingest import ingest, verify
@@ -269,6 +270,7 @@ def test_keys_that_contradict_the_table_seed_are_found(
     field = rows.schema.field(column)
     changed = rows.set_column(rows.schema.get_field_index(column), field, pa.array(values, field.type))
     pq.write_table(changed, path, row_group_size=len(rows))
+    relist(home)
     with pytest.raises(NatsdbError, match=f"its column {column} is not what the table seed says; ingest the sources"):
         verify(official["sss"], home)
 

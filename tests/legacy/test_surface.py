@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import subprocess
+import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -58,3 +61,14 @@ def test_instances_have_the_same_public_attributes(real_pair: Any) -> None:
     public = {name for name in dir(official) if not name.startswith("_")}
     assert public <= set(dir(mine))
     assert {name for name in vars(official) if name not in dir(mine)} == set()
+
+
+def test_the_first_answer_brings_nothing_heavy(real_db: Path) -> None:
+    """Each of these takes as long to import as all else until the first answer."""
+    code = f"""
+import sys
+from natsdb.api import create
+create({str(real_db)!r}, "tss", verbose=False).get_more_info(11, "cifar100", hp="200", is_random=False)
+heavy = ("pandas", "polars", "duckdb", "fsspec", "torch", "numpy.ma", "tenacity", "filelock", "platformdirs")
+print([name for name in heavy if name in sys.modules])"""
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -13,12 +13,15 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
+import archives
 import natsdb
 from natsdb.cli import app
+from natsdb.ingest import ingest
 from natsdb.ingest.hub.publish import publish
-from natsdb.schema.errors import NatsdbError
+from natsdb.schema.errors import Damaged, NatsdbError
 from natsdb.schema.tables import SEARCH_TABLES, TABLES
 from natsdb.search import search
+from natsdb.store.snapshot import read_manifest
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +175,25 @@ def test_an_interrupted_publication_goes_on_with_the_files_that_are_done(made_up
     assert not part.exists()
     assert {path: (out / path.relative_to(part)).stat().st_mtime_ns for path in done} == done
     assert not list(out.rglob("*.tmp"))
+
+
+def test_trained_weights_are_published_with_their_digests(tmp_path: Path) -> None:
+    archives.write_full_folder(tmp_path / "full", "sss", [20, 40])
+    ingest([tmp_path / "full"], tmp_path / "db", weights=True)
+    out = publish(tmp_path / "out", tmp_path / "db")
+    found = sorted(path.relative_to(out).as_posix() for path in out.glob("weights/*/*/*"))
+    listed = read_manifest(tmp_path / "db").weights
+    assert found == [one.path for one in listed]
+    sums = dict(reversed(line.split("  ")) for line in (out / "SHA256SUMS").read_text().splitlines())
+    assert all(sums[one.path] == one.sha256 for one in listed)
+    assert "Trained weights of 2 architectures are in `weights/`" in (out / "README.md").read_text()
+    damaged = tmp_path / "db" / listed[0].path
+    data = bytearray(damaged.read_bytes())
+    damaged.unlink()
+    data[-1] ^= 1
+    damaged.write_bytes(data)
+    with pytest.raises(Damaged, match=r"\.safetensors: the file is damaged"):
+        publish(tmp_path / "again", tmp_path / "db")
 
 
 def test_a_folder_that_is_there_and_a_bad_name_are_refused(made_up_db: Path, tmp_path: Path) -> None:
