@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from natsdb.ingest.archive.sources import Source, open_source
-from natsdb.ingest.collect import collect
-from natsdb.ingest.ingest import Job, Progress, stage_source
+from natsdb.ingest.into_tables import Job, Progress, stage_source
 from natsdb.ingest.published import ingest_published
+from natsdb.ingest.trained import collect
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.tables import BLOCK, CATALOGUE
 from natsdb.store.check import Finding, Listed, check, listed_files

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from natsdb.ingest.archive.records import SPLITS, TIME_SPLITS, HpRecord, Layout
 from natsdb.ingest.merge import Tables, file_schema, merge, plain
 from natsdb.schema.schedules import HPS
-from natsdb.schema.tables import BLOCK, BLOCK_TABLES, GROUPS, arrow_schema
+from natsdb.schema.tables import BLOCK, BLOCK_TABLES, GROUPS, PAGE_ROWS, arrow_schema
 from natsdb.store.manifest import Part
 from natsdb.store.parquet import named_after_contents, open_parquet, write_options
 
@@ -275,7 +275,7 @@ class _HpWriter:
         folder.mkdir(parents=True, exist_ok=True)
         self._paths = {table: folder / f"{table}-{hp}-{os.getpid()}.tmp" for table in BLOCK_TABLES}
         self._metric = pq.ParquetWriter(
-            self._paths["metric"], file_schema("metric"), **write_options(arrow_schema("metric"))
+            self._paths["metric"], file_schema("metric"), **write_options(arrow_schema("metric"), PAGE_ROWS.get(hp))
         )
         self._small: dict[str, list[pa.Table]] = {table: [] for table in _SMALL}
         self._held = held

@@ -163,7 +163,7 @@ def write_data(
             "select space, source, hp, dataset, count(distinct arch), bool_or(split != 'train') from final group by all"
         ).fetchall()
         tables = read_manifest(database).published_sources()
-        found = [row[:4] for row in sorted(found, key=lambda row: _first_offered(*row, published=row[1] in tables))]
+        found = [row[:4] for row in sorted(found, key=lambda row: _first_offered(row, row[1] in tables))]
         spaces = list(dict.fromkeys(row[0] for row in found))
         index: dict[str, Any] = {
             "natsdb": natsdb.__version__,
@@ -187,11 +187,10 @@ def write_data(
     (folder / INDEX).write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
 
 
-def _first_offered(
-    space: str, source: str, hp: str, dataset: str, archs: int, evaluated: bool, published: bool
-) -> tuple[Any, ...]:
-    """Sort key of what there is: the page opens on what covers the largest share of a space, in percent, and was
-    evaluated; of equals on a full training of topologies."""
+def _first_offered(found: tuple[str, str, str, str, int, bool], published: bool) -> tuple[Any, ...]:
+    """Sort key of (space, source, hp, data set, architectures, whether evaluated): the page opens on what covers the
+    largest share of a space, in percent, and was evaluated; of equals on a full training of topologies."""
+    space, source, hp, dataset, archs, evaluated = found
     share = 100 * archs // SIZES[space]
     preferred = space != "tss", rank(source, published=published), dataset.lower(), -int(hp), dataset
     return not evaluated, -share, -archs if not share else 0, *preferred

@@ -7,6 +7,7 @@ the facade, `verify` and `export` goes through `open_parquet`, and `natsdb check
 from __future__ import annotations
 
 import hashlib
+import inspect
 import os
 import struct
 import zlib
@@ -27,8 +28,16 @@ from natsdb.store.manifest import Part
 REMEDY = "`natsdb check` lists all damage, `natsdb repair SOURCE…` mends it"
 
 
-def write_options(schema: pa.Schema) -> dict[str, Any]:
-    """Options of every Parquet file that natsdb writes.
+# Pages of so many rows; a PyArrow that cannot say it cuts them by bytes.
+_PAGE_ROWS = 20_000
+_PAGES_BY_ROWS = "max_rows_per_page" in inspect.signature(pq.write_table).parameters
+
+
+def write_options(schema: pa.Schema, page_rows: int | None = None) -> dict[str, Any]:
+    """Options of every Parquet file that natsdb writes; `page_rows`: rows a page, where 20,000 are not right.
+
+    The page index lets DuckDB read only the pages that an architecture lies in. Statistics are of `arch` only: every
+    group and page of measurements holds all the other keys, and footers are read whole.
 
     Measured on the real samples of tss at hp 200: accuracy plain and loss split by bytes, zstd, take 4.7 + 6.6 B a row;
     loss plain 0.3 B more, dictionaries or splitting by bytes 1.5 B more for accuracy. Level 5 saves 0.25 B a row over
@@ -41,9 +50,11 @@ def write_options(schema: pa.Schema) -> dict[str, Any]:
         "store_schema": False,
         "use_dictionary": [name for name in schema.names if name not in floats and name != "seconds"],
         "column_encoding": {"loss": "BYTE_STREAM_SPLIT"} if "loss" in floats else None,
-        "write_statistics": [name for name in ("arch", "dataset", "seed", "split", "epoch") if name in schema.names],
+        "write_statistics": [name for name in ("arch",) if name in schema.names],
         "data_page_size": 1 << 20,
         "write_page_checksum": True,
+        "write_page_index": True,
+        **({"max_rows_per_page": page_rows or _PAGE_ROWS} if _PAGES_BY_ROWS else {}),
     }
 
 

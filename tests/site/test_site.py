@@ -6,6 +6,7 @@ import http.client
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,17 +15,22 @@ import pytest
 from typer.testing import CliRunner
 
 import natsdb
-from databases import contents
 from natsdb.cli import app
 from natsdb.schema.errors import NatsdbError
 from natsdb.site import opened, write_site
 from natsdb.site.data import INDEX, NOT_IN_BROWSER, browser_sql
 from natsdb.site.serve import server
 from natsdb.site.vendor import DUCKDB, Package, tarball
+from natsdb.store.snapshot import read_manifest
+from sources import add_run, add_table
 
 
 def _json(path: Path) -> Any:
     return json.loads(path.read_text("utf-8"))
+
+
+def _files(site: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(site)): path.read_bytes() for path in site.rglob("*") if path.is_file()}
 
 
 def _ask(address: str, path: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], bytes]:
@@ -85,9 +91,9 @@ def test_digits_of_architectures_spell_their_strings(plain_site: Path, embedded_
 def test_without_measurements_there_is_a_page_all_the_same(embedded_db: Path, tmp_path: Path) -> None:
     home = tmp_path / "db"
     shutil.copytree(embedded_db, home)
-    manifest = _json(home / "natsdb.json")
-    manifest["parts"] = [part for part in manifest["parts"] if not part["space"]]
-    (home / "natsdb.json").write_text(json.dumps(manifest))
+    manifest = read_manifest(home)
+    kept = tuple(part for part in manifest.parts if not part.space)
+    (home / "natsdb.json").write_text(replace(manifest, parts=kept).to_json())
     index = _json(write_site(tmp_path / "site", home, sql=False) / INDEX)
     assert index["points"] == []
     assert [example["title"] for example in index["examples"]] == ["Cheapest channel sizes, by formula"]
@@ -120,11 +126,11 @@ def test_views_for_the_browser_name_files_of_the_site_and_leave_out_what_it_cann
 
 def test_a_second_run_replaces_the_site_by_an_equal_one(embedded_db: Path, tmp_path: Path) -> None:
     site = write_site(tmp_path / "out" / "site", embedded_db, sql=False)
-    before = contents(site)
+    before = _files(site)
     (site / "stale.html").write_text("old")
     (site.parent / ".site.new" / "data").mkdir(parents=True)  # what a killed run leaves
     (site / "data" / "points" / "99.json").write_text("[]")
-    assert contents(write_site(site, embedded_db, sql=False)) == before
+    assert _files(write_site(site, embedded_db, sql=False)) == before
     assert [path.name for path in site.parent.iterdir()] == ["site"]
 
 
@@ -137,13 +143,13 @@ def test_a_folder_that_is_no_site_is_left_alone(embedded_db: Path, tmp_path: Pat
 
 def test_a_run_that_fails_leaves_the_old_site(embedded_db: Path, tmp_path: Path) -> None:
     site = write_site(tmp_path / "site", embedded_db, sql=False)
-    before = contents(site)
+    before = _files(site)
     broken = tmp_path / "db"
     shutil.copytree(embedded_db, broken)
     next(broken.glob("final/**/*.parquet")).write_bytes(b"no Parquet")
     with pytest.raises(NatsdbError, match="arquet"):
         write_site(site, broken, sql=False)
-    assert contents(site) == before
+    assert _files(site) == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["db", "site"]
 
 
@@ -224,3 +230,23 @@ def test_a_tarball_that_is_not_the_pinned_one_is_refused(monkeypatch: pytest.Mon
     path.write_bytes(b"another")
     with pytest.raises(NatsdbError, match=r"this is not some/thing 1\.0\.0: its SHA-512 is another"):
         tarball(package)
+
+
+def test_the_page_opens_on_what_covers_most_and_its_json_knows_no_nan(tmp_path: Path) -> None:
+    home = tmp_path / "db"
+    for arch in range(3):
+        add_run(home, arch, source="official")
+    archs = list(range(400))
+    same = {"space": ["tss"] * 400, "hp": ["12"] * 400, "dataset": ["cifar100"] * 400, "split": ["ori-test"] * 400}
+    add_table(home, **same, arch=archs, accuracy=[50.0] * 400)
+    add_run(home, 7, accuracy=float("nan"))
+    site = write_site(tmp_path / "site", home, sql=False)
+    first = _json(site / INDEX)["points"][0]
+    assert (first["source"], first["archs"], first["splits"]) == ("published", 400, ["ori-test"])
+    assert _json(site / INDEX)["sizes"]["tss"] == 15_625
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    for path in (site / "data").rglob("*.json"):
+        json.loads(path.read_text(), parse_constant=refuse)
