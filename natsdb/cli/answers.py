@@ -187,31 +187,35 @@ def table(frame: pl.DataFrame, width: int | None = None) -> str:
     so: numbers are always whole.
     """
     from rich import box
+    from rich.cells import cell_len, set_cell_size
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     rows = [[_cell(value) for value in row] for row in frame.rows()]
     numeric = [kind.is_numeric() for kind in frame.dtypes]
-    widths = [
-        max([Text(name).cell_len, *(Text(row[n]).cell_len for row in rows)]) for n, name in enumerate(frame.columns)
-    ]
+    widths = [max([cell_len(name), *(cell_len(row[n]) for row in rows)]) for n, name in enumerate(frame.columns)]
     if width is not None:
         widths = _fitted(widths, numeric, width)
     columns = len(widths)
+
+    def cut(text: str, wide: int) -> str:
+        return text if cell_len(text) <= wide else f"{set_cell_size(text, max(wide, 1) - 1)}…"
+
     drawn = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="none")
-    for name, right, wide in zip(frame.columns, numeric, widths, strict=False):
+    for name, right in zip(frame.columns[:columns], numeric, strict=False):
         drawn.add_column(
-            Text(name), justify="right" if right else "left", no_wrap=True, overflow="ellipsis", width=wide or 1
+            Text(cut(name, widths[len(drawn.columns)])), justify="right" if right else "left", no_wrap=True
         )
     for row in rows:
-        drawn.add_row(*(Text(cell) for cell in row[:columns]))
+        drawn.add_row(*(Text(cut(cell, wide)) for cell, wide in zip(row, widths, strict=False)))
     console = Console(width=max(sum(widths) + 2 * columns, 20), color_system=None, force_terminal=False)
     with console.capture() as captured:
         console.print(drawn)
     # The rule is one longer than the columns in some versions of rich.
     total = sum(widths) + 2 * (columns - 1)
-    lines = [line.rstrip()[:total] if set(line) == {"─"} else line.rstrip() for line in captured.get().splitlines()]
+    lines = [line.rstrip() for line in captured.get().splitlines()]
+    lines[1] = lines[1][:total]
     left = frame.columns[columns:]
     return "\n".join([*lines, f"({len(left)} more columns: {', '.join(left)})"] if left else lines)
 

@@ -127,22 +127,24 @@ class _File:
 
     def __init__(self, size: int, read_at: Callable[[int, int], bytes], close: Callable[[], None]) -> None:
         self._size, self._read_at, self._close = size, read_at, close
-        self._thread = threading.local()
+        # By the system's thread: DuckDB 1.4 seeks and reads in two visits to Python, which takes a thread of DuckDB's
+        # for a new one at each, so that `threading.local` forgets in between.
+        self._at: dict[int, int] = {}
         self.closed = False
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         start = {os.SEEK_SET: 0, os.SEEK_CUR: self.tell(), os.SEEK_END: self._size}[whence]
-        self._thread.at = start + offset
+        self._at[threading.get_ident()] = start + offset
         return start + offset
 
     def tell(self) -> int:
-        return getattr(self._thread, "at", 0)
+        return self._at.get(threading.get_ident(), 0)
 
     def read(self, size: int = -1) -> bytes:
         at = self.tell()
         left = max(0, self._size - at)
         data = self._read_at(left if size < 0 else min(size, left), at)
-        self._thread.at = at + len(data)
+        self._at[threading.get_ident()] = at + len(data)
         return data
 
     def close(self) -> None:
