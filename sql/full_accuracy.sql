@@ -22,8 +22,15 @@ named as (
             and longest.dataset = role_of.dataset
             and longest.hp = last_epoch.hp
     group by last_epoch.space, last_epoch.hp, role_of.dataset, role_of.role, last_epoch.arch
+),
+counted as (
+    -- DuckDB 1.4 keeps no window in a macro's argument.
+    select
+        named.*,
+        count(*) over (partition by named.space, named.dataset, named.role) as archs
+    from named
 )
 select
-    named.*,
-    coverage_of(count(*) over (partition by named.space, named.dataset, named.role), named.space) as coverage
-from named
+    counted.* exclude (archs),
+    coverage_of(counted.archs, counted.space) as coverage
+from counted
