@@ -209,7 +209,9 @@ def table(frame: pl.DataFrame, width: int | None = None) -> str:
     console = Console(width=max(sum(widths) + 2 * columns, 20), color_system=None, force_terminal=False)
     with console.capture() as captured:
         console.print(drawn)
-    lines = [line.rstrip() for line in captured.get().splitlines()]
+    # The rule is one longer than the columns in some versions of rich.
+    total = sum(widths) + 2 * (columns - 1)
+    lines = [line.rstrip()[:total] if set(line) == {"─"} else line.rstrip() for line in captured.get().splitlines()]
     left = frame.columns[columns:]
     return "\n".join([*lines, f"({len(left)} more columns: {', '.join(left)})"] if left else lines)
 

@@ -383,12 +383,12 @@ def test_columns_that_a_file_lacks_read_as_null(official: dict[str, Path], tmp_p
 
 
 def test_an_extra_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    from natsdb.store import files
+    from natsdb.store import remote
 
-    files._file_system.cache_clear()
+    remote._file_system.cache_clear()
     monkeypatch.setitem(sys.modules, "s3fs", None)
     code, _, err = _run("sql", "select 1", "--db", "s3://bucket/db")
-    files._file_system.cache_clear()
+    remote._file_system.cache_clear()
     assert (code, err.count("\n")) == (1, 1)
     assert "pip install 'natsdb[remote]'" in err
     assert "s3://bucket/db" in err
