@@ -23,10 +23,14 @@ named as (
             and longest.hp = last_epoch.hp
     group by last_epoch.space, last_epoch.hp, role_of.dataset, role_of.role, last_epoch.arch
 ),
--- The window stands apart: DuckDB 1.4 takes none as an argument of a macro.
 counted as (
-    select named.*, count(*) over (partition by named.space, named.dataset, named.role) as archs
+    -- DuckDB 1.4 keeps no window in a macro's argument.
+    select
+        named.*,
+        count(*) over (partition by named.space, named.dataset, named.role) as archs
     from named
 )
-select counted.* exclude (archs), coverage_of(counted.archs, counted.space) as coverage
+select
+    counted.* exclude (archs),
+    coverage_of(counted.archs, counted.space) as coverage
 from counted

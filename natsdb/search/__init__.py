@@ -19,7 +19,7 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType
@@ -184,8 +184,12 @@ def _alone(home: Path, search: str) -> Iterator[None]:
 
     folder = home / STAGING
     folder.mkdir(exist_ok=True)
-    with hold(folder / f".{search}.lock", "the same search is running already"):
+    lock = folder / f".{search}.lock"
+    with hold(lock, "the same search is running already"):
         yield
+        # Nobody waits for it: a second one ends at once.
+        with suppress(OSError):
+            lock.unlink()
 
 
 def _loaded(algorithm: str | Callable[..., Any] | Algorithm) -> tuple[Algorithm, str | Algorithm]:

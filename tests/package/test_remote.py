@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,7 +19,9 @@ import natsdb
 from natsdb.cli import app
 from natsdb.ingest import ingest
 from natsdb.schema.errors import NatsdbError
+from natsdb.store.check import check
 from natsdb.store.locations import located
+from natsdb.store.snapshot import read_manifest
 
 pytest.importorskip("aiohttp", reason="the extra `remote` is not installed")
 
@@ -111,6 +114,23 @@ def test_only_the_bytes_of_a_question_are_read(server: Server, made_up_db: Path)
     whole = (made_up_db / file.lstrip("/")).stat().st_size
     # One of three row groups, and the footer.
     assert sum(size for _, _, size in server.sent) < whole / 2
+
+
+def test_check_compares_a_database_behind_http(made_up_db: Path, tmp_path: Path) -> None:
+    shutil.copytree(made_up_db, tmp_path / "db")
+    server = Server(tmp_path / "db")
+    try:
+        assert not check(server.url).findings
+        cut, flipped, gone = (tmp_path / "db" / part.path for part in read_manifest(tmp_path / "db").of("final")[:3])
+        cut.write_bytes(cut.read_bytes()[:-9])
+        flipped.write_bytes(flipped.read_bytes().replace(b"PAR1", b"PAR2", 1))
+        gone.unlink()
+        said = {path.name for path in (cut, flipped, gone)}
+        assert {finding.path.rpartition("/")[2] for finding in check(server.url).findings} == said
+        found = {finding.path.rpartition("/")[2] for finding in check(server.url, quick=True).findings}
+        assert found == said - {flipped.name}
+    finally:
+        server.close()
 
 
 def test_scan_and_info_read_in_place_too(server: Server, made_up_db: Path) -> None:
