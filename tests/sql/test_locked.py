@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -105,6 +106,9 @@ def test_every_method_of_a_connection_is_allowed_on_purpose_or_refused(real_db: 
     own = {name for name in vars(Connection) if not name.startswith("_")} & names
     assert names <= own | connection.ALLOWED | connection.REFUSED
     assert not connection.ALLOWED & connection.REFUSED
+    assert {name for name in names if re.search("csv|parquet|json|extension|register_filesystem", name)} <= (
+        connection.REFUSED
+    )
     for name in names & connection.REFUSED:
         with pytest.raises(NatsdbError, match=f"{name} is not allowed on a locked connection"):
             getattr(locked, name)()
@@ -116,6 +120,7 @@ def test_every_method_of_a_relation_is_allowed_on_purpose_or_refused(real_db: Pa
     groups = (relation.DERIVE, relation.FETCH, relation.IN_MEMORY, relation.ASK, relation.REFUSED)
     assert names <= frozenset.union(*groups)
     assert sum(map(len, groups)) == len(frozenset.union(*groups))
+    assert {name for name in names if re.search("csv|parquet|json", name)} == names & relation.REFUSED
     for name in names & relation.REFUSED:
         with pytest.raises(NatsdbError, match=f"{name} is not allowed on a locked connection"):
             getattr(asked, name)("x")
