@@ -79,7 +79,7 @@ def test_published_tables_of_both_forms_are_taken(two: Path, tmp_path: Path) -> 
     found, every = compare(two, other=tmp_path / "wide.parquet"), compare(two)
     assert found["split"].to_list() == ["x-valid", "x-test"]
     same = every.join(found, on=["space", "hp", "dataset", "split"], how="semi")
-    assert_frame_equal(found, same, abs_tol=1e-9)
+    assert_frame_equal(found, same)
 
 
 def test_the_published_means_agree_with_the_official_files(test_data: Path, real_db: Path) -> None:
@@ -115,4 +115,4 @@ def test_a_table_that_is_ingested_already_counts_once(two: Path, tmp_path: Path)
     rows.drop("source", "seeds").write_parquet(tmp_path / "table.parquet")
     once = compare(home, other=tmp_path / "table.parquet")
     ingest([tmp_path / "table.parquet"], home)
-    assert_frame_equal(compare(home, other=tmp_path / "table.parquet"), once, abs_tol=1e-9)
+    assert_frame_equal(compare(home, other=tmp_path / "table.parquet"), once)
