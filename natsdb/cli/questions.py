@@ -51,12 +51,12 @@ def sql(
             prompt(connection)
             return
         text = sys.stdin.read() if statement is None or statement == "-" else statement
-        note_synthetic(connection)
         stoppable(connection, lambda: _answer(connection, text, chosen, out))
 
 
 def _answer(connection: Connection, statement: str, format: Format, out: Path | None) -> None:
     answer = answer_of(connection.sql(statement))
+    note_synthetic(connection)
     if out is not None:
         with Progress() as progress:
             save_answer(answer, format, out, progress)
