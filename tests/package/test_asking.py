@@ -166,7 +166,9 @@ def test_a_large_answer_needs_little_memory(real_db: Path, tmp_path: Path) -> No
         "import sys; from natsdb.cli import app\n"
         "try: app()\n"
         # Not ru_maxrss, which a new process inherits of the one that it was forked from.
-        "finally: print(next(line for line in open('/proc/self/status') if 'VmHWM' in line).split()[1], file=sys.stderr)"
+        "finally:\n"
+        "    peak = next(line for line in open('/proc/self/status') if 'VmHWM' in line)\n"
+        "    print(peak.split()[1], file=sys.stderr)"
     )
     command = [sys.executable, "-c", program, "sql", ask, "--db", str(real_db), "-o", str(tmp_path / "a.parquet")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
