@@ -20,7 +20,7 @@ from natsdb.schema.errors import NatsdbError
 from natsdb.schema.tables import BLOCK, CATALOGUE
 from natsdb.store.check import Finding, Listed, check, listed_files
 from natsdb.store.locations import local
-from natsdb.store.manifest import NAME, Manifest, Part, WeightsFile, parse_manifest, with_parts, with_weights
+from natsdb.store.manifest import NAME, Manifest, Part, parse_manifest, with_parts, with_weights
 from natsdb.store.snapshot import VERSIONS, read_manifest, version_name
 from natsdb.store.staging import Staging, with_catalogue
 from natsdb.store.versions import copy_of, name_as
@@ -96,8 +96,15 @@ def _restore_manifests(home: Path, findings: Iterable[Finding]) -> None:
         for path in (home / version_name(version), copy_of(home, version)):
             if path.relative_to(home).as_posix() in wrong or not path.exists():
                 write_whole(path, text)
-    if NAME in wrong and texts:
-        name_as(home / version_name(max(texts)), home / NAME)
+    if NAME in wrong:
+        # The newest of which all files are there: a writer may have been killed before it published a later one.
+        whole = [
+            version
+            for version, text in texts.items()
+            if all((home / path).exists() for path in parse_manifest(text, "").listed())
+        ]
+        if texts:
+            name_as(home / version_name(max(whole or texts)), home / NAME)
 
 
 def _manifests(home: Path) -> list[Manifest]:
@@ -119,28 +126,24 @@ def _made_again(
     progress: Progress | None,
 ) -> Iterator[Manifest]:
     """What the sources make in the staging folder of rows of one name; all together, as they share files."""
-    ingested = {one.name for one in read_manifest(staging.database).ingests if one.source == name}
     tables = [path for path in paths if path.suffix == ".parquet"]
     others = [path for path in paths if path not in tables]
     runs = [path for path in others if path.is_dir() and any(path.glob("*/*/*.json"))]
     aside = staging.folder / "other"
     for kind in (tables, runs):
-        mine = [path for path in kind if path.name in ingested]
-        if mine:
+        if kind:
             shutil.rmtree(aside, ignore_errors=True)
             if kind is tables:
-                ingest_published(mine, aside, source=name)
+                ingest_published(kind, aside, source=name)
             else:
-                for path in mine:
+                for path in kind:
                     collect(path, aside, source=name)
             shutil.copytree(aside, staging.folder, dirs_exist_ok=True)
             yield read_manifest(aside)
     manifest = Manifest()
     for path in others:
         if path not in runs:
-            source = open_source(path)
-            if source.name in ingested:
-                manifest = _staged(source, name, damaged, manifest, staging, jobs, progress)
+            manifest = _staged(open_source(path), name, damaged, manifest, staging, jobs, progress)
     yield manifest
 
 
@@ -159,8 +162,10 @@ def _staged(
     entries = tuple(entry for entry in source.entries if entry.arch // BLOCK in blocks)
     if not mine or not (entries or source.kind == "single"):
         return manifest
-    weights = any(isinstance(one, WeightsFile) for one in mine)
-    job = Job(str(staging.folder), name, source.space, replace=False, keep_going=False, weights=weights)
+    # Tables say which runs have weights, so they are made as they were: with weights where there are any.
+    listed = read_manifest(staging.database).weights
+    weights = any((one.source, one.space) == (name, source.space) for one in listed)
+    job = Job(str(staging.folder), name, source.space, replace=False, keep_going=True, weights=weights)
     receipts, _ = stage_source(replace(source, entries=entries), job, staging, manifest, jobs, progress)
     for receipt in receipts:
         manifest = with_weights(with_parts(manifest, receipt.parts), receipt.weights)

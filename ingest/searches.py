@@ -14,13 +14,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from natsdb.schema.errors import Damaged, NatsdbError
 from natsdb.schema.spaces import arch_index
 from natsdb.schema.tables import SEARCH_TABLES, TABLES, arrow_schema
 from natsdb.store.manifest import NAME, Part
-from natsdb.store.parquet import write_part
+from natsdb.store.parquet import open_parquet, write_part
 from natsdb.store.snapshot import read_manifest
 from natsdb.store.staging import Staging, open_manifest, with_catalogue
 from natsdb.store.writing import only_writer, writing
@@ -168,7 +167,7 @@ def _held(database: Path, search: str) -> tuple[pa.Table, pa.Table] | None:
     paths = {part.table: database / part.path for part in read_manifest(database).parts if _of(part, search)}
     if not paths:
         return None
-    rows, steps = (pq.read_table(paths[name], partitioning=None) for name in SEARCH_TABLES)
+    rows, steps = (open_parquet(paths[name]).read() for name in SEARCH_TABLES)
     seeds = rows["seed"].to_numpy()
     number = rows.schema.get_field_index("run")
     by_seed = steps.set_column(number, "run", pa.array(seeds[steps["run"].to_numpy()], pa.int32()))

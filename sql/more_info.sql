@@ -6,7 +6,10 @@
 create or replace macro more_info(space, arch, dataset, hp, iepoch := null) as table
 with
 ended as (
-    select max(run.epochs) - 1 as epoch
+    -- tabled: rows of a published table, which gives some splits by seed and others as means over seeds
+    select
+        max(run.epochs) - 1 as epoch,
+        bool_and(run.form is null) as tabled
     from chosen_seed as run
     where
         run.space = space
@@ -76,9 +79,9 @@ timed as (
             else case when dataset in ('cifar10', 'cifar10-valid') then seconds.ori_test else seconds.x_test end
         end as per_time,
         seconds.total
-    from measured, seconds
+    from measured, seconds, ended
     -- the official mean is over all runs: a split that only some of them evaluated at this epoch has no key
-    where measured.seeds = seconds.seeds
+    where measured.seeds = seconds.seeds or ended.tabled
 )
 select
     max(loss) filter (where key = 'train') as "train-loss",

@@ -15,6 +15,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -93,7 +94,7 @@ def _write_database(folder: Path, database: Path, progress: Callable[[str, int, 
         except OSError:
             shutil.copyfile(database / part.path, path)
     folder.mkdir(exist_ok=True)
-    folder.joinpath(NAME).write_text(manifest.to_json(), encoding="utf-8")
+    folder.joinpath(NAME).write_text(replace(manifest, weights=()).to_json(), encoding="utf-8")
 
 
 @contextmanager

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from natsdb.schema.errors import Damaged, NatsdbError
+from natsdb.schema.errors import Damaged, Missing, NatsdbError
 from natsdb.schema.tables import TABLES
 from natsdb.store.locations import located
 from natsdb.store.manifest import NAME, Manifest, Part, WeightsFile, parse_manifest
 from natsdb.store.parquet import footer_digest
-from natsdb.store.snapshot import VERSIONS, open_snapshot
+from natsdb.store.snapshot import VERSIONS, Snapshot, open_snapshot
 
 _CHUNK = 1 << 22
 # What of a database's folder is not data: locks, unfinished work.
@@ -60,7 +60,11 @@ def check(
     """
     home = located(db)
     findings: list[Finding] = []
-    manifests = [open_snapshot(home).manifest] if isinstance(home, str) else _manifests(home, findings)
+    held = None  # the version that is compared, against a vacuum beside this
+    if isinstance(home, str):
+        manifests = [open_snapshot(home).manifest]
+    else:
+        manifests, held = _manifests(home, findings)
     newest = set(max(manifests, key=lambda one: one.version).listed()) if manifests else set()
     every = listed_files(manifests)
     size = unknown = 0
@@ -73,6 +77,7 @@ def check(
             findings.append(Finding(path, what, path in newest))
     if not isinstance(home, str):
         findings += [Finding(path, "no version lists it", False) for path in _strays(home, every)]
+    del held
     return Checked(len(every), size, sorted(findings), unknown)
 
 
@@ -85,22 +90,29 @@ def listed_files(manifests: Iterable[Manifest]) -> dict[str, Listed]:
     return every
 
 
-def _manifests(home: Path, findings: list[Finding]) -> list[Manifest]:
-    """Manifests of all versions that can be read; what is wrong with the others is added to the findings."""
-    found = []
+def _manifests(home: Path, findings: list[Finding]) -> tuple[list[Manifest], Snapshot | None]:
+    """Manifests of all versions that can be read, and a hold on the newest; what is wrong with others is a finding."""
+    found: list[Manifest] = []
+    snapshot = None
     try:
-        found.append(open_snapshot(home, check=False).manifest)
+        snapshot = open_snapshot(home, check=False)
+        found.append(snapshot.manifest)
     except Damaged as error:
         findings.append(Finding(NAME, error.what))
-    for path in sorted((home / VERSIONS).glob("*")):
-        if path.suffix not in (".json", ".copy"):
-            continue
+    except Missing:
+        if not any((home / VERSIONS).glob("[0-9]*")):
+            raise
+        findings.append(Finding(NAME, "it is gone"))
+    for path in sorted((home / VERSIONS).glob("[0-9]*")):
         name = f"{VERSIONS}/{path.name}"
+        number = int(path.name.partition(".")[0])
+        if path.suffix not in (".json", ".copy") or (snapshot is not None and number > snapshot.manifest.version):
+            continue  # of a writer that was killed on its way: no version
         try:
             found.append(parse_manifest(path.read_text(encoding="utf-8"), str(path)))
         except (OSError, ValueError, NatsdbError) as error:
             findings.append(Finding(name, getattr(error, "what", str(error)), False))
-    return found
+    return found, snapshot
 
 
 def _local(home: Path, one: Listed, quick: bool) -> tuple[str, int, bool]:

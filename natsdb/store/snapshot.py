@@ -59,9 +59,15 @@ def open_snapshot(db: str | os.PathLike[str] | None, version: int | None = None,
         return Snapshot(home, parse_manifest(remote_text(home, name), f"{home}/{name}"))
     # A script may change its working directory.
     home = home.absolute()
+    if version is not None:
+        newest = open_snapshot(home, check=check)
+        if version == newest.manifest.version:
+            return newest
+        if version > newest.manifest.version:  # of a writer that was killed on its way
+            raise _no_version(home, version)
     name = NAME if version is None else version_name(version)
     text, held = _held_text(home, name, version)
-    snapshot = Snapshot(home, _with_old_weights(home, parse_manifest(text, str(home / name))))
+    snapshot = Snapshot(home, with_old_weights(home, parse_manifest(text, str(home / name))))
     if held is not None:
         weakref.finalize(snapshot, os.close, held)
     if check:
@@ -106,15 +112,17 @@ def read_manifest(database: Path) -> Manifest:
         raise _no_database(database) from None
     except (OSError, ValueError) as error:
         raise _unreadable(database / NAME, error) from error
-    return _with_old_weights(database, parse_manifest(text, str(database / NAME)))
+    return with_old_weights(database, parse_manifest(text, str(database / NAME)))
 
 
-def _with_old_weights(home: Path, manifest: Manifest) -> Manifest:
+def with_old_weights(home: Path, manifest: Manifest) -> Manifest:
     """Format 1 did not list trained weights: what lies where it put them is there."""
     if manifest.format > 1:
         return manifest
     found = []
     for path in sorted(home.glob("weights/source=*/space=*/*.safetensors")):
+        if not re.fullmatch(r"\d{6}", path.stem):  # of format 2, on its way in
+            continue
         source, space = (folder.name.partition("=")[2] for folder in (path.parents[1], path.parent))
         relative = path.relative_to(home).as_posix()
         found.append(WeightsFile(source, space, int(path.stem), relative, path.stat().st_size, ""))

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from natsdb.schema.errors import NatsdbError
+from natsdb.schema.errors import Damaged, NatsdbError
 from natsdb.schema.tables import CATALOGUE, TABLES
 from natsdb.store.manifest import NAME, Manifest, Part, WeightsFile, with_parts
 from natsdb.store.parquet import write_part
@@ -129,6 +129,10 @@ def open_manifest(database: Path) -> Manifest:
     """
     if (database / NAME).exists():
         return read_manifest(database)
+    if any((database / VERSIONS).glob("[0-9]*")):
+        raise Damaged(
+            "the manifest is gone", where=str(database / NAME), remedy="`natsdb repair` restores it from its copy"
+        )
     ours = {STAGING, LOCK, VERSIONS, *TABLES, "weights"}
     others = [p.name for p in database.iterdir() if p.name not in ours]
     if others:

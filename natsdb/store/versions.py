@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import shutil
 import time
 from collections.abc import Iterable
@@ -24,7 +23,8 @@ from natsdb.schema.names import did_you_mean
 from natsdb.schema.tables import TABLES
 from natsdb.store.locations import local
 from natsdb.store.manifest import NAME, Manifest, parse_manifest
-from natsdb.store.snapshot import VERSIONS, open_snapshot, read_manifest, version_name
+from natsdb.store.snapshot import VERSIONS, open_snapshot, read_manifest, version_name, with_old_weights
+from natsdb.store.weights import without_schedule
 from natsdb.store.writing import only_writer, sync_folder, write_whole, writing
 
 # Seconds for which files that a newer version does without stay: who opened the older one reads on.
@@ -130,8 +130,16 @@ def drop(
             before,
             parts=parts,
             # What was read can be read again: an ingest of the same archive shall not take it for there.
-            ingests=tuple(one for one in before.ingests if not dropped(one.source, one.space, hp)),
-            weights=tuple(one for one in before.weights if one.source != source or (source, one.space) in left),
+            ingests=tuple(
+                replace(one, fingerprint="") if dropped(one.source, one.space, hp) else one
+                for one in before.ingests
+                if (one.source, one.space) in left or not dropped(one.source, one.space, hp)
+            ),
+            weights=tuple(
+                without_schedule(database, one, hp) if hp is not None and dropped(one.source, one.space, hp) else one
+                for one in before.weights
+                if (one.source, one.space) in left or not dropped(one.source, one.space, hp)
+            ),
         )
         asked = {"source": source, "space": space, "hp": hp}
         said = " ".join(f"--{name} {value}" for name, value in asked.items() if value is not None)
@@ -173,7 +181,9 @@ def publish_manifest(database: Path, manifest: Manifest, command: str) -> Manife
     write_whole(copy_of(database, new.version), text)
     write_whole(database / version_name(new.version), text)
     name_as(database / version_name(new.version), database / NAME)
-    remove_superseded(database, GRACE)
+    # It is published, whatever happens to files of older versions now.
+    with suppress(OSError):
+        remove_superseded(database, GRACE)
     return new
 
 
@@ -220,7 +230,7 @@ def pin(snapshot_home: Path, version: int, file: Path) -> None:
 def _pinned(database: Path) -> set[int]:
     found = set()
     for path in (database / _PINS).glob("*.json"):
-        with suppress(OSError, ValueError, KeyError):
+        with suppress(OSError, ValueError, KeyError, TypeError):
             one = json.loads(path.read_text(encoding="utf-8"))
             if os.path.exists(one["file"]):
                 found.add(one["version"])
@@ -233,7 +243,7 @@ def remove_superseded(database: Path, keep: float) -> Removed:
     """`vacuum` of who holds the database for writing."""
     newest = read_manifest(database)
     kept = _kept(database)
-    now = datetime.now(UTC)
+    now = _time(_now())
     pinned = _pinned(database)
     removed, held = [], []
     alive: list[Manifest] = [newest]
@@ -252,18 +262,25 @@ def remove_superseded(database: Path, keep: float) -> Removed:
             held.append(version)
         else:
             removed.append(version)
+    for path in (database / VERSIONS).glob("[0-9]*.copy"):
+        if int(path.stem) > newest.version or not path.with_suffix(".json").exists():
+            path.unlink(missing_ok=True)
+    if len(kept) < len(list((database / VERSIONS).glob("[0-9]*.json"))) - len(removed):
+        # A manifest is damaged, and nobody knows which files it lists: `natsdb check` says so.
+        return Removed(removed, 0, 0, held)
     files, size = _remove_unlisted(database, alive)
     return Removed(removed, files, size, held)
 
 
 def _kept(database: Path) -> dict[int, Manifest]:
-    """Manifests of the versions that are there, by version, ascending; `natsdb check` names those that are damaged."""
+    """Manifests of the versions that are there, by version, ascending; a damaged one is read from its copy."""
     found = {}
-    for path in sorted((database / VERSIONS).glob("*.json")):
-        number = re.fullmatch(r"(\d+)\.json", path.name)
-        if number is not None:
+    for path in sorted((database / VERSIONS).glob("[0-9]*.json")):
+        for text in (path, path.with_suffix(".copy")):
             with suppress(OSError, ValueError, NatsdbError):
-                found[int(number[1])] = parse_manifest(path.read_text(encoding="utf-8"), str(path))
+                manifest = parse_manifest(text.read_text(encoding="utf-8"), str(text))
+                found[int(path.stem)] = with_old_weights(database, manifest)
+                break
     return dict(sorted(found.items()))
 
 
@@ -293,8 +310,9 @@ def _remove_manifest(database: Path, version: int) -> bool:
                     return False
                 except OSError:
                     pass  # no such locks on this file system: readers have the grace period
-            path.unlink()
+            # The copy first: alone it would be taken for a manifest that is damaged.
             copy_of(database, version).unlink(missing_ok=True)
+            path.unlink()
     except FileNotFoundError:
         return True
     except OSError:

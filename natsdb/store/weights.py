@@ -44,23 +44,12 @@ def merged_weights(
     Raises:
         Damaged: the present file cannot be read.
     """
-    from safetensors import SafetensorError, safe_open
-    from safetensors.numpy import save_file
-
     tensors: dict[str, np.ndarray] = {}
     names: dict[str, None] = {}
     there: set[str] = set()
     if held is not None:
-        try:
-            with safe_open(held, "numpy") as file:
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-                names = dict.fromkeys(json.loads((file.metadata() or {}).get("names", "[]")))
-        except (SafetensorError, OSError, ValueError) as error:
-            raise Damaged(
-                f"the weights cannot be read ({error})",
-                where=str(held),
-                remedy="mend them with `natsdb repair SOURCE…`",
-            ) from error
+        tensors, order = _read(held)
+        names = dict.fromkeys(order)
         there = {name.rpartition("/")[0] for name in tensors}
     new = {run: state for run, state in runs.items() if state and (replace or run not in there)}
     if not new:
@@ -69,9 +58,41 @@ def merged_weights(
         tensors = {name: values for name, values in tensors.items() if name.rpartition("/")[0] != run}
         tensors |= {f"{run}/{name}": values for name, values in state.items()}
         names |= dict.fromkeys(state)
+    return _saved(folder, source, space, arch, tensors, list(names))
+
+
+def without_schedule(folder: Path, one: WeightsFile, hp: str) -> WeightsFile:
+    """An architecture's weights without those of a schedule, as a new file below `folder`, the database.
+
+    Raises:
+        Damaged: the present file cannot be read.
+    """
+    tensors, names = _read(folder / one.path)
+    left = {name: values for name, values in tensors.items() if not name.startswith(f"{hp}/")}
+    return one if len(left) == len(tensors) else _saved(folder, one.source, one.space, one.arch, left, names)
+
+
+def _read(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "numpy") as file:
+            names = json.loads((file.metadata() or {}).get("names", "[]"))
+            return {name: file.get_tensor(name) for name in file.keys()}, names  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise Damaged(
+            f"the weights cannot be read ({error})", where=str(path), remedy="mend them: `natsdb repair SOURCE…`"
+        ) from error
+
+
+def _saved(
+    folder: Path, source: str, space: str, arch: int, tensors: Mapping[str, np.ndarray], names: list[str]
+) -> WeightsFile:
+    from safetensors.numpy import save_file
+
     temporary = folder / f"weights-{os.getpid()}.tmp"
     # The format sorts tensors by itself: their order in the network is kept beside them.
-    save_file(tensors, temporary, metadata={"names": json.dumps(list(names))})
+    save_file(dict(tensors), temporary, metadata={"names": json.dumps(names)})
     with temporary.open("rb") as written:
         digest = hashlib.file_digest(written, "sha256").hexdigest()
         os.fsync(written.fileno())

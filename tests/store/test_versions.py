@@ -8,17 +8,23 @@ import shutil
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import polars as pl
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 import archives
 import natsdb
 from databases import contents
 from natsdb import api
 from natsdb.ingest import ingest
-from natsdb.schema.errors import Missing, NatsdbError
+from natsdb.ingest.repair import repair
+from natsdb.schema.errors import Damaged, Missing, NatsdbError
 from natsdb.store import versions
 from natsdb.store.check import check
 from natsdb.store.manifest import digest
@@ -268,3 +274,88 @@ def test_equal_contents_at_a_given_time_are_equal_bytes(
     assert texts[0] == texts[1]
     assert log(tmp_path / "a")[0].when == "2023-11-14T22:13:20Z"
     assert versions.GRACE == 86_400
+
+
+def test_a_manifest_that_is_gone_is_no_empty_database(home: Path, folders: list[Path]) -> None:
+    before = contents(home)
+    (home / "natsdb.json").unlink()
+    with pytest.raises(Damaged, match=r"natsdb\.json: the manifest is gone; `natsdb repair` restores it"):
+        ingest(folders[1:2], home)
+    assert [finding.path for finding in check(home).findings] == ["natsdb.json"]
+    assert repair([], home).mended == ["natsdb.json"]
+    assert contents(home) == before
+
+
+def test_a_damaged_manifest_of_an_older_version_costs_no_files(home: Path, folders: list[Path]) -> None:
+    old = read_manifest(home).listed()
+    drop("official", home)
+    for path in (home / ".versions" / "000001.json", home / ".versions" / "000001.copy"):
+        path.unlink()
+        path.write_text("{}")
+    ingest(folders[1:2], home)
+    assert all((home / path).exists() for path in old)
+
+
+def test_what_a_killed_writer_left_is_no_version(home: Path) -> None:
+    text = (home / "natsdb.json").read_text()
+    for name in ("000002.copy", "000002.json"):
+        (home / ".versions" / name).write_text(text)
+    with pytest.raises(Missing, match="there is no version 2"):
+        open_snapshot(home, 2)
+    assert not check(home).findings
+    vacuum(home, keep=0)
+    assert sorted(path.name for path in (home / ".versions").iterdir()) == ["000001.copy", "000001.json"]
+
+
+def test_the_grace_period_is_measured_by_the_clock_that_versions_are_made_by(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1600000000")
+    drop("official", home)
+    assert [version.version for version in log(home)] == [2, 1]
+
+
+def test_a_reader_of_the_newest_version_by_number_keeps_it_in_a_copied_folder(home: Path) -> None:
+    with natsdb.connect(home, version=1) as connection:
+        drop("official", home)
+        assert vacuum(home, keep=0).held == [1]
+        assert connection.sql(ROWS).fetchall()
+
+
+def test_dropping_a_schedule_drops_its_weights_and_no_others(tmp_path: Path) -> None:
+    archives.write_full_folder(tmp_path / "full", "sss", [20])
+    home = tmp_path / "db"
+    ingest([tmp_path / "full"], home, weights=True)
+    drop("official", home, hp="90")
+    (one,) = read_manifest(home).weights
+    with safe_open(home / one.path, "numpy") as file:
+        assert {name.split("/")[0] for name in file.keys()} == {"01", "12"}  # noqa: SIM118
+    assert ingest([tmp_path / "full"], home, weights=True).changed
+    assert natsdb.query("select count(*) from seed where not weights", home).item() == 0
+    (one,) = read_manifest(home).weights
+    with safe_open(home / one.path, "numpy") as file:
+        assert {name.split("/")[0] for name in file.keys()} == {"01", "12", "90"}  # noqa: SIM118
+
+
+def test_dropping_a_schedule_of_a_published_table_leaves_it_published(home: Path, tmp_path: Path) -> None:
+    key = {"space": "sss", "hp": ["12", "90"], "arch": 7, "dataset": "cifar100", "split": "x-test"}
+    pl.DataFrame({**key, "accuracy": [60.0, 70.5]}).write_parquet(tmp_path / "table.parquet")
+    ingest([tmp_path / "table.parquet"], home)
+    drop("published", home, hp="12")
+    assert read_manifest(home).published_sources() == {"published"}
+    assert ingest([tmp_path / "table.parquet"], home).changed
+    assert set(natsdb.query("select hp from seed where source = 'published'", home)["hp"]) == {"12", "90"}
+
+
+def test_weights_of_format_1_outlive_the_move_to_format_2(tmp_path: Path) -> None:
+    home = tmp_path / "db"
+    with zipfile.ZipFile(Path(__file__).parents[1] / "data" / "format-1.zip") as file:
+        file.extractall(home)
+    old = home / "weights" / "source=synthetic" / "space=sss" / "000003.safetensors"
+    old.parent.mkdir(parents=True)
+    save_file({"12/cifar10/777/x": np.ones(3)}, old)
+    archives.write_full_folder(tmp_path / "full", "sss", [5])
+    ingest([tmp_path / "full"], home, weights=True, source="mine")
+    assert {(one.source, one.arch) for one in read_manifest(home).weights} == {("synthetic", 3), ("mine", 5)}
+    drop("synthetic", home)
+    assert old.exists()
