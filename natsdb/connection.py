@@ -7,7 +7,7 @@ import re
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import duckdb
@@ -211,8 +211,9 @@ def open_database(
     threads = threads or (16 if isinstance(snapshot.home, str) else None)
     with opened.explaining():
         connection.execute("set parquet_metadata_cache = true")
-        # DuckDB 2 prints it to standard output, among the answers.
-        connection.execute("set enable_progress_bar = false")
+        # DuckDB 2 prints it to standard output, among the answers. (A notebook without ipywidgets has none.)
+        with suppress(duckdb.Error):
+            connection.execute("set enable_progress_bar = false")
         # A folder of its own, made when it is needed: a locked connection may look into it.
         spill = os.path.join(tempfile.gettempdir(), f"natsdb-{uuid.uuid4().hex}")
         connection.execute(f"set temp_directory = {_literal(spill)}")

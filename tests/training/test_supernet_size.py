@@ -99,7 +99,8 @@ def test_outputs_and_gradients_equal_the_authors_with_the_same_seed_of_draws(nam
     epoch = Epoch(1, number, EPOCHS)
     # TAS is one product with a mixed matrix, theirs a mixture of two poolings: in float32 both are 1.4e-6 off the
     # values of float64, and up to 2.4e-6 apart.
-    for dtype, tolerance in ((torch.float32, 5e-6 if name == "tas" else 1e-6), (torch.float64, 1e-12)):
+    # float32: sums in another order, which differ by up to 5.01e-6 from one processor to another; float64 is the proof.
+    for dtype, tolerance in ((torch.float32, 1e-5 if name == "tas" else 1e-6), (torch.float64, 1e-12)):
         # New ones for each type: running statistics of a pass in float32 would stay apart in float64.
         theirs, ours = (net.to(dtype) for net in _pair(name))
         ours.begin(epoch)
