@@ -16,7 +16,6 @@ import threading
 import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 import fsspec
@@ -29,6 +28,8 @@ from natsdb.store.snapshot import Snapshot
 
 # Views name a file as natsdb://TABLE/…: the file system of a connection knows which file that is.
 SCHEME = "natsdb"
+# Local files that stay open: DuckDB opens each anew for each query, and each time Python's threads wait for each other.
+_MOST_HELD = 128
 # Bytes of a first request: a footer takes 0.5 to 21 kB, most of them 1 kB.
 _TAIL = 4096
 
@@ -48,6 +49,7 @@ class ListedFiles(fsspec.AbstractFileSystem):
         self._snapshot = snapshot
         self._parts = {part.path: part for part in snapshot.manifest.parts}
         self._checked: set[str] = set()
+        self._held: dict[str, _Descriptor] = {}
 
     def glob(self, path: str, **_: Any) -> list[str]:
         """The path itself: names of files are exact."""
@@ -82,12 +84,16 @@ class ListedFiles(fsspec.AbstractFileSystem):
 
     def _local(self, part: Part) -> _File:
         path = self._snapshot.path(part.path)
-        try:
-            descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-        except OSError as error:
-            what = f"the file is listed and cannot be read ({error.strerror})"
-            raise Damaged(what, where=path, remedy=REMEDY) from error
-        file = _File(part.bytes, _reader(descriptor), partial(os.close, descriptor))
+        held = self._held.get(part.path)
+        if held is None:
+            try:
+                held = _Descriptor(os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0)))
+            except OSError as error:
+                what = f"the file is listed and cannot be read ({error.strerror})"
+                raise Damaged(what, where=path, remedy=REMEDY) from error
+            if len(self._held) < _MOST_HELD:
+                self._held[part.path] = held
+        file = _File(part.bytes, held.read_at)
         if part.footer and part.path not in self._checked:
             try:
                 if footer_digest(file, part.bytes) != part.footer:
@@ -100,7 +106,7 @@ class ListedFiles(fsspec.AbstractFileSystem):
 
     def _remote(self, part: Part) -> _File:
         end = _End(self, part)
-        return _File(part.bytes, end.read, _nothing)
+        return _File(part.bytes, end.read)
 
     def failed(self, part: Part, error: Exception) -> NatsdbError:
         """The error of a file that is not as it was written, kept as `failure`."""
@@ -125,8 +131,8 @@ class ListedFiles(fsspec.AbstractFileSystem):
 class _File:
     """An open file as DuckDB uses it: several threads seek and read, each at a place of its own."""
 
-    def __init__(self, size: int, read_at: Callable[[int, int], bytes], close: Callable[[], None]) -> None:
-        self._size, self._read_at, self._close = size, read_at, close
+    def __init__(self, size: int, read_at: Callable[[int, int], bytes]) -> None:
+        self._size, self._read_at = size, read_at
         # By the system's thread: DuckDB 1.4 seeks and reads in two visits to Python, which takes a thread of DuckDB's
         # for a new one at each, so that `threading.local` forgets in between.
         self._at: dict[int, int] = {}
@@ -148,26 +154,26 @@ class _File:
         return data
 
     def close(self) -> None:
-        if not self.closed:
-            self.closed = True
-            self._close()
+        self.closed = True
+
+
+class _Descriptor:
+    """An open local file, closed when nobody holds it."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self._alone = threading.Lock()
+
+    def read_at(self, size: int, at: int) -> bytes:
+        """So many bytes at a place, whatever other threads read."""
+        if hasattr(os, "pread"):
+            return os.pread(self._number, size, at)
+        with self._alone:
+            os.lseek(self._number, at, os.SEEK_SET)
+            return os.read(self._number, size)
 
     def __del__(self) -> None:
-        self.close()
-
-
-def _reader(descriptor: int) -> Callable[[int, int], bytes]:
-    """Reads so many bytes at a place, whatever other threads read."""
-    if hasattr(os, "pread"):
-        return partial(os.pread, descriptor)
-    alone = threading.Lock()
-
-    def read_at(size: int, at: int) -> bytes:
-        with alone:
-            os.lseek(descriptor, at, os.SEEK_SET)
-            return os.read(descriptor, size)
-
-    return read_at
+        os.close(self._number)
 
 
 class _End:
@@ -194,7 +200,3 @@ class _End:
     def _check(self, footer: bytes) -> None:
         if f"{zlib.crc32(footer):08x}" != self._part.footer:
             raise self._files.failed(self._part, ValueError("its footer is not the one that was written"))
-
-
-def _nothing() -> None:
-    return None
