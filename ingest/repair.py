@@ -23,7 +23,7 @@ from natsdb.store.locations import local
 from natsdb.store.manifest import NAME, Manifest, Part, parse_manifest, with_parts, with_weights
 from natsdb.store.snapshot import VERSIONS, read_manifest, version_name
 from natsdb.store.staging import Staging, with_catalogue
-from natsdb.store.versions import copy_of, name_as
+from natsdb.store.versions import copy_of, kept_manifests, name_as
 from natsdb.store.writing import only_writer, sync_folder, write_whole, writing
 
 
@@ -62,7 +62,7 @@ def repair(
         return Repaired([], [])
     with only_writer(home), writing(home):
         _restore_manifests(home, before)
-        every = listed_files(_manifests(home))
+        every = listed_files([read_manifest(home), *kept_manifests(home).values()])
         damaged = {finding.path: every[finding.path] for finding in before if finding.path in every}
         staging = Staging(home, "repair")
         shutil.rmtree(staging.folder)
@@ -105,16 +105,6 @@ def _restore_manifests(home: Path, findings: Iterable[Finding]) -> None:
         ]
         if texts:
             name_as(home / version_name(max(whole or texts)), home / NAME)
-
-
-def _manifests(home: Path) -> list[Manifest]:
-    found = [read_manifest(home)]
-    for path in (home / VERSIONS).glob("[0-9]*.json"):
-        try:
-            found.append(parse_manifest(path.read_text(encoding="utf-8"), str(path)))
-        except (OSError, ValueError, NatsdbError):
-            continue
-    return found
 
 
 def _made_again(

@@ -115,21 +115,21 @@ def _text(value: str) -> str:
 def _placed_run(root: str, manifest: Manifest, cells: set[tuple[str, str, int]]) -> str:
     """Query: a row is a run of a contested block, and whether it counts. Key: source, space, hp, arch, dataset, seed.
 
-    `counted`: within its source; `chosen`, `chosen_for_curves`: among all; `is_mean`: of a published table's means.
+    `counted`: within its source; `chosen`, `chosen_for_curves`: among all.
     """
     parts = [part for part in manifest.of("seed") if (part.space, part.hp, part.block) in cells]
     tables = manifest.published_sources()
     ranked = ", ".join(
-        f"({_text(one.source)}, {one.reduced}, {one.source in tables}, {one.place}, {one.curve_place})".lower()
+        f"({_text(one.source)}, {one.reduced}, {one.place}, {one.curve_place})".lower()
         for one in places(sorted({part.source for part in parts}), tables)
     )
     key = ", ".join(f"run.{column}" for column in _RUN)
     each = ", ".join(f"ranked.{column}" for column in _CHOSEN_FOR)
     return f"""
 with
-place (source, reduced, published, place, curve_place) as (values {ranked}),
+place (source, reduced, place, curve_place) as (values {ranked}),
 ranked as (
-    select {key}, place.place, place.curve_place, place.published and run.seed = 0 as is_mean
+    select {key}, place.place, place.curve_place
     from ({_rows(TABLES["seed"], parts, root)}) as run
     inner join place on place.source = run.source and place.reduced = ({_REDUCED})
 )

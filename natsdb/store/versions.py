@@ -63,7 +63,7 @@ def log(db: str | os.PathLike[str] | None = None) -> list[Version]:
     """
     database = local(db)
     newest = read_manifest(database)
-    every = {**_kept(database), newest.version: newest}
+    every = {**kept_manifests(database), newest.version: newest}
     return [
         Version(
             version,
@@ -242,7 +242,7 @@ def _pinned(database: Path) -> set[int]:
 def remove_superseded(database: Path, keep: float) -> Removed:
     """`vacuum` of who holds the database for writing."""
     newest = read_manifest(database)
-    kept = _kept(database)
+    kept = kept_manifests(database)
     now = _time(_now())
     pinned = _pinned(database)
     removed, held = [], []
@@ -272,7 +272,7 @@ def remove_superseded(database: Path, keep: float) -> Removed:
     return Removed(removed, files, size, held)
 
 
-def _kept(database: Path) -> dict[int, Manifest]:
+def kept_manifests(database: Path) -> dict[int, Manifest]:
     """Manifests of the versions that are there, by version, ascending; a damaged one is read from its copy."""
     found = {}
     for path in sorted((database / VERSIONS).glob("[0-9]*.json")):
