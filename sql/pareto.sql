@@ -1,7 +1,7 @@
 -- pareto(dataset, split, hp, cost, space): a row is an architecture that no other beats in both mean accuracy and cost.
 -- Key: arch. cost is 'flops', 'params' (millions), 'latency' (seconds for 256 images) or 'train_seconds' (an epoch).
 -- coverage: how many architectures of the space have both, as in '3 of 15,625'.
-create or replace macro pareto(dataset, split, hp, cost := null, space := 'tss') as table
+create or replace macro pareto(dataset, split, hp, cost, space := 'tss') as table
 with
 priced as (
     select
@@ -13,7 +13,7 @@ priced as (
             when 'params' then spent.params
             when 'latency' then spent.latency
             when 'train_seconds' then spent.train_seconds
-            else error('pareto needs a cost: flops, params, latency or train_seconds, as in pareto(dataset, split, hp, ''flops'')')
+            else error('the cost of pareto is flops, params, latency or train_seconds')
         end as price
     from mean_final as result
     inner join mean_cost as spent
