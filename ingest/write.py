@@ -275,7 +275,7 @@ class _HpWriter:
         folder.mkdir(parents=True, exist_ok=True)
         self._paths = {table: folder / f"{table}-{hp}-{os.getpid()}.tmp" for table in BLOCK_TABLES}
         self._metric = pq.ParquetWriter(
-            self._paths["metric"], file_schema("metric"), **write_options(arrow_schema("metric"), PAGE_ROWS.get(hp))
+            self._paths["metric"], file_schema("metric"), **write_options(arrow_schema("metric"), PAGE_ROWS[hp])
         )
         self._small: dict[str, list[pa.Table]] = {table: [] for table in _SMALL}
         self._held = held

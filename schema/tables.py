@@ -18,13 +18,12 @@ FORMAT_VERSION = 2
 
 # Measurements lie in blocks of this many consecutive architectures: a unit of work, a file per table and hp.
 BLOCK = 1024
-# Rows of this many consecutive architectures share a Parquet row group, by hp: what the facade reads for one curve.
-# Pages hold this many rows, by hp, 20,000 where it says nothing: what DuckDB reads for one curve, by the page index.
-# Chosen by tests/benchmarks/test_storage.py. tss at hp 200: groups of 32, 16, 8, 4 take 11.18, 11.20, 11.29, 11.44 B
-# a row, and 2.5 to 0.2 ms to read; footers grow too, by 0.7 kB a group, so not smaller. Pages of 16,400 rows, two a
-# group, take 0.16 B more, of 5,000 rows 0.6 B; pages of 20,000 cost nothing at the other schedules.
-GROUPS = {"01": 1024, "12": 128, "90": 16, "200": 8}
-PAGE_ROWS = {"200": 16_400}
+# Rows of this many consecutive architectures share a Parquet row group, by hp: some 250,000 rows, as DuckDB likes them.
+# Pages hold this many rows, by hp: what the facade reads for one curve, and DuckDB too, by the page index. Chosen by
+# tests/benchmarks/test_storage.py: tss at hp 200 takes 11.2 B a row in pages of 16,400 rows, 11.4 of 8,200, 11.5 of
+# 6,000; footers take 0.7 kB a group, and are what a first question to a file costs, over HTTP above all.
+GROUPS = {"01": 1024, "12": 1024, "90": 256, "200": 64}
+PAGE_ROWS = {"01": 20_000, "12": 10_000, "90": 10_000, "200": 6_000}
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from natsdb.ingest.archive.stored import KINDS, TYPES, StoredForm, stored_form
 from natsdb.schema.errors import Damaged, Missing
 from natsdb.schema.spaces import arch_str
 from natsdb.store.manifest import Manifest, Part
+from natsdb.store.pages import Pages, Strange, read_page
 from natsdb.store.parquet import as_numpy, open_parquet, reading
 
 # Columns of `seed` that are read as dictionaries: each text is made once.
@@ -35,9 +36,9 @@ class Recent:
 
     def __init__(self, room: int) -> None:
         self._room = room
-        self._held: OrderedDict[Hashable, dict[str, np.ndarray]] = OrderedDict()
+        self._held: OrderedDict[Hashable, Any] = OrderedDict()
 
-    def __call__(self, key: Hashable, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    def __call__(self, key: Hashable, make: Callable[[], Any]) -> Any:
         found = self._held.get(key)
         if found is None:
             # Two threads may make the same arrays: the later one stays, both are right.
@@ -75,7 +76,7 @@ class StoredBlock:
     Args:
         database, space, hp: where the files lie, and what they are.
         parts: what the manifest says of its files, by table.
-        keep: remembers columns of row groups; by default the last four of this block.
+        keep: remembers pages of columns, or columns of row groups; by default the last four of this block.
         check: read the key columns of `metric` too, and compare them with what the forms say.
 
     Raises:
@@ -96,6 +97,8 @@ class StoredBlock:
     ) -> None:
         self.space, self.hp, self._database, self._parts, self._check = space, hp, database, parts, check
         self._footers: dict[str, Any] = {}
+        self._metric = str(self._path("metric"))
+        self._pages: dict[tuple[int, str], Pages | None] = {}
         seed = self._read("seed", ["arch", "dataset", "seed", "position", "form"])
         self.arch, self.seed, self.position = (as_numpy(seed[name]) for name in ("arch", "seed", "position"))
         self.dataset, self.datasets = _codes(seed["dataset"])
@@ -152,10 +155,6 @@ class StoredBlock:
         with self._opened(table) as file, reading(self._path(table)):
             return file.read(columns, use_threads=False)
 
-    def _columns(self, group: int, names: tuple[str, ...]) -> dict[str, np.ndarray]:
-        key = self._parts["metric"].path, group, names
-        return self._keep(key, lambda: self._read_columns(group, names))
-
     def _read_columns(self, group: int, names: tuple[str, ...]) -> dict[str, np.ndarray]:
         columns = ["arch", "dataset", "seed", "split", "epoch", *names] if self._check else list(names)
         with self._opened("metric") as file, reading(self._path("metric")):
@@ -190,19 +189,46 @@ class StoredBlock:
 
     def measured(self, run: int, name: str) -> np.ndarray:
         """A column of a run's rows, by (split, epoch)."""
-        start, end = self.rows[run], self.rows[run + 1]
-        group = int(np.searchsorted(self._starts, start, side="right")) - 1
-        # Who asks for an accuracy asks for the loss too: to read both at once saves a third.
-        names = _ASKED_TOGETHER if name in _ASKED_TOGETHER else (name,)
-        return self._columns(group, names)[name][start - self._starts[group] : end - self._starts[group]]
+        return self.gathered(name, np.arange(self.rows[run], self.rows[run + 1]))
 
     def gathered(self, name: str, rows: np.ndarray) -> np.ndarray:
         """A column of `metric` at some rows, which are in order."""
-        group = np.searchsorted(self._starts, rows, side="right") - 1
-        values = [
-            self._columns(int(one), (name,))[name][rows[group == one] - self._starts[one]] for one in np.unique(group)
-        ]
-        return np.concatenate([np.zeros(0), *values])
+        pieces, at = [np.zeros(0)], 0
+        while at < len(rows):
+            first, values = self._around(name, int(rows[at]))
+            end = at + int(np.searchsorted(rows[at:], first + len(values)))
+            pieces.append(values[rows[at:end] - first])
+            at = end
+        return np.concatenate(pieces)
+
+    def value(self, name: str, row: int) -> float:
+        """A column of `metric` at a row."""
+        first, values = self._around(name, row)
+        return float(values[row - first])
+
+    def _around(self, name: str, row: int) -> tuple[int, np.ndarray]:
+        """A piece of a column of `metric` that holds a row, and its first row: a page, or else the row group."""
+        group = int(np.searchsorted(self._starts, row, side="right")) - 1
+        start, path = int(self._starts[group]), self._metric
+        pages = self._pages_of(group, name)
+        if pages is not None:
+            with suppress(Strange):
+                page = pages.page(row - start)
+                return start + page.first, self._keep((path, page.at), lambda: read_page(path, page))
+        # What is wrong with a page, where it is not just written in another way, PyArrow says.
+        names = _ASKED_TOGETHER if name in _ASKED_TOGETHER else (name,)
+        return start, self._keep((path, group, names), lambda: self._read_columns(group, names))[name]
+
+    def _pages_of(self, group: int, name: str) -> Pages | None:
+        """The pages of a column; None where it is not read by pages."""
+        key = group, name
+        if key not in self._pages:
+            footer, self._pages[key] = self._footers["metric"], None
+            with suppress(Strange):
+                if not self._check:
+                    column = footer.row_group(group).column(footer.schema.names.index(name))
+                    self._pages[key] = Pages(self._metric, column)
+        return self._pages[key]
 
     def at_last(self, name: str) -> np.ndarray:
         """A column of `final`: accuracy or loss, of all runs, by (split)."""
@@ -305,8 +331,8 @@ class StoredRun:
             row = block.last[self.number] + form.last[split]
             loss, accuracy = block.at_last("loss")[row], block.at_last("accuracy")[row]
         else:
-            row = span.offset + epoch - span.first
-            loss, accuracy = (block.measured(self.number, name)[row] for name in ("loss", "accuracy"))
+            row = int(block.rows[self.number]) + span.offset + epoch - span.first
+            loss, accuracy = (block.value(name, row) for name in ("loss", "accuracy"))
         return float(loss), float(accuracy), self.cost(_SECONDS[split])
 
     def seconds(self, split: str) -> float | None:

@@ -70,7 +70,7 @@ class DatabaseBackend:
     """One space of a natsdb database.
 
     It keeps the version that it opened, whatever is published meanwhile; it opens the newest when it is unpickled.
-    What it remembers are blocks that were asked for (some 1 ms and 1 MB each) and the last few columns of row groups.
+    What it remembers are blocks that were asked for (some 1 ms and 1 MB each) and the last few pages of columns.
     It has no state that threads or forked processes could break.
 
     Raises:
@@ -82,8 +82,8 @@ class DatabaseBackend:
         self.path, self.space, self.source = path, space, source
         # A script may change its working directory.
         self.home = (home or Path(path)).absolute()
-        # Columns of row groups: at most 1.3 MB each.
-        self._recent = Recent(48)
+        # Pages of columns: 50 to 160 kB each.
+        self._recent = Recent(128)
         self._open()
 
     def __reduce__(self) -> tuple[Any, ...]:

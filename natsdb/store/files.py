@@ -177,26 +177,29 @@ class _Descriptor:
 
 
 class _End:
-    """Reads a file behind a URL: the first request for its end fetches the whole footer of most, and checks it."""
+    """Reads a file behind a URL. Its end, which holds the footer, is asked for several times and fetched once: what was
+    fetched of it is kept, and only what lies before that is fetched still."""
 
     def __init__(self, files: ListedFiles, part: Part) -> None:
         self._files, self._part, self._tail = files, part, b""
+        self._checked = not part.footer
 
     def read(self, size: int, at: int) -> bytes:
-        first = max(0, self._part.bytes - _TAIL)
-        if at < first:
-            data = self._files.fetch(self._part, at, at + size)
-            # A footer that is longer than the tail is asked for as a whole, up to the eight bytes at the end.
-            if self._part.footer and at + size >= self._part.bytes - 8 and self._tail:
-                self._check(data[: self._part.bytes - 8 - at] + self._tail[-8:])
-            return data
-        if not self._tail:
-            self._tail = self._files.fetch(self._part, first, self._part.bytes)
-            length = int.from_bytes(self._tail[-8:-4], "little") + 8
-            if self._part.footer and length <= len(self._tail):
-                self._check(self._tail[-length:])
-        return self._tail[at - first : at - first + size]
+        known = self._part.bytes - len(self._tail)
+        if at + size <= min(known, self._part.bytes - 8):
+            return self._files.fetch(self._part, at, at + size)
+        if at < known:
+            first = min(at, max(0, self._part.bytes - _TAIL))
+            self._tail = self._files.fetch(self._part, first, known) + self._tail
+            self._check()
+        start = at - self._part.bytes + len(self._tail)
+        return self._tail[start : start + size]
 
-    def _check(self, footer: bytes) -> None:
-        if f"{zlib.crc32(footer):08x}" != self._part.footer:
+    def _check(self) -> None:
+        """Compare the footer, when all of it is here."""
+        length = int.from_bytes(self._tail[-8:-4], "little") + 8
+        if self._checked or length > len(self._tail):
+            return
+        if f"{zlib.crc32(self._tail[-length:]):08x}" != self._part.footer:
             raise self._files.failed(self._part, ValueError("its footer is not the one that was written"))
+        self._checked = True

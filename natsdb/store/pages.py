@@ -1,0 +1,149 @@
+"""Single pages of a column of floats: PyArrow reads whole row groups, a hundred times what one curve needs.
+
+Only what `store.parquet` writes is read here (a page: format version 1, zstd, plain or split by bytes, with a checksum,
+without nulls); a column of any other kind is not `paged`, and whoever asks reads its row group with PyArrow.
+Layout after https://parquet.apache.org/docs/file-format/data-pages/ and Thrift's compact protocol.
+"""
+
+from __future__ import annotations
+
+import zlib
+from bisect import bisect_right
+from io import FileIO
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from natsdb.store.parquet import reading
+
+# Fields of `PageHeader` (1 to 5) and of its `DataPageHeader`, a kind of page, encodings, kinds of Thrift's fields.
+_TYPE, _SIZE, _COMPRESSED, _CHECKSUM, _DATA = 1, 2, 3, 4, 5
+_ROWS, _ENCODING = 1, 2
+_DATA_PAGE = 0
+_PLAIN, _BYTE_STREAM_SPLIT = 0, 9
+_INTEGERS, _STRUCT = (4, 5, 6), 12
+# Bytes that hold a header: it takes 20 to 40.
+_HEADER = 128
+
+
+class Page(NamedTuple):
+    """A page: its rows `first` to before `end`, counted in its row group; its bytes lie at `at` in the file."""
+
+    first: int
+    end: int
+    at: int
+    compressed: int
+    size: int
+    checksum: int
+    encoding: int
+
+
+class Strange(Exception):
+    """A page is not as `store.parquet` writes them: it is for PyArrow to read, or damaged."""
+
+
+class Pages:
+    """The pages of one column of a row group, found from the first on as far as somebody asks.
+
+    Args:
+        path: the file.
+        chunk: PyArrow's metadata of the column in the row group.
+
+    Raises:
+        Strange: the column is not as natsdb writes it.
+    """
+
+    def __init__(self, path: str, chunk: Any) -> None:
+        if chunk.compression != "ZSTD" or chunk.physical_type != "DOUBLE" or chunk.has_dictionary_page:
+            raise Strange("it is no column of floats, zstd, without a dictionary")
+        self._path, self._rows, self._start = path, chunk.num_values, chunk.data_page_offset
+        self._end = self._start + chunk.total_compressed_size
+        self._found: list[Page] = []
+
+    def page(self, row: int) -> Page:
+        """The page that holds a row of the row group.
+
+        Raises:
+            Damaged, Missing: the file cannot be read.
+            Strange: a page is not as natsdb writes them.
+        """
+        found = self._found
+        if not found or found[-1].end <= row:
+            with reading(self._path), open(self._path, "rb", buffering=0) as file:
+                while not found or found[-1].end <= row:
+                    # A list of its own: another thread may find the same pages meanwhile.
+                    found = self._found = [*found, self._after(file, found)]
+        return found[bisect_right(found, row, key=lambda page: page.first) - 1]
+
+    def _after(self, file: FileIO, found: list[Page]) -> Page:
+        at, first = (found[-1].at + found[-1].compressed, found[-1].end) if found else (self._start, 0)
+        file.seek(at)
+        fields, length = _struct(file.read(_HEADER), 0)
+        data = fields.get(_DATA)
+        if fields.get(_TYPE) != _DATA_PAGE or not isinstance(data, dict) or _CHECKSUM not in fields:
+            raise Strange("it is no data page with a checksum")
+        rows, encoding = data.get(_ROWS, 0), data.get(_ENCODING, -1)
+        compressed, size = fields.get(_COMPRESSED, 0), fields.get(_SIZE, 0)
+        page = Page(first, first + rows, at + length, compressed, size, fields[_CHECKSUM] & 0xFFFFFFFF, encoding)
+        # No checksum covers a header, so that what it says twice must agree: also of a page that nobody reads.
+        if encoding not in (_PLAIN, _BYTE_STREAM_SPLIT) or rows <= 0 or size != len(_levels(rows)) + 8 * rows:
+            raise Strange("it is no page of floats without nulls")
+        if compressed <= 0 or page.at + compressed > self._end or page.end > self._rows:
+            raise Strange("a page reaches beyond its column")
+        return page
+
+
+def read_page(path: str, page: Page) -> np.ndarray:
+    """The values of a page, a float64 a row.
+
+    Raises:
+        Damaged, Missing: the file cannot be read.
+        Strange: it holds nulls, or is not as it was written.
+    """
+    with reading(path), open(path, "rb", buffering=0) as file:
+        file.seek(page.at)
+        raw = file.read(page.compressed)
+    if len(raw) != page.compressed or zlib.crc32(raw) != page.checksum:
+        raise Strange("a page is not what its checksum says")
+    data, rows = pa.decompress(raw, page.size, codec="zstd", asbytes=True), page.end - page.first
+    levels = _levels(rows)
+    if not data.startswith(levels):
+        raise Strange("it holds nulls")
+    values = np.frombuffer(data, np.uint8, offset=len(levels))
+    if page.encoding == _BYTE_STREAM_SPLIT:
+        values = np.ascontiguousarray(values.reshape(8, rows).T)
+    return values.reshape(-1).view("<f8")
+
+
+def _levels(rows: int) -> bytes:
+    """Levels of definition of a page without nulls: their length, and one run of as many ones as there are rows."""
+    count, run = rows << 1, b""
+    while count > 127:
+        run, count = run + bytes([count & 127 | 128]), count >> 7
+    run += bytes([count, 1])
+    return len(run).to_bytes(4, "little") + run
+
+
+def _struct(data: bytes, at: int) -> tuple[dict[int, Any], int]:
+    """A Thrift struct of integers and structs, by field number, and where it ends."""
+    fields: dict[int, Any] = {}
+    number = 0
+    try:
+        while kind := data[at]:
+            at += 1
+            number += kind >> 4
+            if kind & 15 == _STRUCT:
+                fields[number], at = _struct(data, at)
+            elif kind & 15 in _INTEGERS:
+                value = shift = 0
+                while data[at] > 127:
+                    value, at, shift = value | (data[at] & 127) << shift, at + 1, shift + 7
+                value |= data[at] << shift
+                at += 1
+                fields[number] = value >> 1 ^ -(value & 1)
+            else:
+                raise Strange("its header has fields that natsdb does not write")
+    except IndexError:
+        raise Strange("its header does not end") from None
+    return fields, at + 1
