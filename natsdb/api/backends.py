@@ -190,17 +190,19 @@ class DatabaseBackend:
         return found
 
     def archs(self) -> list[int]:
-        every = []
-        for key, sources in self._files.items():
-            if key in self._blocks:
-                every += [one.block.arch for one in self._blocks[key]]
-                continue
-            for _, files in sources:
-                part = files["cost"]
-                every.append(as_numpy(read_columns(self.home / part.path, part, ["arch"])["arch"]))
-        # Not `np.unique`, whose first call imports numpy.ma.
         there = np.zeros(SIZES[self.space], bool)
-        there[np.concatenate(every)] = True
+        # What is read already comes first; a block that is full needs no other hp.
+        for key in sorted(self._files, key=lambda key: key not in self._blocks):
+            block = there[key[1] * BLOCK : (key[1] + 1) * BLOCK]
+            if block.all():
+                continue
+            if key in self._blocks:
+                found = [one.block.arch for one in self._blocks[key]]
+            else:
+                parts = [files["cost"] for _, files in self._files[key]]
+                found = [as_numpy(read_columns(self.home / part.path, part, ["arch"])["arch"]) for part in parts]
+            for archs in found:
+                there[archs] = True
         return np.flatnonzero(there).tolist()
 
     def has(self, arch: Any) -> bool:
