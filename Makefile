@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# A process a core; who has nothing left takes tests from another.
+PYTEST := pytest -n auto --dist worksteal
 
 .PHONY: help demo test test-oldest test-python test-all bench lint docs clean
 
@@ -32,10 +34,10 @@ demo: $(VENV)/.installed  ## ingest an archive (ARCHIVE=PATH) or a generated one
 	$(BIN)/natsdb demo $(if $(ARCHIVE),--archive "$(ARCHIVE)")
 
 test: $(VENV)/.tested  ## the test suite
-	$(BIN)/pytest
+	$(BIN)/$(PYTEST)
 
 test-oldest: .venv-oldest/.tested  ## the test suite on Python 3.11 with the oldest releases of everything
-	.venv-oldest/bin/pytest
+	.venv-oldest/bin/$(PYTEST)
 
 test-python:  ## the test suite on another Python (PYTHON=python3.13), in an environment of its own
 	$(MAKE) test VENV=.venv-$(notdir $(PYTHON)) PYTHON=$(PYTHON)
@@ -43,7 +45,7 @@ test-python:  ## the test suite on another Python (PYTHON=python3.13), in an env
 # Syne Tune brings 700 MB with it.
 test-all: $(VENV)/.tested  ## the test suite with the slow tests (kills, mutations)
 	-$(BIN)/pip install --quiet --disable-pip-version-check -e '.[syne-tune]'
-	$(BIN)/pytest -m ''
+	$(BIN)/$(PYTEST) -m ''
 
 bench: $(VENV)/.tested  ## measure ingest and queries at full scale, as ratios (needs 8 GB of disk, 20 minutes)
 	$(BIN)/pytest tests/benchmarks -m '' --benchmark-only --benchmark-columns=min,median,rounds -s

@@ -15,6 +15,9 @@ import pytest
 import archives
 from natsdb.ingest import ingest
 
+# Several processes test at once: each of them, and each that they start, computes with one thread.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Read when Ray is imported, whichever test does it first; the first of these makes it stay on the loopback device.
 os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"

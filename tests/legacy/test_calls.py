@@ -130,7 +130,7 @@ def _play(folder: Path, database: Path, space: str, data: st.DataObject) -> None
 
 
 @pytest.mark.parametrize("space", ["tss", "sss"])
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(data=st.data())
 def test_any_calls_in_any_order(generated: Any, space: str, data: st.DataObject) -> None:
     _play(generated[0][space], generated[1], space, data)

@@ -58,7 +58,7 @@ def _more_alike(handle: Any, archs: list[int], dataset: str, iepoch: int | None,
 
 
 @pytest.mark.parametrize("space", ["tss", "sss"])
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(data=st.data())
 def test_many_equal_a_loop(generated: Any, space: str, data: st.DataObject) -> None:
     handle = api.create(str(generated[1]), space, verbose=False)

@@ -15,6 +15,13 @@ NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 PATIENCE = 300
 every = pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 
+# One that trains takes a minute by itself, and the tests of training do all that it does.
+fast = pytest.mark.parametrize(
+    "notebook",
+    [pytest.param(path, marks=pytest.mark.slow) if path.stem == "05-train" else path for path in NOTEBOOKS],
+    ids=lambda path: path.stem,
+)
+
 
 def _run(notebook: Path) -> list[str]:
     """Run it; return what its cells printed."""
@@ -29,7 +36,7 @@ def _outputs(notebook: Any) -> list[Any]:
     return [output for cell in notebook["cells"] if cell["cell_type"] == "code" for output in cell["outputs"]]
 
 
-@every
+@fast
 def test_it_runs_on_what_natsdb_brings_along(notebook: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NATSDB_TEST_DATA", raising=False)
     printed = _run(notebook)

@@ -132,6 +132,7 @@ def test_rows_of_a_cluster_are_those_of_the_runs_alone_and_failures_are_noted(
     assert not ray.is_initialized()
 
 
+@pytest.mark.slow
 def test_a_lost_nodes_runs_are_redone_to_the_same_rows(cluster: Cluster, pictures: Path, tmp_path: Path) -> None:
     runs = runs_of("sss", [0, 3], "12", ["cifar10-valid"], [777, 888])
     options: dict[str, Any] = {"epochs": 20, "keep_weights": True}

@@ -121,6 +121,7 @@ def _killed(command: list[str], runs: Path, wait: float, until: int) -> int:
     return process.wait()
 
 
+@pytest.mark.slow
 def test_killed_and_started_again_it_gives_the_same_rows(pictures: Path, tmp_path: Path) -> None:
     command = _train(tmp_path / "killed", pictures, "--keep-weights", "--archs", "3")
     assert _killed(command, tmp_path / "killed-runs", 0.03, until=3) == -9

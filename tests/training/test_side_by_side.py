@@ -167,6 +167,7 @@ train(runs, folder, pictures, device="cpu", precision="float64", epochs=4, stack
 """
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_gentle")
 def test_killed_and_started_again_it_gives_the_same_rows(pictures: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-c", _GENTLE, str(pictures), str(tmp_path / "stack")]
@@ -213,6 +214,7 @@ def test_a_damaged_checkpoint_is_the_failure_of_its_run_alone(pictures: Path, tm
     assert (report.finished, [run.seed for run, _ in report.failed]) == (2, [999])
 
 
+@pytest.mark.slow
 def test_at_the_official_rate_it_is_nearer_than_another_seed(pictures: Path, tmp_path: Path) -> None:
     train(RUNS, tmp_path / "alone", pictures, device="cpu")
     train(RUNS, tmp_path / "stack", pictures, device="cpu", stack=3)

@@ -201,7 +201,9 @@ def made_up_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_parquet(tmp_path_factory.mktemp("pictures"), 40, 10)
 
 
-@pytest.mark.parametrize("name", SEARCHES)
+@pytest.mark.parametrize(
+    "name", ["mask_rl", *(pytest.param(name, marks=pytest.mark.slow) for name in SEARCHES if name != "mask_rl")]
+)
 def test_a_search_that_stopped_twice_ends_in_the_same_bits(name: str, made_up_pictures: Path, tmp_path: Path) -> None:
     # The first epoch is warm-up: it stops once after that, once after an epoch of the controller.
     options = {"epochs": 3, "batch": 10, "warmup_ratio": 0.3, "arch_learning_rate": 0.05}

@@ -59,7 +59,10 @@ def _stop(_: Progress) -> None:
     raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("name", TSS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow) if name in ("darts-v1", "darts-v2", "setn") else name for name in TSS],
+)
 def test_a_search_that_stopped_ends_in_the_same_bits(name: str, pictures: Path, tmp_path: Path) -> None:
     options = {"drop_path_rate": 0.2, "seed": 5}
     whole = _search(name, pictures, tmp_path / "whole", **options)
