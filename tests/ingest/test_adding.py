@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import natsdb
 from databases import contents
 from natsdb.ingest import ingest, verify
 from natsdb.schema.errors import NatsdbError
+from natsdb.store.snapshot import read_manifest
+from natsdb.store.staging import Receipt, Staging, write_receipt
 
 
 def test_the_same_source_again_changes_nothing_and_says_so(few: Path, tmp_path: Path) -> None:
@@ -54,6 +57,49 @@ def test_a_contradiction_is_named_and_refused(few: Path, tmp_path: Path, rewritt
     assert "--replace" in str(caught.value)
     after = contents(tmp_path / "db")
     assert {path: data for path, data in after.items() if not path.startswith(".ingest")} == before
+
+
+def _cost(name: str, value: Any) -> Any:
+    def change(record: Any) -> None:
+        record["90"]["all_results"]["cifar10", 777][name] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        (_cost("flop", 10.0), _cost("flop", 10.5), "flops is 10.5, the database holds 10.0"),
+        (_cost("params", 0.25), _cost("params", 0.25000000000000006), "params is 0.2500000000000"),
+        (_cost("latency", []), _cost("latency", [0.0]), "latency is 0.0, the database holds None"),
+        (_cost("latency", [0.0]), _cost("latency", []), "latency is None, the database holds 0.0"),
+        (_cost("latency", [0.0]), _cost("latency", [-0.0]), "latency is -0.0, the database holds 0.0"),
+    ],
+)
+def test_a_contradiction_in_a_cost_is_refused(
+    few: Path, tmp_path: Path, rewritten: Any, before: Any, after: Any, said: str
+) -> None:
+    for path in sorted(few.iterdir())[1:]:
+        path.unlink()
+    file = next(few.iterdir())
+    rewritten(file, before)
+    ingest([few], tmp_path / "db")
+    rewritten(file, after)
+    with pytest.raises(NatsdbError, match=f"architecture 0, cifar10, seed 777: {re.escape(said)}"):
+        ingest([few], tmp_path / "db")
+
+
+def test_a_receipt_whose_files_are_gone_counts_for_nothing(few: Path, tmp_path: Path) -> None:
+    """What an interrupted ingest staged may be swept away by the system before it goes on."""
+    ingest([few], tmp_path / "db")
+    manifest = read_manifest(tmp_path / "db")
+    staging = Staging(tmp_path / "db", "again")
+    receipt = Receipt([], [manifest.parts[-1]], [], [0], 1, [])
+    write_receipt(staging.folder, "block", receipt)
+    assert staging.receipt("block", []) == receipt
+    assert staging.receipt("block", ["another"]) is None
+    (tmp_path / "db" / manifest.parts[-1].path).unlink()
+    assert staging.receipt("block", []) is None
 
 
 def test_replace_takes_the_new_rows(few: Path, tmp_path: Path, rewritten: Any) -> None:

@@ -19,6 +19,7 @@ from natsdb.ingest import ingest, verify
 from natsdb.ingest.archive.records import read_record
 from natsdb.ingest.archive.templates import Templates, learn, read_file
 from natsdb.ingest.archive.unpickle import unpickle
+from natsdb.schema.errors import NatsdbError
 from natsdb.schema.spaces import arch_str
 
 
@@ -102,6 +103,30 @@ def _whole_number_and_float_like_a_mark(run: Any) -> None:
 
 def _seed_as_a_float(run: Any) -> None:
     pass
+
+
+@pytest.mark.parametrize("value", [2**53 + 1, 2**64 + 1, -(2**53) - 1, 10**30])
+def test_whole_numbers_that_no_float_holds_are_refused(few: Path, tmp_path: Path, value: int) -> None:
+    file = few / "000020.pickle.pbz2"
+    record = pickle.loads(bz2.decompress(file.read_bytes()))
+    run = record["90"]["all_results"]["cifar100", 777]
+    run["train_losses"][3] = value
+    file.write_bytes(bz2.compress(pickle.dumps(record, protocol=4)))
+    with pytest.raises(NatsdbError, match="train_losses: a whole number is too large for float64"):
+        ingest([few], tmp_path / "db")
+
+
+def test_train_among_the_evaluated_names_is_refused(few: Path, tmp_path: Path) -> None:
+    """It would have the key of the training rows."""
+    file = few / "000020.pickle.pbz2"
+    record = pickle.loads(bz2.decompress(file.read_bytes()))
+    run = record["90"]["all_results"]["cifar100", 777]
+    run["eval_names"] = ["train", *run["eval_names"]]
+    for name in ("eval_acc1es", "eval_losses", "eval_times"):
+        run[name] |= {f"train@{epoch}": 1.5 for epoch in range(90)}
+    file.write_bytes(bz2.compress(pickle.dumps(record, protocol=4)))
+    with pytest.raises(NatsdbError, match="train"):
+        ingest([few], tmp_path / "db")
 
 
 @pytest.mark.parametrize("single", [False, True])

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import natsdb
+import natsdb.api
 from natsdb.ingest import ingest
 from natsdb.schema.errors import NatsdbError
 from sources import add_run, add_table
@@ -185,3 +186,40 @@ def test_pareto_without_a_cost_says_what_is_missing(home: Path) -> None:
         natsdb.query("from pareto('cifar100', 'x-test', '12', 'watts')", home)
     with pytest.raises(NatsdbError, match="there is no table or macro 'nosuch'"):
         natsdb.query("from query_table('nosuch')", home)
+
+
+def test_equal_accuracies_share_a_rank_and_the_lowest_index_comes_first(home: Path) -> None:
+    accuracies = {9: 50.0, 3: 70.0, 7: 70.0, 5: 70.0, 11: 60.0}
+    add_table(home, arch=list(accuracies), split="x-test", accuracy=list(accuracies.values()))
+    ranks = "select rank, arch from leaderboard where split = 'x-test' order by rank, arch"
+    assert _rows(ranks, home) == [(1, 3), (1, 5), (1, 7), (4, 11), (5, 9)]
+    best = "select place, arch from best('cifar100', 'x-test', '12', k := {})"
+    assert _rows(best.format(5), home) == [(1, 3), (2, 5), (3, 7), (4, 11), (5, 9)]
+    assert _rows(best.format(2), home) == [(1, 3), (2, 5)]
+
+
+def test_a_limit_is_kept_by_what_equals_it(home: Path) -> None:
+    for arch, accuracy in ((3, 60.0), (5, 70.0)):
+        add_run(home, arch, accuracy=accuracy)
+    ((flops, params),) = _rows("select flops, params from mean_cost where arch = 5", home)
+    ask = "select arch from best('cifar100', 'ori-test', '12', {})"
+    for limit, value in (("max_flops", flops), ("max_params", params)):
+        assert (5,) in _rows(ask.format(f"{limit} := {value!r}::double"), home)
+        assert (5,) not in _rows(ask.format(f"{limit} := {value * (1 - 1e-15)!r}::double"), home)
+
+
+def test_a_name_after_synthetic_in_the_alphabet_counts_before_it(home: Path) -> None:
+    add_run(home, accuracy=2.0, source="zoe")
+    add_run(home, accuracy=1.0, source="synthetic")
+    assert _rows(MEAN, home) == [(2.0, 1, "zoe")]
+    handle = natsdb.api.create(str(home), "tss", verbose=False)
+    assert handle.get_more_info(11, "cifar100", hp="12")["valtest-accuracy"] == 2.0
+
+
+def test_seeds_of_another_source_are_not_counted(home: Path) -> None:
+    for seed, source in ((777, "mine"), (888, "mine"), (999, "regenerated"), (111, "synthetic")):
+        add_run(home, seed=seed, source=source, accuracy=float(seed % 100))
+    assert _rows(MEAN, home) == [(82.5, 2, "mine")]
+    assert _rows("select seed from runs order by seed", home) == [(777,), (888,)]
+    handle = natsdb.api.create(str(home), "tss", verbose=False)
+    assert list(handle.query_by_index(11, "cifar100", hp="12")) == [777, 888]
