@@ -11,7 +11,7 @@ import pytest
 
 from natsdb.schema.errors import NatsdbError
 from natsdb.search import ALGORITHMS, Benchmark
-from natsdb.search.bohb import Density, epochs_of_rungs
+from natsdb.search.bohb import Density, _Results, epochs_of_rungs
 from natsdb.search.running import play
 from natsdb.search.simulation import Trainings, every_choice
 
@@ -40,6 +40,22 @@ def test_brackets_cycle_and_promote_the_best() -> None:
             told = list(zip(steps.accuracy, steps.arch, strict=True))[start + first : start + first + many]
             best = [arch for _, arch in sorted(told, key=lambda one: -one[0])[:few]]
             assert steps.arch[start + first + many : start + first + many + few] == best
+
+
+def test_of_equal_results_the_first_seen_comes_first() -> None:
+    results = _Results(1)
+    for number in range(8):
+        results.add(50.0, (number,))
+    good, bad = results.model((0.3, None))
+    assert good.points == [(0,), (1,)]
+    assert bad.points == [(number,) for number in range(2, 8)]
+    # All architectures are equal: a bracket promotes those that it drew first.
+    epochs = dict.fromkeys((0, 3, 11), [50.0] * 15_625)
+    spent = {epoch: [float(epoch + 1)] * 15_625 for epoch in epochs}
+    answers = Trainings("tss", "cifar10", "12", list(range(15_626)), epochs, spent, None, "made up")
+    steps = play(ALGORITHMS["bohb"], answers, 1e9, 0, 0, {"n_iters": 1})
+    assert steps.arch[9:12] == steps.arch[:3]
+    assert steps.arch[12] == steps.arch[0]
 
 
 def test_density_equals_the_formula() -> None:

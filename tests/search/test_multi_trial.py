@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from natsdb.schema.errors import NatsdbError
+from natsdb.schema.schedules import HPS, HPS_OF_SPACE
 from natsdb.schema.spaces import EDGES, OPS, SIZES, arch_str
 from natsdb.search import ALGORITHMS, Algorithm, Benchmark, mutated, read_trainings
 from natsdb.search.running import load_algorithm, options_of, play
@@ -32,22 +33,23 @@ def _whole(space: str = "tss", seconds: float = 100.0) -> Trainings:
 
 @pytest.mark.parametrize("space", ["tss", "sss"])
 @pytest.mark.parametrize("dataset", ["cifar10", "cifar100", "ImageNet16-120"])
-@pytest.mark.parametrize("epoch", [None, 3])
+@pytest.mark.parametrize(("longest", "epoch"), [(False, None), (False, 3), (True, None)])
 def test_answers_are_those_of_simulate_train_eval(
-    made_up: dict[str, Path], made_up_db: Path, space: str, dataset: str, epoch: int | None
+    made_up: dict[str, Path], made_up_db: Path, space: str, dataset: str, longest: bool, epoch: int | None
 ) -> None:
+    hp = HPS_OF_SPACE[space][-1] if longest else "12"
     api = nats_bench.create(str(made_up[space]), space, fast_mode=True, verbose=False)
-    answers = read_trainings(space, dataset, "12", made_up_db, [3])
+    answers = read_trainings(space, dataset, hp, made_up_db, [] if longest else [3])
     for arch in ARCHS[::10]:
         official, mine = set(), set()
         for _ in range(12):
-            accuracy, _, cost, _ = api.simulate_train_eval(arch, dataset, iepoch=epoch, hp="12")
+            accuracy, _, cost, _ = api.simulate_train_eval(arch, dataset, iepoch=epoch, hp=hp)
             official.add((accuracy, round(cost, 6)))
         benchmark = Benchmark(answers, 1e9, random.Random(1))
         for _ in range(40):
             before = benchmark.spent
             found, at, accuracy = benchmark.query(arch, epoch)
-            assert (found, at) == (arch, 11 if epoch is None else epoch)
+            assert (found, at) == (arch, HPS[hp] - 1 if epoch is None else epoch)
             mine.add((accuracy, round(benchmark.spent - before, 6)))
         assert official <= mine
         assert len(mine) == answers.start[arch + 1] - answers.start[arch]
