@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # A process a core; who has nothing left takes tests from another.
 PYTEST := pytest -n auto --dist worksteal
 
-.PHONY: help demo test test-oldest test-python test-all bench lint docs clean
+.PHONY: help demo test test-oldest test-python test-all mutants bench lint docs clean
 
 help:  ## list what one can do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -46,6 +46,10 @@ test-python:  ## the test suite on another Python (PYTHON=python3.13), in an env
 test-all: $(VENV)/.tested  ## the test suite with the slow tests (kills, mutations)
 	-$(BIN)/pip install --quiet --disable-pip-version-check -e '.[syne-tune]'
 	$(BIN)/$(PYTEST) -m ''
+
+mutants: $(VENV)/.tested  ## small wrong changes to the core, one at a time: which of them the tests find (hours)
+	$(BIN)/pip install --quiet --disable-pip-version-check 'cosmic-ray>=8.4'
+	$(BIN)/python tests/mutants.py $(MUTANTS)
 
 bench: $(VENV)/.tested  ## measure ingest and queries at full scale, as ratios (needs 8 GB of disk, 20 minutes)
 	$(BIN)/pytest tests/benchmarks -m '' --benchmark-only --benchmark-columns=min,median,rounds -s
