@@ -3,7 +3,7 @@
 A site is a folder that any web server shows, without a network beyond it:
 
     index.html, style.css, *.js   the page (`static/`)
-    data/                         what it paints first, precomputed (`pieces.py`)
+    data/                         what it paints first, precomputed (`data.py`)
     vendor/                       DuckDB-WASM (`vendor.py`); absent when the site was written without SQL
     db/                           the database's Parquet files, which DuckDB-WASM reads by ranges
 """
@@ -24,7 +24,7 @@ from natsdb.site.data import INDEX, write_data
 from natsdb.site.vendor import write_vendor
 from natsdb.store.locations import local
 from natsdb.store.manifest import NAME
-from natsdb.store.snapshot import read_manifest
+from natsdb.store.snapshot import Snapshot, open_snapshot
 from natsdb.store.writing import whole_folder, writing
 
 __all__ = ["opened", "write_pages", "write_site"]
@@ -58,41 +58,41 @@ def write_site(
         )
     if target.resolve() == database.resolve() or database.resolve().is_relative_to(target.resolve()):
         raise NatsdbError("the database lies in this folder", where=str(target), remedy="name another folder")
+    # One version, whatever other processes publish meanwhile; what may fail comes first, what takes long last.
+    snapshot = open_snapshot(database)
     with writing(target, "name another folder, or make room"), whole_folder(target) as new:
-        write_pages(new, database, sql=sql, progress=progress)
+        write_pages(new, snapshot, sql=sql, progress=progress)
         if sql:
-            _write_database(new / "db", database, progress)
+            _write_database(new / "db", snapshot, progress)
     return target
 
 
 def write_pages(
-    folder: Path, database: Path, *, sql: bool = True, progress: Callable[[str, int, int, int], None] | None = None
+    folder: Path, snapshot: Snapshot, *, sql: bool = True, progress: Callable[[str, int, int, int], None] | None = None
 ) -> None:
     """Write all of a site but the database's files into an existing folder.
 
     Raises:
-        NatsdbError: there is no database, or DuckDB-WASM cannot be had.
+        NatsdbError: DuckDB-WASM cannot be had, or a file of the database is damaged.
     """
-    # What may fail comes first, what takes long last.
-    read_manifest(database)
     if sql:
         write_vendor(folder / "vendor")
     for file in resources.files("natsdb.site").joinpath("static").iterdir():
         folder.joinpath(file.name).write_bytes(file.read_bytes())
-    write_data(folder, database, sql=sql, progress=progress)
+    write_data(folder, snapshot, sql=sql, progress=progress)
 
 
-def _write_database(folder: Path, database: Path, progress: Callable[[str, int, int, int], None] | None) -> None:
-    manifest = read_manifest(database)
+def _write_database(folder: Path, snapshot: Snapshot, progress: Callable[[str, int, int, int], None] | None) -> None:
+    manifest = snapshot.manifest
     for done, part in enumerate(manifest.parts):
         if progress is not None:
             progress("Parquet files", done, len(manifest.parts), done)
         path = folder / part.path
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            os.link(database / part.path, path)
+            os.link(snapshot.path(part.path), path)
         except OSError:
-            shutil.copyfile(database / part.path, path)
+            shutil.copyfile(snapshot.path(part.path), path)
     folder.mkdir(exist_ok=True)
     folder.joinpath(NAME).write_text(replace(manifest, weights=()).to_json(), encoding="utf-8")
 
@@ -108,7 +108,7 @@ def opened(
     """Folder of a site and of its database, to serve; where no site is named, one of the database that goes when done.
 
     Raises:
-        NatsdbError: there is no such site, or `write_pages` raises.
+        NatsdbError: there is no such site or database, or `write_pages` raises.
     """
     if site is not None:
         if not (Path(site) / INDEX).is_file():
@@ -116,6 +116,7 @@ def opened(
         yield Path(site), Path(site) / "db"
         return
     database = local(db)
+    snapshot = open_snapshot(database)  # held until nothing is served any more
     with tempfile.TemporaryDirectory(prefix="natsdb-site-") as folder:
-        write_pages(Path(folder), database, sql=sql, progress=progress)
+        write_pages(Path(folder), snapshot, sql=sql, progress=progress)
         yield Path(folder), database

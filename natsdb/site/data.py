@@ -18,11 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import natsdb
+from natsdb.connection import open_database
 from natsdb.schema.spaces import SIZES
 from natsdb.schema.tables import BLOCK, TABLES
 from natsdb.sql import MACROS, VIEWS, statements
 from natsdb.store.choice import rank
-from natsdb.store.snapshot import read_manifest
+from natsdb.store.manifest import Manifest
+from natsdb.store.snapshot import Snapshot
 
 INDEX = "data/site.json"
 # Architectures in a file of runs: 30 to 60 kB each.
@@ -145,24 +147,25 @@ limit 10
 
 
 def write_data(
-    folder: Path, database: Path, *, sql: bool, progress: Callable[[str, int, int, int], None] | None = None
+    folder: Path, snapshot: Snapshot, *, sql: bool, progress: Callable[[str, int, int, int], None] | None = None
 ) -> None:
     """Write a site's `data/`.
 
     Args:
         folder: the site's folder.
-        database: the database's folder.
+        snapshot: the database.
         sql: whether the site has DuckDB-WASM.
         progress: is told what is done, and how much of how much.
 
     Raises:
-        NatsdbError: there is no database.
+        NatsdbError: a file of the database is damaged.
     """
-    with natsdb.connect(database) as connection, connection.explaining():
+    opened: Any = open_database(snapshot, unlocked=False)
+    with opened as connection, connection.explaining():
         found = connection.execute(
             "select space, source, hp, dataset, count(distinct arch), bool_or(split != 'train') from final group by all"
         ).fetchall()
-        tables = read_manifest(database).published_sources()
+        tables = snapshot.manifest.published_sources()
         found = [row[:4] for row in sorted(found, key=lambda row: _first_offered(row, row[1] in tables))]
         spaces = list(dict.fromkeys(row[0] for row in found))
         index: dict[str, Any] = {
@@ -183,7 +186,7 @@ def write_data(
     index["views"] = [name for name in (*VIEWS, *MACROS) if name not in NOT_IN_BROWSER]
     index["examples"] = _examples(index["points"])
     if sql:
-        (folder / "data" / "views.sql").write_text(browser_sql(database), encoding="utf-8")
+        (folder / "data" / "views.sql").write_text(browser_sql(snapshot.manifest), encoding="utf-8")
     (folder / INDEX).write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
 
 
@@ -196,11 +199,11 @@ def _first_offered(found: tuple[str, str, str, str, int, bool], published: bool)
     return not evaluated, -share, -archs if not share else 0, *preferred
 
 
-def browser_sql(database: Path) -> str:
+def browser_sql(manifest: Manifest) -> str:
     """Views and macros for DuckDB-WASM: a statement ends with a line `;`, files' paths begin with `db/`."""
     kept = [
         text.strip().rstrip(";")
-        for text in statements("db", read_manifest(database))
+        for text in statements("db", manifest)
         if not any(f"create or replace {kind} {name}" in text for name in NOT_IN_BROWSER for kind in ("view", "macro"))
     ]
     return "\n;\n".join(kept) + "\n"

@@ -22,6 +22,7 @@ from natsdb.site.data import INDEX, NOT_IN_BROWSER, browser_sql
 from natsdb.site.serve import server
 from natsdb.site.vendor import DUCKDB, Package, tarball
 from natsdb.store.snapshot import read_manifest
+from natsdb.store.versions import drop, vacuum
 from sources import add_run, add_table
 
 
@@ -116,7 +117,7 @@ def test_a_sites_db_is_a_database(sql_site: Path, embedded_db: Path) -> None:
 
 
 def test_views_for_the_browser_name_files_of_the_site_and_leave_out_what_it_cannot_run(embedded_db: Path) -> None:
-    text = browser_sql(embedded_db)
+    text = browser_sql(read_manifest(embedded_db))
     assert str(embedded_db.resolve()) not in text
     assert set(re.findall(r"'(db/[^']*)'", text)) == {
         f"db/{part['path']}" for part in _json(embedded_db / "natsdb.json")["parts"]
@@ -132,6 +133,31 @@ def test_a_second_run_replaces_the_site_by_an_equal_one(embedded_db: Path, tmp_p
     (site / "data" / "points" / "99.json").write_text("[]")
     assert _files(write_site(site, embedded_db, sql=False)) == before
     assert [path.name for path in site.parent.iterdir()] == ["site"]
+
+
+def test_a_site_is_of_one_version_whatever_is_published_meanwhile(
+    sql_site: Path, embedded_db: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(embedded_db, tmp_path / "db")
+    published = []
+
+    def publish(*_: object) -> None:
+        if not published:  # some answers are written by now, no file is linked
+            published.append(drop("regenerated", tmp_path / "db", space="sss"))
+            vacuum(tmp_path / "db", keep=0)
+
+    site = write_site(tmp_path / "site", tmp_path / "db", progress=publish)
+    assert [one.version for one in published] == [2]
+    assert _files(site) == _files(sql_site)
+
+
+def test_what_is_served_stays_while_it_is_served(embedded_db: Path, tmp_path: Path) -> None:
+    shutil.copytree(embedded_db, tmp_path / "db")
+    with opened(None, tmp_path / "db", sql=False) as (_, database):
+        drop("regenerated", tmp_path / "db", space="sss")
+        assert vacuum(tmp_path / "db", keep=0).held == [1]
+        assert all((database / path).exists() for path in read_manifest(embedded_db).listed())
+    assert vacuum(tmp_path / "db", keep=0).versions == [1]
 
 
 def test_a_folder_that_is_no_site_is_left_alone(embedded_db: Path, tmp_path: Path) -> None:
