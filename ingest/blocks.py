@@ -18,6 +18,7 @@ from natsdb.ingest.write import BlockWriter, Provenance
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.spaces import SIZES, arch_str
 from natsdb.schema.tables import BLOCK
+from natsdb.store.manifest import WeightsFile
 from natsdb.store.staging import Receipt, write_receipt
 from natsdb.store.weights import merged_weights
 from natsdb.store.writing import writing
@@ -92,23 +93,20 @@ def stage_records(job: Job, block: BlockTask, records: Iterable[Read]) -> Receip
     old = {(table, hp): Path(path) for table, hp, path in block.old}
     writer = BlockWriter(folder, job.source, job.space, block.number, old, job.replace)
     held = dict(block.weights)
-    failures, weights = [], []
+    failures: list[tuple[str, str]] = []
+    weights: list[WeightsFile] = []
     archs = 0
     try:
         with writing(job.folder):
-            for arch, record, provenance in records:
-                if isinstance(record, NatsdbError):
+            for arch, read, provenance in records:
+                try:
+                    record, new = _with_weights(job, held.get(arch), arch, read, provenance.file)
+                except NatsdbError as error:
                     if not job.keep_going:
-                        raise record
-                    failures.append((record.where, f"{record.what}; {record.remedy}"))
+                        raise
+                    failures.append((error.where, f"{error.what}; {error.remedy}"))
                     continue
-                if job.weights:
-                    found = weights_of_record(record, provenance.file)
-                    path = Path(held[arch]) if arch in held else None
-                    new = merged_weights(folder, path, job.source, job.space, arch, found, replace=job.replace)
-                    weights += [new] if new is not None else []
-                else:
-                    record = [hp._replace(weights={}) for hp in record]
+                weights += [new] if new is not None else []
                 before = writer.rows
                 writer.add(arch, record, provenance)
                 archs += 1
@@ -119,6 +117,24 @@ def stage_records(job: Job, block: BlockTask, records: Iterable[Read]) -> Receip
             return receipt
     finally:
         writer.abort()
+
+
+def _with_weights(
+    job: Job, held: str | None, arch: int, read: list[HpRecord] | NatsdbError, where: str
+) -> tuple[list[HpRecord], WeightsFile | None]:
+    """A record as it was read, and a staged file of its weights, where these are asked for and new.
+
+    Raises:
+        Damaged: the record is, or its weights, or the file of weights that the database holds.
+        NatsdbError: it is no record.
+    """
+    if isinstance(read, NatsdbError):
+        raise read
+    if not job.weights:
+        return [hp._replace(weights={}) for hp in read], None
+    path = Path(held) if held is not None else None
+    found = weights_of_record(read, where)
+    return read, merged_weights(Path(job.folder), path, job.source, job.space, arch, found, replace=job.replace)
 
 
 def stage_single(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import hashlib
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ import natsdb
 from databases import contents, weights_path
 from natsdb import api
 from natsdb.ingest import ingest
-from natsdb.schema.errors import NatsdbError
+from natsdb.schema.errors import Damaged, NatsdbError
 from natsdb.schema.spaces import SIZES
 from natsdb.store.snapshot import read_manifest
 from natsdb.store.versions import drop, vacuum
@@ -121,6 +122,43 @@ def test_a_storage_that_runs_code_is_refused(full: tuple[str, Path], tmp_path: P
     (copy / "000020.pickle.pbz2").write_bytes(bz2.compress(evil))
     with pytest.raises(NatsdbError, match="which no official file uses"):
         ingest([copy], tmp_path / "db", weights=True)
+
+
+def test_damaged_weights_are_left_out_like_other_damage_when_asked(full: tuple[str, Path], tmp_path: Path) -> None:
+    _, folder = full
+    copy, home = tmp_path / "copy", tmp_path / "db"
+    shutil.copytree(folder, copy)
+    data = bz2.decompress((copy / "000020.pickle.pbz2").read_bytes())
+    other = data.replace(b"ctorch\nFloatStorage\n", b"ctorch\nLongStorage\n\n"[:20])
+    assert other != data
+    (copy / "000020.pickle.pbz2").write_bytes(bz2.compress(other))
+    with pytest.raises(Damaged, match=r"000020\.pickle\.pbz2: "):
+        ingest([copy], home, weights=True)
+    report = ingest([copy], home, weights=True, keep_going=True)
+    assert [where.partition(".")[0] for where, _ in report.failures] == ["copy/000020"]
+    assert {one.arch for one in read_manifest(home).weights} == {0, 40}
+    assert natsdb.query("select distinct arch from seed order by arch", home)["arch"].to_list() == [0, 40]
+    assert ingest([folder], home, weights=True).archs == 3  # the damaged one again, and now whole
+    assert {one.arch for one in read_manifest(home).weights} == {0, 20, 40}
+
+
+def test_weights_that_cannot_be_merged_are_reported_and_the_rest_goes_on(tmp_path: Path) -> None:
+    archives.write_full_folder(tmp_path / "short", "sss", [20, 40], ["12"])
+    archives.write_full_folder(tmp_path / "long", "sss", [20, 40], ["90"])
+    home = tmp_path / "db"
+    ingest([tmp_path / "short"], home, weights=True)
+    held = weights_path(home, "official", "sss", 20)
+    held.write_bytes(b"\xff" * held.stat().st_size)
+    report = ingest([tmp_path / "long"], home, weights=True, keep_going=True)
+    ((where, what),) = report.failures
+    assert where == str(held)
+    assert "the weights cannot be read" in what
+    assert "natsdb repair SOURCE" in what
+    assert natsdb.query("select arch, hp from seed where weights group by all order by all", home).rows() == [
+        (20, "12"),
+        (40, "12"),
+        (40, "90"),
+    ]
 
 
 def test_a_tensor_that_reaches_past_its_storage_is_refused(tmp_path: Path) -> None:
