@@ -121,8 +121,7 @@ def query(
 def scan(table: str, db: str | os.PathLike[str] | None = None, *, version: int | None = None) -> pl.LazyFrame:
     """A table as a polars LazyFrame: predicates and projections reach the Parquet files and their folders.
 
-    The version that was scanned last is held against `natsdb vacuum` until the process ends; files of others stay for
-    the grace period.
+    Every version that was scanned is held against `natsdb vacuum` until the process ends.
 
     Args:
         table: one of the tables that `natsdb info` lists (not a view or macro: these are SQL).

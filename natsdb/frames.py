@@ -20,8 +20,9 @@ _TYPES: dict[str, Any] = {
     "SMALLINT[]": pl.List(pl.Int16),
     "DOUBLE[]": pl.List(pl.Float64),
 }
-# A LazyFrame keeps nothing of ours alive, so the version of each database that was scanned last is held here.
-_HELD: dict[str, Snapshot] = {}
+# A LazyFrame keeps nothing of ours alive and nobody knows when the last that was derived of it goes, so every version
+# that was scanned is held here, once.
+_HELD: list[Snapshot] = []
 
 
 def scan_table(table: Table, snapshot: Snapshot) -> pl.LazyFrame:
@@ -30,7 +31,8 @@ def scan_table(table: Table, snapshot: Snapshot) -> pl.LazyFrame:
     parts = snapshot.manifest.of(table.name)
     if not parts:
         return pl.LazyFrame(schema=types)
-    _HELD[str(snapshot.home)] = snapshot
+    if snapshot not in _HELD:
+        _HELD.append(snapshot)
     # polars takes every folder above a file that has a `=` in its name for a column, the first of a name first. Under
     # such a folder the columns are said for each source, space and hp, which polars does not skip then.
     hive = table.partitioned and "=" not in str(snapshot.home)
