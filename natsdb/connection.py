@@ -44,6 +44,7 @@ _PRAGMAS = re.compile(
 )
 # DuckDB 1.4 lets a question start a log in files, locked or not, and can no longer be used then.
 _ACTING = re.compile(r"\b(enable_logging|disable_logging|truncate_duckdb_logs)\b", re.IGNORECASE)
+_FRAMES = "read files with polars or pandas, and give the frame to `connect(tables=…)`"
 _EXPLAIN = re.compile(r"\s*explain\s*(analyze\b)?\s*(\([^)]*\))?", re.IGNORECASE)
 
 # Every public method of DuckDB's connections is defined in `Connection` or is in one of these sets; what is in none is
@@ -169,8 +170,8 @@ class Connection:
         try:
             yield
         except (duckdb.Error, *kinds) as error:  # type: ignore[misc]  # (mypy 2 does not follow the star)
-            if self._files.failure is not None:
-                failure, self._files.failure = self._files.failure, None
+            failure = self._files.failure(str(error))
+            if failure is not None:
                 raise failure from error
             raise explained(self._connection, error) from error
 
@@ -178,7 +179,7 @@ class Connection:
         if name.startswith("_") or not hasattr(duckdb.DuckDBPyConnection, name):
             raise AttributeError(f"a connection has no method {name!r}")
         if name not in ALLOWED:
-            return refused(name, "read files with polars or pandas, and give the frame to `connect(tables=…)`")
+            return refused(name, _FRAMES)
         with self.explaining():
             return wrapped(getattr(self._connection, name), self)
 
@@ -257,6 +258,13 @@ def explained(connection: duckdb.DuckDBPyConnection, error: Exception) -> Natsdb
     """DuckDB's error in one sentence; for a missing table or column, with the names that exist, the nearest first."""
     text = str(error).split("\n\nLINE")[0].split("\n")[0]
     text = re.sub(r"^\w+( \w+)? Error: ", "", text).rstrip(".!")
+    # What looks like a path is taken for a table where its ending is not that of a file that DuckDB reads.
+    file = re.match(r'Cannot access file "(.+)" - |Table with name (.*[/\\].*) does not exist$', text)
+    if file:
+        return NatsdbError(
+            f"{file[1] or file[2]!r} is a file: SQL through natsdb reads the database and nothing else",
+            remedy=f"{_FRAMES}; natsdb.connect(unlocked=True) is plain DuckDB",
+        )
     missing = re.search(
         r"(?:Table Function|Macro Function|Table|Referenced column|Column|Function) (?:with name )?\"?([\w.-]+)\"?",
         text,

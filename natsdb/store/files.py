@@ -15,6 +15,7 @@ import os
 import threading
 import zlib
 from collections.abc import Callable
+from copy import copy
 from datetime import UTC, datetime
 from typing import Any
 
@@ -35,21 +36,25 @@ _TAIL = 4096
 
 
 class ListedFiles(fsspec.AbstractFileSystem):
-    """The files that a version of a database lists, by their paths in it; read only.
-
-    `failure`: the last error, as DuckDB tells only its text.
-    """
+    """The files that a version of a database lists, by their paths in it; read only."""
 
     protocol = SCHEME
     cachable = False
 
     def __init__(self, snapshot: Snapshot) -> None:
         super().__init__()
-        self.failure: NatsdbError | None = None
+        self._failures: dict[str, NatsdbError] = {}
         self._snapshot = snapshot
         self._parts = {part.path: part for part in snapshot.manifest.parts}
         self._checked: set[str] = set()
         self._held: dict[str, _Descriptor] = {}
+
+    def failure(self, text: str) -> NatsdbError | None:
+        """The error of a file that DuckDB tells of; it tells nothing but the text, of several files that of the first.
+
+        Connections and threads share the files, so it is found by that text and not by when it happened.
+        """
+        return next((copy(error) for said, error in [*self._failures.items()] if said in text), None)
 
     def glob(self, path: str, **_: Any) -> list[str]:
         """The path itself: names of files are exact."""
@@ -78,7 +83,7 @@ class ListedFiles(fsspec.AbstractFileSystem):
         try:
             file = self._remote(part) if isinstance(self._snapshot.home, str) else self._local(part)
         except NatsdbError as error:
-            self.failure = error
+            self._failures[str(error)] = error
             raise
         return file
 
@@ -109,9 +114,10 @@ class ListedFiles(fsspec.AbstractFileSystem):
         return _File(part.bytes, end.read)
 
     def failed(self, part: Part, error: Exception) -> NatsdbError:
-        """The error of a file that is not as it was written, kept as `failure`."""
-        self.failure = damaged(self._snapshot.path(part.path), error)
-        return self.failure
+        """The error of a file that is not as it was written."""
+        failure = damaged(self._snapshot.path(part.path), error)
+        self._failures[str(failure)] = failure
+        return failure
 
     def fetch(self, part: Part, start: int, end: int) -> bytes:
         """Bytes of a file behind a URL, from `start` to before `end`.
@@ -124,7 +130,7 @@ class ListedFiles(fsspec.AbstractFileSystem):
         try:
             return remote_bytes(url, start, end)
         except NatsdbError as error:
-            self.failure = error
+            self._failures[str(error)] = error
             raise
 
 

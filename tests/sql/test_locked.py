@@ -20,6 +20,8 @@ from natsdb.connection import Connection
 from natsdb.ingest import ingest
 from natsdb.relation import Relation
 from natsdb.schema.errors import Damaged, Missing, NatsdbError
+from natsdb.store.files import ListedFiles
+from natsdb.store.snapshot import open_snapshot
 
 
 @pytest.mark.parametrize(
@@ -246,6 +248,48 @@ def test_a_damaged_file_says_so(official: dict[str, Path], tmp_path: Path) -> No
     path.unlink()
     with pytest.raises(Damaged, match="metric"):
         natsdb.connect(tmp_path / "db")
+
+
+def test_an_error_is_not_taken_for_that_of_another_query(official: dict[str, Path], tmp_path: Path) -> None:
+    home = tmp_path / "db"
+    ingest([official["sss"] / "000000.pickle.pbz2"], home)
+    snapshot = open_snapshot(home)
+    files = ListedFiles(snapshot)
+    path = snapshot.manifest.files("metric")[0]
+    (home / path).unlink()
+    with pytest.raises(Damaged, match="metric"):
+        files.open(path)  # as a thread of DuckDB's does whose query has failed by another file already
+    with (
+        Connection(duckdb.connect(), files, snapshot) as locked,
+        pytest.raises(Missing, match="there is no table or macro 'nowhere'"),
+    ):
+        locked.sql("from nowhere")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "from '{file}'",
+        'from "{file}"',
+        "from '{file}.parquet'",
+        "from read_text('{file}')",
+        "from glob('{file}')",
+        "from query_table('{file}')",
+        "create table mine as from '{file}.csv'",
+    ],
+)
+def test_a_file_that_sql_names_is_refused_in_one_sentence(statement: str, real_db: Path, tmp_path: Path) -> None:
+    file = tmp_path / "a file"
+    file.write_text("a,b\n1,2\n")
+    with pytest.raises(NatsdbError) as found:
+        natsdb.query(statement.format(file=file), real_db)
+    said = re.fullmatch(
+        r"'(.*)' is a file: SQL through natsdb reads the database and nothing else; read files with polars or pandas, "
+        r"and give the frame to `connect\(tables=…\)`; natsdb\.connect\(unlocked=True\) is plain DuckDB",
+        str(found.value),
+    )
+    assert said
+    assert said[1].startswith(str(file))
 
 
 def test_spilled_rows_go_into_the_temporary_folder(real_db: Path, tmp_path: Path, monkeypatch: Any) -> None:
