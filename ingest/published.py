@@ -111,9 +111,9 @@ def ingest_published(
 def read_published(path: Path) -> Published:
     """Read a published table.
 
-    Its columns are space, hp, arch, dataset, split, accuracy and, if known, seed, train_all_time (seconds), params_mb
-    (millions), latency (seconds a batch of 256 images); or space, hp, arch and means such as cifar10_val and
-    cifar100_test.
+    Its columns are space, hp, arch, dataset, split, accuracy and, if known, seed (0, as without this column: a mean
+    over seeds), train_all_time (seconds), params_mb (millions), latency (seconds a batch of 256 images); or space, hp,
+    arch and means such as cifar10_val and cifar100_test.
 
     Raises:
         NatsdbError: it cannot be read, its columns are others, or its values are no architectures, schedules or splits.
@@ -197,6 +197,13 @@ def _check(rows: pl.DataFrame, path: Path) -> None:
         raise refuse("a batch takes no time", "latency is in seconds; leave unknown ones null")
     if rows.select(rows.columns[:6]).is_duplicated().any():
         raise refuse("a run's split has two rows", "tell runs apart by a column seed")
+    mixed = rows.group_by(_KEY).agg((pl.col("seed") == 0).any() & (pl.col("seed") != 0).any()).filter("seed")
+    if len(mixed):
+        _, _, arch, dataset, split, _ = mixed.sort(_KEY).row(0)
+        raise refuse(
+            f"architecture {arch}, {dataset}, {split} has seed 0 beside others, and 0 stands for a mean over seeds",
+            "leave out means where there are runs, and give a run whose seed is 0 another number",
+        )
 
 
 def stage_published(

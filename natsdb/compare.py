@@ -79,10 +79,10 @@ def published(path: Path) -> pl.DataFrame:
 
     from natsdb.ingest.published import KIND, read_published
 
-    rows = read_published(path).rows
-    # A mean over seeds (seed 0) counts only where its split has no seeds, as in SQL.
-    rows = rows.filter(
-        (pl.col("seed") != 0) | (pl.col("seed") == 0).all().over("space", "hp", "arch", "dataset", "split")
-    )
     key = ["space", "hp", "arch", "dataset", "split"]
-    return rows.group_by(key).agg(accuracy=pl.col("accuracy").mean(), seeds=pl.len()).with_columns(source=pl.lit(KIND))
+    return (
+        read_published(path)
+        .rows.group_by(key)
+        .agg(accuracy=pl.col("accuracy").mean(), seeds=pl.len())
+        .with_columns(source=pl.lit(KIND))
+    )

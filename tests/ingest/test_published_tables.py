@@ -220,6 +220,11 @@ def test_the_published_tables_make_one_source(tables: list[Path], tmp_path: Path
         (_small(accuracy=[1.0, 101.0]), "an accuracy is 101.0; accuracies are in percent"),
         (_small(arch=[0, 0]), "a run's split has two rows; tell runs apart by a column seed"),
         (_small(train_all_time=[0.0, 3.0]), "a training lasts no time; train_all_time is in seconds"),
+        (
+            _small(arch=[11, 11], seed=[0, 777]),
+            "architecture 11, cifar100, ori-test has seed 0 beside others, and 0 stands for a mean over seeds; "
+            "leave out means where there are runs, and give a run whose seed is 0 another number",
+        ),
         (_small(arch=["a", "b"]), "a column has other values"),
         (_small(accuracy=[None, None]), "it has no accuracies"),
     ],
