@@ -16,14 +16,13 @@ from natsdb.ingest.archive.sources import Source, open_source
 from natsdb.ingest.into_tables import Job, Progress, stage_source
 from natsdb.ingest.published import ingest_published
 from natsdb.ingest.trained import collect
-from natsdb.schema.errors import NatsdbError
 from natsdb.schema.tables import BLOCK, CATALOGUE
 from natsdb.store.check import Finding, Listed, check, listed_files
 from natsdb.store.locations import local
-from natsdb.store.manifest import NAME, Manifest, Part, parse_manifest, with_parts, with_weights
-from natsdb.store.snapshot import VERSIONS, read_manifest, version_name
+from natsdb.store.manifest import NAME, Manifest, Part, with_parts, with_weights
+from natsdb.store.snapshot import read_manifest
 from natsdb.store.staging import Staging, with_catalogue
-from natsdb.store.versions import copy_of, kept_manifests, name_as
+from natsdb.store.versions import kept_manifests, manifest_files, name_as
 from natsdb.store.writing import only_writer, sync_folder, write_whole, writing
 
 
@@ -83,28 +82,17 @@ def repair(
 
 def _restore_manifests(home: Path, findings: Iterable[Finding]) -> None:
     """Manifests that are damaged or gone are written again from their copies, and copies from them."""
-    texts: dict[int, str] = {}
-    for path in sorted((home / VERSIONS).glob("[0-9]*.*")):
-        try:
-            text = path.read_text(encoding="utf-8")
-            parse_manifest(text, str(path))
-            texts[int(path.name.partition(".")[0])] = text
-        except (OSError, ValueError, NatsdbError):
-            continue
+    read = {path: one for path, one in manifest_files(home).items() if isinstance(one, Manifest)}
     wrong = {finding.path for finding in findings}
-    for version, text in texts.items():
-        for path in (home / version_name(version), copy_of(home, version)):
+    for good in read:
+        text = good.read_text(encoding="utf-8")
+        for path in (good.with_suffix(".json"), good.with_suffix(".copy")):
             if path.relative_to(home).as_posix() in wrong or not path.exists():
                 write_whole(path, text)
-    if NAME in wrong:
+    if NAME in wrong and read:
         # The newest of which all files are there: a writer may have been killed before it published a later one.
-        whole = [
-            version
-            for version, text in texts.items()
-            if all((home / path).exists() for path in parse_manifest(text, "").listed())
-        ]
-        if texts:
-            name_as(home / version_name(max(whole or texts)), home / NAME)
+        whole = [path for path, one in read.items() if all((home / file).exists() for file in one.listed())]
+        name_as(max(whole or read).with_suffix(".json"), home / NAME)
 
 
 def _made_again(

@@ -12,9 +12,10 @@ from pathlib import Path
 from natsdb.schema.errors import Damaged, Missing, NatsdbError
 from natsdb.schema.tables import TABLES
 from natsdb.store.locations import located
-from natsdb.store.manifest import NAME, Manifest, Part, WeightsFile, parse_manifest
+from natsdb.store.manifest import NAME, Manifest, Part, WeightsFile
 from natsdb.store.parquet import footer_digest
 from natsdb.store.snapshot import VERSIONS, Snapshot, open_snapshot
+from natsdb.store.versions import manifest_files
 
 _CHUNK = 1 << 22
 # What of a database's folder is not data: locks, unfinished work.
@@ -103,15 +104,13 @@ def _manifests(home: Path, findings: list[Finding]) -> tuple[list[Manifest], Sna
         if not any((home / VERSIONS).glob("[0-9]*")):
             raise
         findings.append(Finding(NAME, "it is gone"))
-    for path in sorted((home / VERSIONS).glob("[0-9]*")):
-        name = f"{VERSIONS}/{path.name}"
-        number = int(path.name.partition(".")[0])
-        if path.suffix not in (".json", ".copy") or (snapshot is not None and number > snapshot.manifest.version):
+    for path, one in manifest_files(home).items():
+        if snapshot is not None and int(path.stem) > snapshot.manifest.version:
             continue  # of a writer that was killed on its way: no version
-        try:
-            found.append(parse_manifest(path.read_text(encoding="utf-8"), str(path)))
-        except (OSError, ValueError, NatsdbError) as error:
-            findings.append(Finding(name, getattr(error, "what", str(error)), False))
+        if isinstance(one, NatsdbError):
+            findings.append(Finding(f"{VERSIONS}/{path.name}", one.what, False))
+        else:
+            found.append(one)
     return found, snapshot
 
 

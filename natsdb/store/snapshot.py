@@ -111,7 +111,7 @@ def read_manifest(database: Path) -> Manifest:
     except (FileNotFoundError, NotADirectoryError):
         raise _no_database(database) from None
     except (OSError, ValueError) as error:
-        raise _unreadable(database / NAME, error) from error
+        raise unreadable(database / NAME, error) from error
     return with_old_weights(database, parse_manifest(text, str(database / NAME)))
 
 
@@ -141,7 +141,7 @@ def _held_text(home: Path, name: str, version: int | None) -> tuple[str, int | N
         except (FileNotFoundError, NotADirectoryError):
             raise _no_database(home) if version is None else _no_version(home, version) from None
         except OSError as error:
-            raise _unreadable(path, error) from error
+            raise unreadable(path, error) from error
         held = shared_lock(file)
         try:
             # Removed by `vacuum` between opening and locking: there is a newer one.
@@ -152,7 +152,7 @@ def _held_text(home: Path, name: str, version: int | None) -> tuple[str, int | N
                 found = text.read()
         except (OSError, ValueError) as error:
             os.close(file)
-            raise _unreadable(path, error) from error
+            raise unreadable(path, error) from error
         if held:
             return found, file
         os.close(file)
@@ -190,5 +190,6 @@ def _no_version(home: Path, version: int) -> Missing:
     )
 
 
-def _unreadable(path: Path, error: Exception) -> Damaged:
+def unreadable(path: Path, error: Exception) -> Damaged:
+    """The error of a manifest that is there and cannot be read."""
     return Damaged(f"the manifest cannot be read ({error})", where=str(path), remedy="check the file and its folder")

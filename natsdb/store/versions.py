@@ -23,7 +23,7 @@ from natsdb.schema.names import did_you_mean
 from natsdb.schema.tables import TABLES
 from natsdb.store.locations import local
 from natsdb.store.manifest import NAME, Manifest, parse_manifest
-from natsdb.store.snapshot import VERSIONS, open_snapshot, read_manifest, version_name, with_old_weights
+from natsdb.store.snapshot import VERSIONS, open_snapshot, read_manifest, unreadable, version_name, with_old_weights
 from natsdb.store.weights import without_schedule
 from natsdb.store.writing import only_writer, sync_folder, write_whole, writing
 
@@ -265,7 +265,7 @@ def remove_superseded(database: Path, keep: float) -> Removed:
     for path in (database / VERSIONS).glob("[0-9]*.copy"):
         if int(path.stem) > newest.version or not path.with_suffix(".json").exists():
             path.unlink(missing_ok=True)
-    if len(kept) < len(list((database / VERSIONS).glob("[0-9]*.json"))) - len(removed):
+    if any(int(path.stem) not in kept for path in (database / VERSIONS).glob("[0-9]*.json")):
         # A manifest is damaged, and nobody knows which files it lists: `natsdb check` says so.
         return Removed(removed, 0, 0, held)
     files, size = _remove_unlisted(database, alive)
@@ -274,14 +274,31 @@ def remove_superseded(database: Path, keep: float) -> Removed:
 
 def kept_manifests(database: Path) -> dict[int, Manifest]:
     """Manifests of the versions that are there, by version, ascending; a damaged one is read from its copy."""
-    found = {}
-    for path in sorted((database / VERSIONS).glob("[0-9]*.json")):
-        for text in (path, path.with_suffix(".copy")):
-            with suppress(OSError, ValueError, NatsdbError):
-                manifest = parse_manifest(text.read_text(encoding="utf-8"), str(text))
-                found[int(path.stem)] = with_old_weights(database, manifest)
-                break
+    files = manifest_files(database)
+    found: dict[int, Manifest] = {}
+    for path in files:
+        for one in (files[path], files.get(path.with_suffix(".copy"))):
+            if path.suffix == ".json" and isinstance(one, Manifest):
+                found.setdefault(int(path.stem), one)
     return dict(sorted(found.items()))
+
+
+def manifest_files(database: Path) -> dict[Path, Manifest | NatsdbError]:
+    """Every file of a version's manifest, its copy too: what it says, or what is wrong with it."""
+    found: dict[Path, Manifest | NatsdbError] = {}
+    for path in sorted((database / VERSIONS).glob("[0-9]*")):
+        if path.suffix not in (".json", ".copy"):
+            continue
+        try:
+            text = path.read_text(encoding="utf-8")
+            found[path] = with_old_weights(database, parse_manifest(text, str(path)))
+        except FileNotFoundError:
+            continue  # `vacuum` removed it meanwhile
+        except (OSError, ValueError) as error:
+            found[path] = unreadable(path, error)
+        except NatsdbError as error:
+            found[path] = error
+    return found
 
 
 def _time(text: str) -> datetime:

@@ -296,6 +296,30 @@ def test_a_damaged_manifest_of_an_older_version_costs_no_files(home: Path, folde
     assert all((home / path).exists() for path in old)
 
 
+def test_a_vacuum_that_removes_versions_keeps_the_files_of_a_damaged_one(home: Path, folders: list[Path]) -> None:
+    ingest(folders[1:2], home, source="mine")
+    listed = read_manifest(home).listed()
+    drop("mine", home)
+    for path in (home / ".versions").glob("000002.*"):
+        path.write_text("{}")
+    removed = vacuum(home, keep=0)
+    assert (removed.versions, removed.files) == ([1], 0)
+    assert all((home / path).exists() for path in listed)
+
+
+def test_check_names_each_damaged_manifest(home: Path, folders: list[Path]) -> None:
+    ingest(folders[1:2], home, source="mine")
+    drop("mine", home)
+    names = [".versions/000001.copy", ".versions/000002.copy", ".versions/000002.json"]
+    for name, text in zip(names, ("{}", '"rows"', b"\xff"), strict=True):
+        (home / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    found = {finding.path: finding for finding in check(home).findings}
+    # Nobody knows any more that the files of version 2 are its own.
+    assert [name for name in found if name.startswith(".versions/")] == names
+    assert {finding.what for name, finding in found.items() if name not in names} == {"no version lists it"}
+    assert not any(finding.newest for finding in found.values())
+
+
 def test_what_a_killed_writer_left_is_no_version(home: Path) -> None:
     text = (home / "natsdb.json").read_text()
     for name in ("000002.copy", "000002.json"):
