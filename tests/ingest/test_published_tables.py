@@ -11,6 +11,7 @@ import pytest
 import natsdb
 from databases import contents
 from natsdb import api
+from natsdb.compare import compare
 from natsdb.ingest import export, ingest
 from natsdb.schema.errors import Contradiction, NatsdbError
 
@@ -205,6 +206,45 @@ def test_the_published_tables_make_one_source(tables: list[Path], tmp_path: Path
         both = theirs.join(mine, on=["arch", "dataset", "seed", "split"], suffix="_here")
         assert len(both) == len(theirs)
         assert (both["accuracy"] - both["accuracy_here"]).abs().max() <= 1e-6
+
+
+@pytest.fixture
+def seeds_and_means(tmp_path: Path) -> list[Path]:
+    """Two tables of two architectures: a split by seed; and means of that and of another split."""
+    tables = {
+        "seeds": [_small(seed=777), _small(seed=888, accuracy=[3.5, 4.5])],
+        "means": [_small(accuracy=[90.0, 91.0]), _small(split="x-valid", accuracy=[5.5, 6.5])],
+    }
+    for name, frames in tables.items():
+        pl.concat(frames).write_parquet(tmp_path / f"{name}.parquet")
+    return [tmp_path / f"{name}.parquet" for name in tables]
+
+
+def test_more_info_answers_of_seeds_and_of_means(seeds_and_means: list[Path], tmp_path: Path) -> None:
+    ingest(seeds_and_means, tmp_path / "db")
+    row = natsdb.query("from more_info('tss', 11, 'cifar100', '200')", tmp_path / "db").row(0, named=True)
+    # A split that has seeds is the mean over these; one that has a mean only, of one run of three, is there all the same.
+    assert {key: value for key, value in row.items() if value is not None} == {
+        "valid-accuracy": 6.5,
+        "valtest-accuracy": (2.5 + 4.5) / 2,
+    }
+
+
+def test_compare_takes_a_mean_only_where_there_are_no_seeds(seeds_and_means: list[Path], tmp_path: Path) -> None:
+    home = tmp_path / "db"
+    mine = pl.concat([_small(accuracy=[2.5, 3.5]), _small(split="x-valid", accuracy=[5.0, 6.0])])
+    mine.write_parquet(tmp_path / "mine.parquet")
+    ingest([tmp_path / "mine.parquet"], home, source="mine")
+    ingest(seeds_and_means, home)
+
+    def differences(other: str | Path) -> dict[str, float]:
+        found = compare(home, source="mine", other=other)
+        assert set(found["archs"]) == {2}
+        return dict(found.select("split", "mean_difference").rows())
+
+    assert differences("published") == {"ori-test": 0.0, "x-valid": -0.5}
+    assert differences(seeds_and_means[0]) == {"ori-test": 0.0}
+    assert differences(seeds_and_means[1]) == {"ori-test": -87.5, "x-valid": -0.5}
 
 
 @pytest.mark.parametrize(

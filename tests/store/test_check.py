@@ -169,6 +169,27 @@ def test_repair_makes_everything_again_to_the_same_bytes(home: Path, whole: Path
     assert not check(home).findings
 
 
+def test_repair_without_sources_mends_what_needs_none(home: Path, whole: Path) -> None:
+    parts = {part.table: part.path for part in read_manifest(home).parts}
+    metric = (home / parts["metric"]).read_bytes()
+    flip(home / parts["metric"], random.Random(3))
+    flip(home / parts["arch_cost"], random.Random(4))
+    (home / parts["arch"]).unlink()
+    for path in (home / ".versions").glob("000001.*"):
+        if path.suffix == ".copy":
+            path.write_text("{}")
+    result = runner.invoke(app, ["repair", "--db", str(home)], env={"COLUMNS": "300"})
+    assert result.exit_code == 1
+    assert "3 files are as they were written again" in result.stdout
+    assert "1 files are left as they are" in result.stdout
+    assert parts["metric"] in result.stdout
+    (home / parts["metric"]).write_bytes(metric)
+    assert contents(home) == contents(whole)
+    assert not check(home).findings
+    result = runner.invoke(app, ["repair", "--db", str(home)])
+    assert (result.exit_code, result.stdout) == (0, "nothing to do: all files are as they were written\n")
+
+
 def test_repair_without_the_source_leaves_what_it_cannot_make(home: Path, sources: list[Path]) -> None:
     for part in read_manifest(home).parts:
         if part.table == "metric" and part.source == "official":
