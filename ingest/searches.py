@@ -19,7 +19,7 @@ from natsdb.schema.errors import Damaged, NatsdbError
 from natsdb.schema.spaces import arch_index
 from natsdb.schema.tables import SEARCH_TABLES, TABLES, arrow_schema
 from natsdb.store.manifest import NAME, Part
-from natsdb.store.parquet import open_parquet, write_part
+from natsdb.store.parquet import read_columns, write_part
 from natsdb.store.snapshot import read_manifest
 from natsdb.store.staging import Staging, open_manifest, with_catalogue
 from natsdb.store.writing import only_writer, writing
@@ -164,10 +164,12 @@ def _held(database: Path, search: str) -> tuple[pa.Table, pa.Table] | None:
     """Rows that the database holds of a search, runs numbered by their seeds."""
     if not (database / NAME).exists():
         return None
-    paths = {part.table: database / part.path for part in read_manifest(database).parts if _of(part, search)}
-    if not paths:
+    parts = {part.table: part for part in read_manifest(database).parts if _of(part, search)}
+    if not parts:
         return None
-    rows, steps = (open_parquet(paths[name]).read() for name in SEARCH_TABLES)
+    rows, steps = (
+        read_columns(database / parts[name].path, parts[name], arrow_schema(name).names) for name in SEARCH_TABLES
+    )
     seeds = rows["seed"].to_numpy()
     number = rows.schema.get_field_index("run")
     by_seed = steps.set_column(number, "run", pa.array(seeds[steps["run"].to_numpy()], pa.int32()))

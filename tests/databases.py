@@ -8,6 +8,8 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
 from natsdb.store.parquet import footer_digest
 from natsdb.store.snapshot import read_manifest
 from natsdb.store.weights import weights_file
@@ -36,6 +38,15 @@ def weights_path(home: Path, source: str, space: str, arch: int) -> Path:
     found = weights_file(read_manifest(home), source, space, arch)
     assert found is not None, "there is none"
     return home / found.path
+
+
+def flip_in_page(path: Path, column: str) -> None:
+    """Flip a bit of a column's first values in a Parquet file."""
+    found = pq.read_metadata(path).row_group(0)
+    (chunk,) = (one for n in range(found.num_columns) if (one := found.column(n)).path_in_schema == column)
+    data = bytearray(path.read_bytes())
+    data[chunk.data_page_offset + chunk.total_compressed_size // 2] ^= 1
+    path.write_bytes(data)
 
 
 def relist(home: Path) -> None:

@@ -27,7 +27,7 @@ from natsdb.schema.errors import NatsdbError, NotWritable
 from natsdb.schema.tables import TABLES, column_types
 from natsdb.store.locations import local
 from natsdb.store.manifest import NAME, Manifest, Part, WeightsFile
-from natsdb.store.parquet import damaged, open_parquet, write_options
+from natsdb.store.parquet import MADE_AGAIN, damaged, open_parquet, reading, write_options
 from natsdb.store.snapshot import open_snapshot
 from natsdb.store.writing import whole_file, write_whole, writing
 
@@ -142,10 +142,11 @@ def _write(task: _Task) -> PublishedFile:
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as temporary:
             _rewrite(task, temporary)
-    rows = pq.read_metadata(path).num_rows
-    archs = 0
-    if first.table == "seed":
-        archs = pc.count_distinct(pq.read_table(path, columns=["arch"], partitioning=None)["arch"]).as_py()
+    # It may be of an earlier run.
+    with open_parquet(path, remedy=MADE_AGAIN) as file, reading(path, MADE_AGAIN):
+        rows, archs = file.metadata.num_rows, 0
+        if first.table == "seed":
+            archs = pc.count_distinct(file.read(["arch"], use_threads=False)["arch"]).as_py()
     return PublishedFile(
         task.path, first.table, first.source, first.space, first.hp, rows, archs, path.stat().st_size, _sha256(path)
     )

@@ -257,11 +257,15 @@ def _held(home: Path, search: str, runs: int, provenance: dict[str, Any]) -> boo
 def _publish(home: Path, search: str, about: dict[str, Any], paths: list[Path]) -> bool:
     import numpy as np
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     from natsdb.ingest.searches import keep_search
+    from natsdb.store.parquet import MADE_AGAIN, open_parquet, reading
 
-    steps = pa.concat_tables([pq.read_table(path, partitioning=None) for path in paths])
+    pieces = []
+    for path in paths:
+        with open_parquet(path, remedy=MADE_AGAIN) as file, reading(path, MADE_AGAIN):
+            pieces.append(file.read(use_threads=False))
+    steps = pa.concat_tables(pieces)
     run = steps["run"].to_numpy()
     last = np.append(np.flatnonzero(run[1:] != run[:-1]), len(run) - 1)
     ends = steps.take(last)

@@ -26,7 +26,8 @@ from natsdb.schema.tables import arrow_schema
 from natsdb.store.manifest import Part
 
 REMEDY = "`natsdb check` lists all damage, `natsdb repair SOURCE…` mends it"
-
+# Of a file that an interrupted command left.
+MADE_AGAIN = "remove it, and the same command makes it again"
 
 # Pages of so many rows; a PyArrow that cannot say it cuts them by bytes.
 _PAGE_ROWS = 20_000
@@ -110,7 +111,9 @@ def footer_digest(file: Any, size: int) -> str:
     return f"{zlib.crc32(file.read(length + 8)):08x}"
 
 
-def open_parquet(path: Path, part: Part | None = None, *, coded: Sequence[str] = (), metadata: Any = None) -> Any:
+def open_parquet(
+    path: Path, part: Part | None = None, *, coded: Sequence[str] = (), metadata: Any = None, remedy: str = REMEDY
+) -> Any:
     """A `pyarrow.parquet.ParquetFile` that checks pages against their checksums, for use in a `with`.
 
     Without threads and read-ahead: a process that forks later takes no half-used pool along.
@@ -119,12 +122,13 @@ def open_parquet(path: Path, part: Part | None = None, *, coded: Sequence[str] =
         part: what the manifest says of the file; its footer is compared with that unless `metadata` is given.
         coded: columns to read as dictionaries.
         metadata: the footer, when it was read before.
+        remedy: what mends a file that is damaged.
 
     Raises:
         Damaged: the file is no Parquet file, or another than the manifest says.
         Missing: it is gone.
     """
-    with reading(path):
+    with reading(path, remedy):
         if part is not None and part.footer and metadata is None:
             with path.open("rb") as file:
                 if footer_digest(file, os.fstat(file.fileno()).st_size) != part.footer:
@@ -172,7 +176,7 @@ def _values(array: pa.Array) -> np.ndarray:
 
 
 @contextmanager
-def reading(path: Path | str) -> Iterator[None]:
+def reading(path: Path | str, remedy: str = REMEDY) -> Iterator[None]:
     """What PyArrow raises in here while it reads a file is raised as natsdb's.
 
     Raises:
@@ -185,10 +189,10 @@ def reading(path: Path | str) -> Iterator[None]:
         what = "the file is gone, and with it the database or the version that was opened"
         raise Missing(what, where=str(path), remedy="open the database again") from None
     except (OSError, ValueError, pa.ArrowException) as error:
-        raise damaged(path, error) from error
+        raise damaged(path, error, remedy) from error
 
 
-def damaged(path: Path | str, error: Exception) -> Damaged:
+def damaged(path: Path | str, error: Exception, remedy: str = REMEDY) -> Damaged:
     """The error of a file that cannot be read as it was written."""
     what = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return Damaged(f"the file is damaged ({what})", where=str(path), remedy=REMEDY)
+    return Damaged(f"the file is damaged ({what})", where=str(path), remedy=remedy)

@@ -223,7 +223,7 @@ def seeds_and_means(tmp_path: Path) -> list[Path]:
 def test_more_info_answers_of_seeds_and_of_means(seeds_and_means: list[Path], tmp_path: Path) -> None:
     ingest(seeds_and_means, tmp_path / "db")
     row = natsdb.query("from more_info('tss', 11, 'cifar100', '200')", tmp_path / "db").row(0, named=True)
-    # A split that has seeds is the mean over these; one that has a mean only, of one run of three, is there all the same.
+    # A split that has seeds is the mean over these; one of a mean only is there too.
     assert {key: value for key, value in row.items() if value is not None} == {
         "valid-accuracy": 6.5,
         "valtest-accuracy": (2.5 + 4.5) / 2,

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 import archives
 import natsdb
+from databases import flip_in_page
 from natsdb.cli import app
 from natsdb.ingest import ingest
 from natsdb.ingest.hub.publish import publish
@@ -175,6 +176,26 @@ def test_an_interrupted_publication_goes_on_with_the_files_that_are_done(made_up
     assert not part.exists()
     assert {path: (out / path.relative_to(part)).stat().st_mtime_ns for path in done} == done
     assert not list(out.rglob("*.tmp"))
+
+
+def test_a_damaged_file_of_an_interrupted_publication_is_named(
+    folder: Path, made_up_db: Path, tmp_path: Path
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        publish(out, made_up_db, progress=interrupt)
+    (unfinished,) = tmp_path.glob(".out-*.part")
+    shutil.copytree(folder, unfinished, dirs_exist_ok=True)  # as if it had been interrupted at the end
+    path = next(unfinished.glob("data/seed/*.parquet"))
+    flip_in_page(path, "arch")
+    with pytest.raises(Damaged, match=rf"{path.name}: the file is damaged .*; remove it, .* makes it again"):
+        publish(out, made_up_db)
+    path.unlink()
+    publish(out, made_up_db)
+    assert (out / path.relative_to(unfinished)).read_bytes() == (folder / path.relative_to(unfinished)).read_bytes()
 
 
 def test_trained_weights_are_published_with_their_digests(tmp_path: Path) -> None:

@@ -21,11 +21,11 @@ import pytest
 from typer.testing import CliRunner
 
 import natsdb
-from databases import contents
+from databases import contents, flip_in_page
 from natsdb.cli import app
 from natsdb.cli.demo import EMBEDDED
 from natsdb.ingest import collect
-from natsdb.schema.errors import NatsdbError
+from natsdb.schema.errors import Damaged, NatsdbError
 from natsdb.search import ALGORITHMS, Algorithm, Benchmark, read_trainings, search
 from natsdb.search.running import play
 from natsdb.store.snapshot import read_manifest
@@ -250,6 +250,26 @@ def test_a_killed_search_goes_on_where_it_was(made_up_db: Path, tmp_path: Path) 
     report = search("reinforce", "tss", "cifar10", killed, runs=200, budget=200_000.0, jobs=1)
     assert report.resumed == 25 * done
     assert contents(killed) == contents(whole)
+
+
+def test_damaged_steps_of_an_interrupted_search_are_named(searched: Path, tmp_path: Path) -> None:
+    home = Path(shutil.copytree(searched, tmp_path / "db"))
+
+    def interrupt(_: str, done: int, *__: int) -> None:
+        if done > 25:
+            raise KeyboardInterrupt
+
+    asked = {"runs": 50, "budget": 2e5, "seed": 3, "jobs": 1}
+    with pytest.raises(KeyboardInterrupt):
+        search("random", "tss", "cifar10", home, **asked, progress=interrupt)
+    (path,) = list(home.glob(".ingest/*/steps-*.parquet"))
+    flip_in_page(path, "accuracy")
+    with pytest.raises(
+        Damaged, match=r"steps-000000-000025\.parquet: the file is damaged .*; remove it, .* makes it again"
+    ):
+        search("random", "tss", "cifar10", home, **asked)
+    path.unlink()
+    assert search("random", "tss", "cifar10", home, **asked).changed
 
 
 def test_a_search_of_ones_own_competes_with_the_others(searched: Path, tmp_path: Path) -> None:
