@@ -178,9 +178,7 @@ def test_an_interrupted_publication_goes_on_with_the_files_that_are_done(made_up
     assert not list(out.rglob("*.tmp"))
 
 
-def test_a_damaged_file_of_an_interrupted_publication_is_named(
-    folder: Path, made_up_db: Path, tmp_path: Path
-) -> None:
+def test_a_damaged_file_of_an_interrupted_publication_is_named(folder: Path, made_up_db: Path, tmp_path: Path) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 

@@ -92,45 +92,64 @@ def test_initial_draws_equal_the_authors(name: str) -> None:
     assert all(torch.equal(ours[key], theirs[key]) for key in ours)
 
 
+def _answers(name: str, number: int, dtype: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What both answer to a batch in an epoch, theirs and ours: outputs, gradients and logits of validation, for three
+    seeds of draws."""
+    images, labels = _batch(number)
+    epoch = Epoch(1, number, EPOCHS)
+    theirs, ours = (net.to(dtype) for net in _pair(name))
+    ours.begin(epoch)
+    theirs.set_tau(epoch.tau())
+    their_answers, our_answers = {}, {}
+    for seed in range(3):
+        theirs.train().zero_grad()
+        ours.train().zero_grad()
+        torch.manual_seed(seed)
+        their_features, their_logits, their_log_probs = theirs(images.to(dtype))
+        ours.draw = torch.Generator().manual_seed(seed)
+        gates = ours.gates()
+        features, logits = ours.net(images.to(dtype), gates.factors)
+        their_loss = torch.nn.functional.cross_entropy(their_logits, labels)
+        loss = torch.nn.functional.cross_entropy(logits, labels)
+        if name == "mask_rl":
+            their_loss, loss = their_loss - 3 * sum(their_log_probs).sum(), loss - 3 * gates.log_probability
+        their_loss.backward()
+        loss.backward()
+        torch.manual_seed(seed)
+        ours.draw = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            their_valid = theirs.eval()(images.to(dtype))[1]
+            valid = ours.eval().validation_logits(images.to(dtype), ours.find(iter(())))
+        mine = {key: value.grad.clone() for key, value in ours.named_parameters()}
+        grads = {_key(key): value.grad.clone() for key, value in theirs.named_parameters()}
+        their_answers |= _of_seed(seed, features=their_features, logits=their_logits, valid=their_valid, **grads)
+        our_answers |= _of_seed(
+            seed, features=features, logits=logits, valid=valid, **{key: mine[key] for key in grads}
+        )
+    return their_answers, our_answers
+
+
+def _of_seed(seed: int, **values: Any) -> dict[str, Any]:
+    return {f"{name}, seed {seed}": value.detach() for name, value in values.items()}
+
+
+def _distance(mine: dict[str, Any], other: dict[str, Any]) -> float:
+    """The largest difference of any answer, where it is large relative to the answer's largest value."""
+    assert {key: value.shape for key, value in mine.items()} == {key: value.shape for key, value in other.items()}
+    return max(((mine[key] - one).abs().max() / max(1.0, one.abs().max().item())).item() for key, one in other.items())
+
+
 @pytest.mark.parametrize("number", [0, 5, 10], ids=["hot", "warm", "cold"])
 @pytest.mark.parametrize("name", METHODS)
 def test_outputs_and_gradients_equal_the_authors_with_the_same_seed_of_draws(name: str, number: int) -> None:
-    images, labels = _batch(number)
-    epoch = Epoch(1, number, EPOCHS)
-    # TAS is one product with a mixed matrix, theirs a mixture of two poolings: in float32 both are 1.4e-6 off the
-    # values of float64, and up to 2.4e-6 apart.
-    # float32: sums in another order, which differ by up to 5.01e-6 from one processor to another; float64 is the proof.
-    for dtype, tolerance in ((torch.float32, 1e-5 if name == "tas" else 1e-6), (torch.float64, 1e-12)):
-        # New ones for each type: running statistics of a pass in float32 would stay apart in float64.
-        theirs, ours = (net.to(dtype) for net in _pair(name))
-        ours.begin(epoch)
-        theirs.set_tau(epoch.tau())
-        for seed in range(3):
-            theirs.train().zero_grad()
-            ours.train().zero_grad()
-            torch.manual_seed(seed)
-            their_features, their_logits, their_log_probs = theirs(images.to(dtype))
-            ours.draw = torch.Generator().manual_seed(seed)
-            gates = ours.gates()
-            features, logits = ours.net(images.to(dtype), gates.factors)
-            _near(features, their_features, tolerance)
-            _near(logits, their_logits, tolerance)
-
-            their_loss = torch.nn.functional.cross_entropy(their_logits, labels)
-            loss = torch.nn.functional.cross_entropy(logits, labels)
-            if name == "mask_rl":
-                their_loss, loss = their_loss - 3 * sum(their_log_probs).sum(), loss - 3 * gates.log_probability
-            their_loss.backward()
-            loss.backward()
-            mine = dict(ours.named_parameters())
-            for key, value in theirs.named_parameters():
-                _near(mine[_key(key)].grad, value.grad, tolerance)
-
-            torch.manual_seed(seed)
-            ours.draw = torch.Generator().manual_seed(seed)
-            with torch.no_grad():
-                expected = theirs.eval()(images.to(dtype))[1]
-                _near(ours.eval().validation_logits(images.to(dtype), ours.find(iter(()))), expected, tolerance)
+    exact, same = _answers(name, number, torch.float64)
+    assert _distance(same, exact) <= 1e-12
+    # float32 adds in another order, by processor too, so the bound is the authors' own error, that of their features:
+    # a gradient jumps by up to 5e-2 from float64 where what a ReLU gets is almost 0, for them and for us.
+    theirs, ours = _answers(name, number, torch.float32)
+    features = [key for key in exact if key.startswith("features")]
+    error = _distance({key: theirs[key] for key in features}, {key: exact[key] for key in features})
+    assert _distance(ours, theirs) <= 3 * error
 
 
 @pytest.mark.parametrize("name", METHODS)
