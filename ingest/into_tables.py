@@ -69,7 +69,7 @@ def ingest(
         return ingest_published(tables, home, source=source, replace=replace)
     source = source or "official"
     check_name(source)
-    opened = [open_source(Path(path)) for path in sources]
+    opened = [open_source(path) for path in sources]
     with only_writer(home):
         before = open_manifest(home)
         if source in before.published_sources():

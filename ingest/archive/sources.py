@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import tarfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from io import BufferedReader, RawIOBase
 from itertools import pairwise
@@ -20,7 +21,6 @@ from natsdb.schema.spaces import SIZES
 _RECORD = re.compile(r"(\d{1,6})\.pickle\.pbz2")
 _SINGLE_NAME = re.compile(r"-([0-9a-f]{5})\.pickle\.pbz2$")
 _CHUNK = re.compile(r"\.tar(-?[a-z]{1,2}){1,2}$")
-_FORMS = "an archive folder, its .tar or the chunks of one, or a .pickle.pbz2 file"
 
 
 @dataclass(frozen=True)
@@ -119,30 +119,33 @@ class _Joined(RawIOBase):
         super().close()
 
 
-def open_source(path: Path) -> Source:
-    """What lies at a path, as a source of records.
-
-    The last chunk of a cut tar, or any other, stands for all chunks beside it.
+def open_source(name: str | os.PathLike[str]) -> Source:
+    """What a name stands for, as a source of records: of the first of `FORMS` that fits.
 
     Raises:
         NatsdbError: nothing is there, it is no official form, it holds no record or one record twice, a tar member
             would leave its folder, or a single benchmark file's MD5 is not the one in its name.
     """
-    if path.is_dir():
-        return _folder(path)
-    if not path.exists():
-        raise Missing("there is no such file or folder", where=str(path), remedy=f"name {_FORMS}")
-    chunks = _chunks(path)
-    with _Joined(chunks) as file:
-        head = file.read(512)
-    if head[:3] == b"BZh":
-        return _pickle_file(path)
-    if head[257:262] == b"ustar":
-        return _tar(path, chunks)
-    raise NatsdbError("this is no official form of the benchmark", where=str(path), remedy=f"name {_FORMS}")
+    name = os.fspath(name)
+    head = b""
+    if os.path.isfile(name):
+        with _Joined(_chunks(Path(name))) as file:
+            head = file.read(512)
+    form = next((form for form in FORMS if form.fits(name, head)), None)
+    if form is not None:
+        return form.opened(name)
+    if not os.path.exists(name):
+        raise Missing("there is no such file or folder", where=name, remedy=_name_one())
+    raise NatsdbError("this is no official form of the benchmark", where=name, remedy=_name_one())
+
+
+def _name_one() -> str:
+    *others, last = (form.words for form in FORMS)
+    return f"name {', '.join(others)}, or {last}"
 
 
 def _chunks(path: Path) -> tuple[str, ...]:
+    """The file, or, of any chunk of a cut tar, all chunks beside it in order."""
     found = _CHUNK.search(path.name)
     if not found:
         return (str(path),)
@@ -174,7 +177,8 @@ def _check_no_gap(path: Path, stem: str, chunks: list[str]) -> None:
             )
 
 
-def _folder(path: Path) -> Source:
+def _folder(name: str) -> Source:
+    path = Path(name)
     found = []
     with os.scandir(path) as listing:
         for item in listing:
@@ -183,12 +187,14 @@ def _folder(path: Path) -> Source:
                 status = item.stat()
                 found.append((int(match[1]), item.name, status.st_size, status.st_mtime_ns))
     entries = [
-        Entry(arch, f"{path.name}/{name}", (str(path / name),), 0, size) for arch, name, size, _ in sorted(found)
+        Entry(arch, f"{path.name}/{file}", (str(path / file),), 0, size) for arch, file, size, _ in sorted(found)
     ]
     return _listed("folder", path, entries, sorted(found))
 
 
-def _tar(path: Path, chunks: tuple[str, ...]) -> Source:
+def _tar(name: str) -> Source:
+    path = Path(name)
+    chunks = _chunks(path)
     entries = []
     listing: list[Any] = [(Path(chunk).name, os.stat(chunk).st_size, os.stat(chunk).st_mtime_ns) for chunk in chunks]
     try:
@@ -204,8 +210,8 @@ def _tar(path: Path, chunks: tuple[str, ...]) -> Source:
                     )
                 match = _RECORD.fullmatch(inside.name)
                 if match and member.isfile():
-                    name = f"{path.name}:{member.name}"
-                    entries.append(Entry(int(match[1]), name, chunks, member.offset_data, member.size))
+                    where = f"{path.name}:{member.name}"
+                    entries.append(Entry(int(match[1]), where, chunks, member.offset_data, member.size))
                 end = member.offset_data + member.size
             size = file.seek(0, os.SEEK_END)
     except (tarfile.TarError, OSError, EOFError, ValueError) as error:
@@ -267,7 +273,7 @@ def _space_of_record(record: Any, where: str) -> str:
         first = next(iter(record.values()))
         return space_of_text(first["arch_str"], where)
     except (AttributeError, StopIteration, KeyError, TypeError):
-        raise Damaged("this pickle is no record of an architecture", where=where, remedy=f"name {_FORMS}") from None
+        raise Damaged("this pickle is no record of an architecture", where=where, remedy=_name_one()) from None
 
 
 def space_of_text(text: Any, where: str) -> str:
@@ -276,10 +282,11 @@ def space_of_text(text: Any, where: str) -> str:
         return "tss"
     if isinstance(text, str) and re.fullmatch(r"\d+(:\d+)+", text):
         return "sss"
-    raise NatsdbError(f"{text!r:.60} is no architecture string", where=where, remedy=f"name {_FORMS}")
+    raise NatsdbError(f"{text!r:.60} is no architecture string", where=where, remedy=_name_one())
 
 
-def _pickle_file(path: Path) -> Source:
+def _pickle_file(name: str) -> Source:
+    path = Path(name)
     status = path.stat()
     listing = [(path.name, status.st_size, status.st_mtime_ns)]
     head = _head(path)
@@ -325,6 +332,24 @@ def check_single_md5(path: Path, progress: Any = None) -> None:
             where=str(path),
             remedy="download it again, or give it a name without these digits if you trust it",
         )
+
+
+@dataclass(frozen=True)
+class Form:
+    """A form that the benchmark comes in: `words` for errors; whether a name is of this form, given the first 512 bytes
+    of the file, or of all chunks of the cut tar, that it names (none where it names no file); and the source."""
+
+    words: str
+    fits: Callable[[str, bytes], bool]
+    opened: Callable[[str], Source]
+
+
+# A name is of the first form that fits.
+FORMS = (
+    Form("an archive folder", lambda name, _: os.path.isdir(name), _folder),
+    Form("its .tar or the chunks of one", lambda _, head: head[257:262] == b"ustar", _tar),
+    Form("a .pickle.pbz2 file", lambda _, head: head[:3] == b"BZh", _pickle_file),
+)
 
 
 def _digest(listing: Any) -> str:

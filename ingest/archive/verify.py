@@ -67,7 +67,7 @@ def verify(
     home = local(database)
     # Held until the end: what is published meanwhile changes nothing here.
     snapshot = open_snapshot(home)
-    opened = open_source(Path(source))
+    opened = open_source(source)
     files = blocks_of(snapshot.manifest, name, opened.space)
 
     def tick(done: int, numbers: int) -> None:

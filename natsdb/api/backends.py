@@ -329,7 +329,7 @@ class ArchiveBackend:
 
 
 def _reopened(path: str) -> ArchiveBackend:
-    return ArchiveBackend(open_source(Path(path)))
+    return ArchiveBackend(open_source(path))
 
 
 def results_of(record: dict[str, Any]) -> Results:

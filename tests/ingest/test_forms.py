@@ -14,6 +14,9 @@ import pytest
 import archives
 from databases import contents
 from natsdb.ingest import export, ingest, verify
+from natsdb.ingest.archive import sources
+from natsdb.ingest.archive.sources import Form, open_source
+from natsdb.schema.errors import NatsdbError
 from natsdb.store.snapshot import read_manifest
 
 
@@ -68,6 +71,20 @@ def test_every_form_gives_the_same_tables_and_verifies(
         found = verify(source, home)
         assert found.count == 0
         assert found.numbers == found.records * {"tss": 18_117, "sss": 5_521}[space]
+
+
+def test_a_form_of_names_is_one_entry_before_the_others(few: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    mirrored = Form(
+        "mirror:PATH",
+        lambda name, head: name.startswith("mirror:") and not head,
+        lambda name: open_source(name.removeprefix("mirror:")),
+    )
+    monkeypatch.setattr(sources, "FORMS", (mirrored, *sources.FORMS))
+    ingest([f"mirror:{few}"], tmp_path / "mirrored")
+    ingest([few], tmp_path / "plain")
+    assert contents(tmp_path / "mirrored") == contents(tmp_path / "plain")
+    with pytest.raises(NatsdbError, match=r"no official form of the benchmark; name mirror:PATH, an archive folder, "):
+        ingest([Path(__file__)], tmp_path / "none")
 
 
 def test_an_export_equals_the_original_and_opens_in_the_official_package(
