@@ -29,6 +29,7 @@ VIEWS = (
     "mean_by_source",
     "judged_by",
     "full_schedule",
+    "judged_final",
     "full_accuracy",
     "search_result",
     "search_table",

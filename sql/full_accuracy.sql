@@ -1,27 +1,21 @@
 -- full_accuracy: a row is an architecture's accuracy by which searches are judged: at full training, on one role's images.
--- Key: space, dataset, role, arch. dataset, role: see judged_by; hp: the schedule that stands for full training, see full_schedule.
+-- Key: space, dataset, role, arch. dataset, role, hp: see judged_final, whose mean it is.
 -- accuracy (percent): mean over seeds; seeds: number of runs. coverage: how many architectures of the space have the role's
 -- accuracy, as in '3 of 15,625'.
 create or replace view full_accuracy as
 with
 named as (
     select
-        last_epoch.space,
-        last_epoch.hp,
-        role_of.dataset,
-        role_of.role,
-        last_epoch.arch,
-        avg(last_epoch.accuracy) as accuracy,
+        run.space,
+        run.hp,
+        run.dataset,
+        run.role,
+        run.arch,
+        avg(run.accuracy) as accuracy,
         count(*) as seeds,
-        any_value(last_epoch.source) as source
-    from chosen_final as last_epoch
-    inner join judged_by as role_of on role_of.trained = last_epoch.dataset and role_of.split = last_epoch.split
-    inner join full_schedule as longest
-        on
-            longest.space = last_epoch.space
-            and longest.dataset = role_of.dataset
-            and longest.hp = last_epoch.hp
-    group by last_epoch.space, last_epoch.hp, role_of.dataset, role_of.role, last_epoch.arch
+        any_value(run.source) as source
+    from judged_final as run
+    group by run.space, run.hp, run.dataset, run.role, run.arch
 ),
 counted as (
     -- DuckDB 1.4 keeps no window in a macro's argument.

@@ -81,21 +81,15 @@ asked as (
 score as (
     -- The rows of full_accuracy of these architectures, without making those of all.
     select
-        last_epoch.space,
-        last_epoch.hp,
-        role_of.dataset,
-        role_of.role,
-        last_epoch.arch,
-        avg(last_epoch.accuracy) as accuracy
-    from chosen_final as last_epoch
-    inner join asked on asked.space = last_epoch.space and asked.arch = last_epoch.arch
-    inner join judged_by as role_of on role_of.trained = last_epoch.dataset and role_of.split = last_epoch.split
-    inner join full_schedule as longest
-        on
-            longest.space = last_epoch.space
-            and longest.dataset = role_of.dataset
-            and longest.hp = last_epoch.hp
-    group by last_epoch.space, last_epoch.hp, role_of.dataset, role_of.role, last_epoch.arch
+        run.space,
+        run.hp,
+        run.dataset,
+        run.role,
+        run.arch,
+        avg(run.accuracy) as accuracy
+    from judged_final as run
+    inner join asked on asked.space = run.space and asked.arch = run.arch
+    group by run.space, run.hp, run.dataset, run.role, run.arch
 ),
 judged as (
     select

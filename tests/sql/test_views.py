@@ -250,6 +250,27 @@ def test_more_info_is_the_official_dictionary(
     assert found == pytest.approx(expected, rel=1e-13)
 
 
+def test_runs_that_judge_are_those_of_the_role_at_the_full_schedule(real_db: Path) -> None:
+    rows = natsdb.query(
+        "select seed, accuracy from judged_final "
+        "where space = 'tss' and arch = 11 and dataset = 'cifar10' and role = 'valid' order by seed",
+        real_db,
+    )
+    runs = natsdb.query(
+        "select seed, accuracy from final where space = 'tss' and arch = 11 and hp = '200' "
+        "and dataset = 'cifar10-valid' and split = 'x-valid' order by seed",
+        real_db,
+    )
+    assert len(rows) > 1
+    assert rows.equals(runs)
+    mean = natsdb.query(
+        "select accuracy, seeds from full_accuracy "
+        "where space = 'tss' and arch = 11 and dataset = 'cifar10' and role = 'valid'",
+        real_db,
+    )
+    assert mean.rows() == [(pytest.approx(runs["accuracy"].mean(), rel=1e-13), len(runs))]
+
+
 def test_every_view_and_macro_says_what_a_row_is() -> None:
     for name in (*VIEWS, *MACROS):
         assert comment(name).startswith(f"{name}")
