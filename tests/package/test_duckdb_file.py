@@ -22,7 +22,7 @@ QUESTIONS = {
     "simulated": "from simulated('tss', 'cifar10-valid', '12', 11)",
     "curve": "from curve('tss', 40, 'cifar10-valid', '12')",
     "best": "from best('cifar10-valid', 'x-valid', '12', max_flops := 100)",
-    "pareto": "from pareto('cifar10-valid', 'x-valid', '12', cost := 'flops')",
+    "pareto": "from pareto('cifar10-valid', 'x-valid', '12', 'flops')",
     "rank_correlation": "from rank_correlation('cifar10-valid', '12', '200')",
     "neighbours": "from neighbours('tss', 40)",
     "more_info": "from more_info('tss', 40, 'cifar10-valid', '12')",
