@@ -43,7 +43,7 @@ def record(space: str, index: int, seed: int = 0) -> OrderedDict[str, dict[str, 
     """Record of an architecture, as its official file holds it."""
     draw = np.random.default_rng([seed, {"tss": 0, "sss": 1}[space], index])
     quality = _quality(space, index, draw)
-    runs = _runs(space, index)
+    runs = runs_of(space, index)
     speed = (2.0 + 20.0 * quality) * (0.9 + 0.2 * draw.random())
     found: OrderedDict[str, dict[str, Any]] = OrderedDict()
     for hp, keys in runs.items():
@@ -63,7 +63,8 @@ def record(space: str, index: int, seed: int = 0) -> OrderedDict[str, dict[str, 
     return found
 
 
-def _runs(space: str, index: int) -> dict[str, list[tuple[str, int]]]:
+def runs_of(space: str, index: int) -> dict[str, list[tuple[str, int]]]:
+    """Data set and seed of an architecture's runs, by hp, in the order of its record."""
     if space == "sss":
         return {
             "01": [(dataset, 777) for dataset in DATASETS],
@@ -77,6 +78,25 @@ def _runs(space: str, index: int) -> dict[str, list[tuple[str, int]]]:
         "12": [("cifar10-valid", 777), ("cifar10-valid", 111), *((dataset, 111) for dataset in DATASETS[1:])],
         "200": [(dataset, number) for number in seeds for dataset in DATASETS],
     }
+
+
+def renamed(found: dict[str, dict[str, Any]], space: str, index: int) -> OrderedDict[str, dict[str, Any]]:
+    """A record with its numbers, as that of another architecture."""
+    return OrderedDict(
+        (
+            hp,
+            {
+                **result,
+                "arch_index": index,
+                "arch_str": strings(space)[index],
+                "all_results": {
+                    key: {**run, "arch_config": _config(space, index, key[0])}
+                    for key, run in result["all_results"].items()
+                },
+            },
+        )
+        for hp, result in found.items()
+    )
 
 
 @cache
@@ -123,22 +143,6 @@ def _run(
     time_names = [f"{split}@{epoch}" for split, epoch in timed] if long else names
     share = SPLIT_IMAGES[dataset, "train"][0] / 25_000
     seconds = {split: speed * 0.35 * SPLIT_IMAGES[dataset, split][0] / 25_000 for split in evals}
-    classes = IMAGES[dataset][1]
-    config: dict[str, Any] = {
-        "channel": 16,
-        "num_cells": 5,
-        "arch_str": _anew(strings(space)[index]),
-        "class_num": classes,
-    }
-    if space == "sss":
-        text = _anew(strings(space)[index])
-        config = {
-            "name": "infer.shape.tiny",
-            "channels": text,
-            "arch_str": text,
-            "genotype": SSS_CELL,
-            "class_num": classes,
-        }
     flops, params = (values[index] for values in _costs(space, dataset))
     if space == "tss" and index % 76 == 8 and number == 777 and long:  # some 204 real records disagree so
         flops, params = flops * 1.25, params * 1.25
@@ -148,7 +152,7 @@ def _run(
         "train_acc5es": None if long else dict(enumerate(train["top5"])),
         "train_losses": dict(enumerate(train["loss"])),
         "train_times": OrderedDict((epoch, speed * share) for epoch in range(epochs)),
-        "arch_config": config,
+        "arch_config": _config(space, index, dataset),
         "params": np.float64(params),
         "flop": flops,
         "seed": f"{number:04d}",
@@ -161,6 +165,19 @@ def _run(
             name: evals[split]["loss"][epoch] for name, (split, epoch) in zip(other_names, at, strict=True)
         },
         "net_state_dict": None,
+    }
+
+
+def _config(space: str, index: int, dataset: str) -> dict[str, Any]:
+    text, classes = _anew(strings(space)[index]), IMAGES[dataset][1]
+    if space == "tss":
+        return {"channel": 16, "num_cells": 5, "arch_str": text, "class_num": classes}
+    return {
+        "name": "infer.shape.tiny",
+        "channels": text,
+        "arch_str": text,
+        "genotype": SSS_CELL,
+        "class_num": classes,
     }
 
 

@@ -1,0 +1,72 @@
+"""The single file written as a stream is the one that `pickle.dump` writes, and is read in one pass as that one is."""
+
+from __future__ import annotations
+
+import bz2
+import pickle
+import pickletools
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import archives
+from databases import contents
+from natsdb.ingest import ingest, verify
+from single_file import write_single_stream
+from synthetic import renamed
+
+
+def _opcodes(path: Path) -> list[tuple[str, Any]]:
+    found = pickletools.genops(bz2.decompress(path.read_bytes()))
+    return [(op.name, argument) for op, argument, _ in found if op.name != "FRAME"]
+
+
+@pytest.mark.parametrize(("space", "archs"), [("tss", [8, 3, 15_624, 40]), ("sss", [5]), ("sss", [9, 0, 4, 1])])
+def test_a_stream_has_the_opcodes_of_pickle_dump(
+    tmp_path: Path, space: str, archs: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("single_file._STREAM", 2)
+    streamed = write_single_stream(tmp_path / "streamed", space, archs)
+    whole = archives.write_single(tmp_path / "whole", space, {arch: archives.record(space, arch) for arch in archs})
+    assert _opcodes(streamed) == _opcodes(whole)
+    one, other = (pickle.loads(bz2.decompress(path.read_bytes())) for path in (streamed, whole))
+    assert repr(one) == repr(other)  # repr tells numpy scalars from floats, and shows every digit
+
+
+def test_numbers_may_repeat_under_other_names(tmp_path: Path) -> None:
+    archs = [*range(3), 999]
+    streamed = write_single_stream(tmp_path / "streamed", "sss", archs, different=2)
+    records = {arch: renamed(archives.record("sss", arch % 2), "sss", arch) for arch in archs}
+    assert _opcodes(streamed) == _opcodes(archives.write_single(tmp_path / "whole", "sss", records))
+    assert repr(renamed(archives.record("sss", 1), "sss", 1)) == repr(archives.record("sss", 1))
+    assert ingest([streamed], tmp_path / "db").archs == len(archs)
+
+
+def test_batches_of_records_end_where_those_of_pickle_dump_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A pickler's own batches are of 1,000: loaded, smaller ones make the same dictionary.
+    monkeypatch.setattr("single_file._BATCH", 3)
+    for count in (2, 3, 4, 6, 7):
+        path = write_single_stream(tmp_path / str(count), "sss", range(count))
+        whole = pickle.loads(bz2.decompress(path.read_bytes()))
+        assert list(whole["arch2infos"]) == list(range(count))
+        assert repr(whole["arch2infos"][count - 1]) == repr(archives.record("sss", count - 1))
+
+
+def test_a_stream_of_dozens_gives_the_tables_of_a_folder(tmp_path: Path) -> None:
+    archs = [*range(20), *range(1022, 1026)]
+    single = write_single_stream(tmp_path / "single", "tss", archs, jobs=2)
+    folder = archives.write_folder(tmp_path / "folder", "tss", archs)
+    for source, home in ((single, "db"), (folder, "expected")):
+        assert ingest([source], tmp_path / home).archs == len(archs)
+    one, other = (
+        # Table seed names the file that each run came from.
+        {
+            path: data
+            for path, data in contents(tmp_path / home).items()
+            if not path.startswith(("seed/", "natsdb.json"))
+        }
+        for home in ("db", "expected")
+    )
+    assert one == other
+    assert verify(single, tmp_path / "db").count == 0
