@@ -1,4 +1,4 @@
-"""kill -9 at any moment of a command that writes: the database is the old version or the new, and the command works.
+"""kill -9 at any moment of a command that writes: there is the old version or the new, and the command works.
 
 A command runs in a process of its own that counts what it does to the file system (opens for writing, renames, links,
 removals, new folders) and kills itself with SIGKILL just before one of these. So each moment at which files differ can
@@ -26,16 +26,22 @@ import pytest
 import archives
 import natsdb
 from databases import contents
-from natsdb.ingest import ingest
+from natsdb.ingest import export, ingest
+from natsdb.ingest.hub.publish import publish
 from natsdb.ingest.repair import repair
-from natsdb.schema.errors import Missing
+from natsdb.schema.errors import Missing, NatsdbError
 from natsdb.search import search
+from natsdb.site import write_site
+from natsdb.site.data import INDEX
+from natsdb.site.vendor import ARROW, DUCKDB, tarball
 from natsdb.store.check import check
 from natsdb.store.snapshot import read_manifest
 from natsdb.store.versions import drop, rollback, vacuum
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["natsdb.ingest.repair", "natsdb.search", "natsdb.connection", "polars"])
+CONTEXT.set_forkserver_preload(
+    ["natsdb.ingest.repair", "natsdb.ingest.hub.publish", "natsdb.search", "natsdb.site", "natsdb.connection", "polars"]
+)
 _CHANGES = {"os.rename", "os.link", "os.remove", "os.rmdir", "os.mkdir", "shutil.copyfile", "shutil.rmtree"}
 
 Command = Callable[[Path], Any]
@@ -171,3 +177,77 @@ def test_killed_at_any_change_it_leaves_the_old_version_or_the_new(
         run(command, home)
         assert contents(home) == contents(new), f"killed at change {moment}, it ends otherwise"
         assert not [one for one in check(home).findings if one.newest], moment
+
+
+@pytest.fixture(scope="module")
+def with_weights(base: Path, sources: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The database with trained weights. Read only."""
+    home = tmp_path_factory.mktemp("with-weights") / "db"
+    shutil.copytree(base, home)
+    ingest([sources["full"]], home, weights=True)
+    return home
+
+
+def _outputs(home: Path) -> dict[str, Command]:
+    """Commands that write a folder, which is their argument, from a database."""
+    return {
+        "export": partial(export, space="sss", database=home),
+        "export --single": partial(export, space="sss", database=home, single=True),
+        "publish": partial(publish, database=home),
+        "site in place of another": partial(write_site, db=home),
+    }
+
+
+def _tree(folder: Path) -> dict[str, bytes]:
+    """All files of a folder by their path; it may be absent."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+_FOLDERS = {"export": (3, 200), "export --single": (2, 200), "publish": (3, 200), "site in place of another": (1, 60)}
+
+
+@pytest.mark.parametrize(
+    ("name", "kills"),
+    [(name, few) for name, (few, _) in _FOLDERS.items()]
+    + [pytest.param(name, many, marks=pytest.mark.slow) for name, (_, many) in _FOLDERS.items()],
+)
+def test_killed_at_any_change_a_folder_is_the_old_one_absent_or_whole(
+    with_weights: Path, tmp_path: Path, name: str, kills: int
+) -> None:
+    site = name.startswith("site")
+    if site:
+        for package in (DUCKDB, ARROW):
+            try:
+                tarball(package)
+            except NatsdbError as error:
+                pytest.skip(f"no DuckDB-WASM: {error}")
+
+    def fresh() -> Path:
+        folder = tmp_path / "trial"
+        shutil.rmtree(folder, ignore_errors=True)
+        (folder / "out" / "data").mkdir(parents=True) if site else folder.mkdir()
+        for path, data in old.items():
+            (folder / "out" / path).write_bytes(data)
+        return folder / "out"
+
+    command = _outputs(with_weights)[name]
+    database = _tree(with_weights)
+    old = {INDEX: b"{}"} if site else {}  # no more is needed to pass for a site
+    changes = run(command, out := fresh())
+    new = _tree(out)
+    assert new
+    assert not old.items() & new.items()
+    chance = random.Random(f"{name} {kills}")
+    # Half of them from the last few, in which the folder takes its place.
+    ends = chance.sample(range(max(1, changes - 9), changes + 1), min(-(-kills // 2), changes, 10))
+    others = [moment for moment in range(1, changes + 1) if moment not in ends]
+    for moment in ends + chance.sample(others, min(kills - len(ends), len(others))):
+        out = fresh()
+        assert run(command, out, moment) == moment
+        left = _tree(out)
+        assert left in (old, new, {}), f"a mix at change {moment}"
+        assert _tree(with_weights) == database, moment
+        if site or left != new:  # what is whole already is not written again, save a site
+            run(command, out)
+            assert _tree(out) == new, f"killed at change {moment}, it ends otherwise"
+        assert [path.name for path in out.parent.iterdir()] == ["out"], moment
