@@ -147,7 +147,7 @@ def _ingest(path: Path, home: Path, **options: Any) -> None:
 COMMANDS = ("ingest", "ingest --weights", "ingest a table", "collect", "search", "drop", "rollback", "vacuum", "repair")
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [2, pytest.param(200, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", COMMANDS)
 def test_killed_at_any_change_it_leaves_the_old_version_or_the_new(
     base: Path, sources: dict[str, Path], tmp_path: Path, name: str, kills: int
