@@ -25,3 +25,9 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     alike = difflib.SequenceMatcher(None, name.lower(), every[0].lower(), autojunk=False).ratio() >= 0.6
     asked = f"did you mean {every[0]}? " if alike and len(own) > 1 else ""
     return f"{asked}there {'is' if len(own) == 1 else 'are'} {', '.join(every if alike else own)}"
+
+
+def either(names: Iterable[str]) -> str:
+    """Names to choose from: `tss or sss`, `12, 90 or 200`."""
+    *first, last = names
+    return f"{', '.join(first)} or {last}" if first else last

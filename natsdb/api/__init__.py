@@ -25,7 +25,8 @@ from natsdb.api.api_utils import (
     pickle_save,
     reset_file_system,
 )
-from natsdb.schema.spaces import CHANNELS, EDGES, LAYERS, OPS
+from natsdb.schema.size import CHANNELS, LAYERS
+from natsdb.schema.topology import EDGES, OPS
 
 NATS_BENCH_API_VERSIONs = ["v1.0", "v1.1", "v1.2", "v1.3", "v1.4", "v1.5", "v1.6", "v1.7", "v1.8"]
 NATS_BENCH_SSS_NAMEs = ("sss", "size")

@@ -9,7 +9,7 @@ from natsdb.api.api_utils import *  # noqa: F403 (the official module has these 
 from natsdb.api.api_utils import ArchResults, NASBenchMetaAPI
 from natsdb.api.genotype_utils import nodes_of, topology_str2structure
 from natsdb.api.printing import information_lines
-from natsdb.schema.spaces import OPS
+from natsdb.schema.topology import OPS
 
 ALL_BASE_NAMES = ["NATS-tss-v1_0-3ffb9"]
 

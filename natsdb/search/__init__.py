@@ -27,14 +27,13 @@ from typing import Any
 
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.names import did_you_mean
+from natsdb.schema.space import Choices
 from natsdb.search.multi_trial import Search, mutated
-from natsdb.search.running import ALGORITHMS, BUDGETS, Algorithm, Task, load_algorithm, options_of, run_task
-from natsdb.search.simulation import DATASETS, Benchmark, Choices, Trainings, read_trainings
+from natsdb.search.running import ALGORITHMS, Algorithm, Task, load_algorithm, options_of, published_budget, run_task
+from natsdb.search.simulation import Benchmark, Trainings, read_trainings
 
 __all__ = [
     "ALGORITHMS",
-    "BUDGETS",
-    "DATASETS",
     "Algorithm",
     "Benchmark",
     "Choices",
@@ -42,6 +41,7 @@ __all__ = [
     "SearchReport",
     "Trainings",
     "mutated",
+    "published_budget",
     "read_trainings",
     "search",
 ]
@@ -93,7 +93,7 @@ def search(
             pairs of one and an epoch, and is told the accuracy in percent.
         space, dataset: tss or sss; cifar10, cifar100 or ImageNet16-120.
         runs: how many.
-        budget: simulated seconds of a run; those of the published runs if None (`BUDGETS`).
+        budget: simulated seconds of a run; those of the published runs if None (`published_budget`).
         hp: schedule of the trainings that are simulated; the published runs ask at 12 and are judged by the full one.
         options: of the algorithm, by name.
         mixed: the best of a run is the most accurate at any epoch, as in the original BOHB; otherwise at the latest.
@@ -120,7 +120,7 @@ def search(
         raise NatsdbError("a search needs a run at least", remedy="leave --runs out")
     given = options_of(chosen, options or {})
     home = natsdb._home(db)
-    spend = BUDGETS.get((space, dataset), 20_000.0) if budget is None else float(budget)
+    spend = published_budget(space, dataset) if budget is None else float(budget)
     if not 0 < spend < math.inf:
         raise NatsdbError("the budget is no number of seconds above 0", remedy="leave --budget out")
     if not 0 <= seed < 1 << 31:
