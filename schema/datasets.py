@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 from natsdb.schema.errors import NatsdbError
@@ -73,9 +74,11 @@ def register(dataset: DataSet) -> DataSet:
         if other.short == dataset.short and dataset.name not in (other.name, other.twin) and dataset.twin != other.name:
             raise NatsdbError(f"columns of {other.name} are named {other.short}", remedy="give it another short name")
     DATASETS[dataset.name] = dataset
+    searched.cache_clear()
     return dataset
 
 
+@cache
 def searched() -> tuple[str, ...]:
     """Names of the data sets that searches run on: those that are nobody's twin."""
     twins = {dataset.twin for dataset in DATASETS.values()}

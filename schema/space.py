@@ -40,11 +40,11 @@ class Space:
 
     `name`: in tables and archives; `title`: its other name in the official package; `about`: what its architectures
     are; `archive`: official archives' names up to the digits, `digits`: of the official one, if there is any;
-    `positions`: names as in views and adapters; `choices`: operations, or channels as ascending numbers; `text`: official string
-    of the choices at all positions; `pattern`: a regular expression that such strings match whole, and those of no
-    other space; `hps`: schedules; `costs`: FLOPs and parameters (both in millions) of all architectures, in index
-    order, for images of a height and a number of classes; `config`: what a record says of a network, by string and
-    number of classes; `references`: architectures that have a name, the first is the one in `search_table`.
+    `positions`: names as in views and adapters; `choices`: operations, or channels as ascending numbers; `text`:
+    official string of the choices at all positions; `pattern`: a regular expression that such strings match whole, and
+    those of no other space; `hps`: schedules; `costs`: FLOPs and parameters (both in millions) of all architectures, in
+    index order, for images of a height and a number of classes; `config`: what a record says of a network, by string
+    and number of classes; `references`: architectures that have a name, the first is the one in `search_table`.
 
     `order`: choices at all positions in index order (all products, the last position fastest, if None); `canonical`:
     for each index the lowest one that computes the same function (each its own if None); `mutated`: a neighbour, of

@@ -49,9 +49,9 @@ def registered() -> list[str]:
     """SQL of what spaces and data sets are, from their registries, for the views to join.
 
     Views: `dataset_role` (trained, split, dataset, role), `search_budget` (space, dataset, budget), `reference_arch`
-    (space, arch_str, label). Macros: `archs_of(space)`, how many architectures a space has, `coverage_of(archs, space)`, as in
-    '3 of 15,625', `last_arch()`, the highest index of any space, `is_halved(dataset)`, whether test images are cut in
-    x-valid and x-test, `validation_split_of(dataset)`.
+    (space, arch_str, label). Macros: `archs_of(space)`, how many architectures a space has, `coverage_of(archs,
+    space)`, as in '3 of 15,625', `last_arch()`, the highest index of any space, `is_halved(dataset)`, whether test
+    images are cut in x-valid and x-test, `validation_split_of(dataset)`.
     """
     roles = [(*of, name, role) for name in searched() for role, of in DATASETS[name].roles.items()]
     budgets = [
