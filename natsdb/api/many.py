@@ -15,6 +15,7 @@ from natsdb.api.answers import eval_splits
 from natsdb.api.backends import DatabaseBackend
 from natsdb.api.columns import Runs, runs_of
 from natsdb.api.results import mean, summed
+from natsdb.schema.datasets import DATASETS, searched
 
 if TYPE_CHECKING:
     import polars as pl

@@ -29,7 +29,7 @@ class NATSspace(NASBenchMetaAPI):
 
     @staticmethod
     def _print_information(information: ArchResults, extra_info: Any = None, show: bool = False) -> list[str]:
-        splits = {
+        splits: dict[str, tuple[str, ...]] = {
             name: tuple(split for split in ("x-valid", "x-test", "ori-test") if split in of.splits)[: 1 + of.halved]
             for name, of in DATASETS.items()
         }
