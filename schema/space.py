@@ -39,7 +39,7 @@ class Space:
     """A search space: every way to give each position one of the choices.
 
     `name`: in tables and archives; `title`: its other name in the official package; `about`: what its architectures
-    are; `archive`: official archives' names up to the digits, `digits`: of the official one, if there is any;
+    are; `archive`: official archives' names up to the digits, `digits`: of the official one, if there are any;
     `positions`: names as in views and adapters; `choices`: operations, or channels as ascending numbers; `text`:
     official string of the choices at all positions; `pattern`: a regular expression that such strings match whole, and
     those of no other space; `hps`: schedules; `costs`: FLOPs and parameters (both in millions) of all architectures, in
@@ -59,11 +59,11 @@ class Space:
     choices: tuple[Any, ...]
     text: Callable[[Sequence[Any]], str]
     pattern: str
+    archive: str
     hps: tuple[str, ...]
     costs: Callable[[int, int], tuple[np.ndarray, np.ndarray]]
     config: Callable[[str, int], dict[str, Any]]
     references: Mapping[str, str] = field(default_factory=dict)
-    archive: str = ""
     digits: str = ""
     order: Callable[[], Sequence[tuple[Any, ...]]] | None = None
     canonical: Callable[[], Sequence[int]] | None = None
@@ -75,6 +75,11 @@ class Space:
     def size(self) -> int:
         """Number of architectures."""
         return int(len(self.choices) ** len(self.positions))
+
+    @property
+    def base_name(self) -> str:
+        """Name of its official archives, folders and files."""
+        return f"{self.archive}-{self.digits}" if self.digits else self.archive
 
     @property
     def numeric(self) -> bool:

@@ -129,7 +129,7 @@ def _write_single(folder: Path, space: str, tasks: list[_Task], tick: Callable[[
         file.writelines(_single_pickle(space, tasks, tick))
     with temporary.open("rb") as raw:
         digest = hashlib.file_digest(raw, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    name = f"{space_of(space).archive or space}-{digest[-5:]}.pickle.pbz2"
+    name = f"{space_of(space).archive}-{digest[-5:]}.pickle.pbz2"
     os.replace(temporary, folder / name)
     return name
 

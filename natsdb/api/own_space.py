@@ -24,7 +24,7 @@ class NATSspace(NASBenchMetaAPI):
         source: str | None = None,
     ) -> None:
         self._space, self._search_space_name, self._full_train_epochs = space.name, space.title, space.longest
-        self._all_base_names = [f"{space.archive or space.name}-{space.digits}".rstrip("-")]
+        self._all_base_names = [space.base_name]
         super().__init__(file_path_or_dict, fast_mode, verbose, source=source)
 
     @staticmethod

@@ -166,7 +166,8 @@ def write_data(
             "select space, source, hp, dataset, count(distinct arch), bool_or(split != 'train') from final group by all"
         ).fetchall()
         tables = snapshot.manifest.published_sources()
-        found = [row[:4] for row in sorted(found, key=lambda row: _first_offered(row, row[1] in tables))]
+        known = [row for row in found if row[0] in SPACES]
+        found = [row[:4] for row in sorted(known, key=lambda row: _first_offered(row, row[1] in tables))]
         spaces = list(dict.fromkeys(row[0] for row in found))
         index: dict[str, Any] = {
             "natsdb": natsdb.__version__,

@@ -51,6 +51,7 @@ TOY = Space(
     choices=KINDS,
     order=lambda: list(itertools.product(KINDS, repeat=3))[::-1],
     text="-".join,
+    archive="toy-v1",
     pattern=r"(add|max|mix)(-(add|max|mix)){2}",
     hps=("01", "12"),
     costs=_priced,
@@ -155,6 +156,7 @@ def test_every_form_of_its_archive_is_known_by_its_strings(archive: Path, home: 
         assert repr(ours) == repr(theirs)
     single = write_single(tmp_path, "toy", {arch: _record(arch) for arch in range(27)})
     assert ingest([single], tmp_path / "single").archs == 27
+    assert export(tmp_path / "one", "toy", home, single=True).name.startswith("toy-v1-")
 
 
 def test_sql_answers_for_it(home: Path) -> None:
