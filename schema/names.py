@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 
 def nearest(name: str, names: Iterable[str]) -> list[str]:
     """All names, those most like this one first."""
+    import difflib
+
     return sorted(
         names, key=lambda other: -difflib.SequenceMatcher(None, name.lower(), other.lower(), autojunk=False).ratio()
     )
@@ -18,6 +19,8 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
 
     0.6 is where difflib itself begins to call a match close.
     """
+    import difflib
+
     own = list(names)
     if not own:
         return "there are none"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,8 @@ from natsdb.schema.space import Choices, Skeleton, Space
 from natsdb.schema.topology import ops_of
 
 if TYPE_CHECKING:
+    import random
+
     import numpy as np
 
 CHANNELS = tuple(range(8, 65, 8))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,6 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from natsdb.schema.schedules import HPS
 
 if TYPE_CHECKING:
+    import random
+
     import numpy as np
 
 # The number of the choice at each position.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.names import either
 from natsdb.schema.schedules import HPS
@@ -72,6 +70,8 @@ def arch_index(space: str, text: str) -> int:
     """
     indexes = space_of(space).index
     if text not in indexes:
+        import difflib
+
         near = difflib.get_close_matches(text, strings(space), n=1, cutoff=0.8)
         remedy = f"did you mean {near[0]!r}?" if near else f"strings look like {strings(space)[0]!r}"
         raise NatsdbError(f"{text!r} is no architecture of {space}", remedy=remedy)

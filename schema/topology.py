@@ -6,7 +6,6 @@ Order and canonical form were checked against the official meta file, costs agai
 from __future__ import annotations
 
 import itertools
-import random
 from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from natsdb.schema.space import Choices, Skeleton, Space
 
 if TYPE_CHECKING:
+    import random
+
     import numpy as np
 
 # In the official order: the index order follows from it.
@@ -30,6 +31,8 @@ def tss_ops() -> tuple[tuple[str, ...], ...]:
 
     The official order is the product of the operations, last edge fastest, shuffled by Python's generator with seed 88.
     """
+    import random
+
     cells = list(itertools.product(OPS, repeat=len(EDGES)))
     random.Random(88).shuffle(cells)
     return tuple(cells)

@@ -84,6 +84,7 @@ def run(
             f"there is no algorithm {algorithm!r}",
             remedy=f"{did_you_mean(algorithm, ('all', *_NAMES))}, and FILE.py:FUNCTION for your own",
         )
+    space_of(space)
     own = {"data": data, "searches": searches, "device": device, "images": images, "download": download or None}
     many: dict[str, Any] = {"runs": runs, "budget": budget, "hp": hp, "jobs": jobs, "source": source}
     best = {"best_of_all_epochs": best_of_all_epochs or None}
@@ -168,7 +169,6 @@ def _with_shared_weights(
     from natsdb.ingest.searches import collect_searches
 
     if algorithm not in SHARING.get(space, ()):
-        space_of(space)  # says what is no space
         other = next(name for name, names in SHARING.items() if algorithm in names)
         remedy = f"on {space} choose {', '.join(SHARING.get(space, ALGORITHMS))}"
         raise NatsdbError(f"{algorithm} searches {other}, not {space}", remedy=remedy)
