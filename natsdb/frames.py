@@ -6,20 +6,10 @@ from typing import Any
 
 import polars as pl
 
-from natsdb.schema.tables import Table
+from natsdb.schema.tables import Table, polars_types
 from natsdb.store.manifest import Part
 from natsdb.store.snapshot import Snapshot
 
-_TYPES: dict[str, Any] = {
-    "VARCHAR": pl.String,
-    "INTEGER": pl.Int32,
-    "SMALLINT": pl.Int16,
-    "DOUBLE": pl.Float64,
-    "BOOLEAN": pl.Boolean,
-    "VARCHAR[]": pl.List(pl.String),
-    "SMALLINT[]": pl.List(pl.Int16),
-    "DOUBLE[]": pl.List(pl.Float64),
-}
 # A LazyFrame keeps nothing of ours alive and nobody knows when the last that was derived of it goes, so every version
 # that was scanned is held here, once.
 _HELD: list[Snapshot] = []
@@ -27,7 +17,7 @@ _HELD: list[Snapshot] = []
 
 def scan_table(table: Table, snapshot: Snapshot) -> pl.LazyFrame:
     """A table at one version of a database."""
-    types = {column.name: _TYPES[column.type] for column in table.columns}
+    types = polars_types(table.name)
     parts = snapshot.manifest.of(table.name)
     if not parts:
         return pl.LazyFrame(schema=types)

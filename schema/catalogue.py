@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from natsdb.schema.costs import IMAGES, costs
-from natsdb.schema.datasets import SPLIT_IMAGES
-from natsdb.schema.schedules import HPS, HPS_OF_SPACE, learning_rate
-from natsdb.schema.spaces import SIZES, canonical_tss, sss_channels, sss_strings, tss_ops, tss_strings
+from natsdb.schema.costs import costs
+from natsdb.schema.datasets import DATASETS
+from natsdb.schema.schedules import HPS, learning_rate
+from natsdb.schema.spaces import SPACES
 from natsdb.schema.tables import arrow_schema
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def catalogue_tables() -> dict[str, pa.Table]:
-    """The tables `arch` (48,393 rows), `arch_cost` (a row for each of the four data sets), `dataset` and `epoch`."""
+    """The tables `arch` (48,393 rows of tss and sss), `arch_cost` (a row for each data set), `dataset` and `epoch`."""
     import pyarrow as pa
 
     def table(name: str, columns: list[object]) -> pa.Table:
@@ -26,53 +26,43 @@ def catalogue_tables() -> dict[str, pa.Table]:
             schema=arrow_schema(name),
         )
 
-    tss, sss = SIZES["tss"], SIZES["sss"]
-    # Sorted by space: sss before tss.
+    spaces = [SPACES[name] for name in sorted(SPACES)]
     arch = table(
         "arch",
         [
-            ["sss"] * sss + ["tss"] * tss,
-            np.concatenate([np.arange(sss), np.arange(tss)]),
-            [*sss_strings(), *tss_strings()],
-            [None] * sss + list(tss_ops()),
-            list(sss_channels()) + [None] * tss,
-            [*range(sss), *canonical_tss()],
+            [space.name for space in spaces for _ in range(space.size)],
+            np.concatenate([np.arange(space.size) for space in spaces]),
+            [text for space in spaces for text in space.strings],
+            [None if space.numeric else choices for space in spaces for choices in space.every],
+            [choices if space.numeric else None for space in spaces for choices in space.every],
+            [index for space in spaces for index in (space.canonical() if space.canonical else range(space.size))],
         ],
     )
-    datasets = sorted(IMAGES)
-    flops, params = {}, {}
-    for space in SIZES:
-        every = [costs(space, dataset) for dataset in datasets]
-        flops[space] = np.stack([f for f, _ in every], axis=1).ravel()
-        params[space] = np.stack([p for _, p in every], axis=1).ravel()
+    datasets = sorted(DATASETS)
+    priced = [[costs(space.name, dataset) for dataset in datasets] for space in spaces]
     arch_cost = table(
         "arch_cost",
         [
-            ["sss"] * sss * len(datasets) + ["tss"] * tss * len(datasets),
-            np.concatenate([np.repeat(np.arange(sss), len(datasets)), np.repeat(np.arange(tss), len(datasets))]),
-            datasets * (sss + tss),
-            np.concatenate([flops["sss"], flops["tss"]]),
-            np.concatenate([params["sss"], params["tss"]]),
+            [space.name for space in spaces for _ in range(space.size * len(datasets))],
+            np.concatenate([np.repeat(np.arange(space.size), len(datasets)) for space in spaces]),
+            datasets * sum(space.size for space in spaces),
+            np.concatenate([np.stack([flops for flops, _ in every], axis=1).ravel() for every in priced]),
+            np.concatenate([np.stack([params for _, params in every], axis=1).ravel() for every in priced]),
         ],
     )
-    splits = sorted(SPLIT_IMAGES)
+    splits = sorted((of.name, split) for of in DATASETS.values() for split in of.splits)
     dataset = table(
         "dataset",
         [
             [name for name, _ in splits],
             [split for _, split in splits],
-            [IMAGES[name][1] for name, _ in splits],
-            [IMAGES[name][0] for name, _ in splits],
-            [SPLIT_IMAGES[key][0] for key in splits],
-            [SPLIT_IMAGES[key][1] for key in splits],
+            [DATASETS[name].classes for name, _ in splits],
+            [DATASETS[name].image_size for name, _ in splits],
+            [DATASETS[name].splits[split].images for name, split in splits],
+            [DATASETS[name].splits[split].meaning for name, split in splits],
         ],
     )
-    schedule = [
-        (space, hp, number)
-        for space in sorted(SIZES)
-        for hp in sorted(HPS_OF_SPACE[space])
-        for number in range(HPS[hp])
-    ]
+    schedule = [(space.name, hp, number) for space in spaces for hp in sorted(space.hps) for number in range(HPS[hp])]
     epoch = table(
         "epoch",
         [

@@ -1,20 +1,146 @@
-"""The data sets as trained on, and what each split of them is."""
+"""The data sets: each an entry, with what its splits are and how searches on it are judged."""
 
 from __future__ import annotations
 
-# (dataset, split): images and what they are. x-valid and x-test are the halves of the official test or validation set.
-SPLIT_IMAGES = {
-    ("cifar10-valid", "train"): (25_000, "one half of CIFAR-10's training images (official split, seed 1021)"),
-    ("cifar10-valid", "x-valid"): (25_000, "the other half of CIFAR-10's training images"),
-    ("cifar10-valid", "ori-test"): (10_000, "CIFAR-10's test images"),
-    ("cifar10", "train"): (50_000, "all of CIFAR-10's training images"),
-    ("cifar10", "ori-test"): (10_000, "CIFAR-10's test images"),
-    ("cifar100", "train"): (50_000, "all of CIFAR-100's training images"),
-    ("cifar100", "x-valid"): (5_000, "one half of CIFAR-100's test images"),
-    ("cifar100", "x-test"): (5_000, "the other half of CIFAR-100's test images"),
-    ("cifar100", "ori-test"): (10_000, "all of CIFAR-100's test images"),
-    ("ImageNet16-120", "train"): (151_700, "training images of ImageNet's first 120 classes, 16×16 pixels"),
-    ("ImageNet16-120", "x-valid"): (3_000, "one half of the validation images of these classes"),
-    ("ImageNet16-120", "x-test"): (3_000, "the other half of the validation images of these classes"),
-    ("ImageNet16-120", "ori-test"): (6_000, "all validation images of these classes"),
-}
+from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
+
+from natsdb.schema.errors import NatsdbError
+
+Channels = tuple[float, float, float]
+
+
+class Split(NamedTuple):
+    """A split: its number of images, and which these are."""
+
+    images: int
+    meaning: str
+
+
+@dataclass(frozen=True, eq=False)
+class DataSet:
+    """A data set as trained on.
+
+    `name`: in tables and records; `short`: in names of columns, as in `imagenet_test`; `image_size`: height and width
+    in pixels; `splits`: what was measured on, by name: x-valid and x-test are the halves of the official test or
+    validation set, ori-test is the whole; `mean`, `std`: of red, green and blue in units of 1/255, as the official
+    recipe has them; `budget`: simulated seconds of the published searches on it; `twin`: the data set that a search
+    on this one trains on, where validation images are a half of the training images.
+    """
+
+    name: str
+    short: str
+    classes: int
+    image_size: int
+    splits: dict[str, Split]
+    mean: Channels
+    std: Channels
+    budget: float = 20_000.0
+    twin: str = ""
+
+    @property
+    def halved(self) -> bool:
+        """Whether its test images are cut in two halves, x-valid and x-test."""
+        return "x-test" in self.splits
+
+    @property
+    def validated(self) -> str:
+        """The data set as trained on that has x-valid accuracies: its twin, or itself."""
+        return self.twin or self.name
+
+    @property
+    def roles(self) -> dict[str, tuple[str, str]]:
+        """What searches on it are judged by: (data set as trained on, split) by role."""
+        roles = {
+            "valid": (self.validated, "x-valid"),
+            "test": (self.name, "x-test" if self.halved else "ori-test"),
+        }
+        return roles | ({"both": (self.name, "ori-test")} if self.halved else {})
+
+
+DATASETS: dict[str, DataSet] = {}
+
+
+def register(dataset: DataSet) -> DataSet:
+    """Let natsdb know a data set, in this process: catalogue, ingest, SQL, facade and searches take it like the others.
+
+    Raises:
+        NatsdbError: there is another one of its name, or of its name in columns that is no twin.
+    """
+    if DATASETS.get(dataset.name, dataset) is not dataset:
+        raise NatsdbError(f"there is a data set {dataset.name!r} already", remedy="give it another name")
+    for other in DATASETS.values():
+        if other.short == dataset.short and dataset.name not in (other.name, other.twin) and dataset.twin != other.name:
+            raise NatsdbError(f"columns of {other.name} are named {other.short}", remedy="give it another short name")
+    DATASETS[dataset.name] = dataset
+    searched.cache_clear()
+    return dataset
+
+
+@cache
+def searched() -> tuple[str, ...]:
+    """Names of the data sets that searches run on: those that are nobody's twin."""
+    twins = {dataset.twin for dataset in DATASETS.values()}
+    return tuple(name for name in DATASETS if name not in twins)
+
+
+_CIFAR10: tuple[Channels, Channels] = ((125.3, 123.0, 113.9), (63.0, 62.1, 66.7))
+
+for _one in (
+    DataSet(
+        "cifar10-valid",
+        "cifar10",
+        10,
+        32,
+        {
+            "train": Split(25_000, "one half of CIFAR-10's training images (official split, seed 1021)"),
+            "x-valid": Split(25_000, "the other half of CIFAR-10's training images"),
+            "ori-test": Split(10_000, "CIFAR-10's test images"),
+        },
+        *_CIFAR10,
+    ),
+    DataSet(
+        "cifar10",
+        "cifar10",
+        10,
+        32,
+        {
+            "train": Split(50_000, "all of CIFAR-10's training images"),
+            "ori-test": Split(10_000, "CIFAR-10's test images"),
+        },
+        *_CIFAR10,
+        twin="cifar10-valid",
+    ),
+    DataSet(
+        "cifar100",
+        "cifar100",
+        100,
+        32,
+        {
+            "train": Split(50_000, "all of CIFAR-100's training images"),
+            "x-valid": Split(5_000, "one half of CIFAR-100's test images"),
+            "x-test": Split(5_000, "the other half of CIFAR-100's test images"),
+            "ori-test": Split(10_000, "all of CIFAR-100's test images"),
+        },
+        (129.3, 124.1, 112.4),
+        (68.2, 65.4, 70.4),
+        budget=40_000.0,
+    ),
+    DataSet(
+        "ImageNet16-120",
+        "imagenet",
+        120,
+        16,
+        {
+            "train": Split(151_700, "training images of ImageNet's first 120 classes, 16×16 pixels"),
+            "x-valid": Split(3_000, "one half of the validation images of these classes"),
+            "x-test": Split(3_000, "the other half of the validation images of these classes"),
+            "ori-test": Split(6_000, "all validation images of these classes"),
+        },
+        (122.68, 116.66, 104.01),
+        (63.22, 61.26, 65.09),
+        budget=120_000.0,
+    ),
+):
+    register(_one)

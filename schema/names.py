@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 
 def nearest(name: str, names: Iterable[str]) -> list[str]:
     """All names, those most like this one first."""
+    import difflib
+
     return sorted(
         names, key=lambda other: -difflib.SequenceMatcher(None, name.lower(), other.lower(), autojunk=False).ratio()
     )
@@ -18,6 +19,8 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
 
     0.6 is where difflib itself begins to call a match close.
     """
+    import difflib
+
     own = list(names)
     if not own:
         return "there are none"
@@ -25,3 +28,9 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     alike = difflib.SequenceMatcher(None, name.lower(), every[0].lower(), autojunk=False).ratio() >= 0.6
     asked = f"did you mean {every[0]}? " if alike and len(own) > 1 else ""
     return f"{asked}there {'is' if len(own) == 1 else 'are'} {', '.join(every if alike else own)}"
+
+
+def either(names: Iterable[str]) -> str:
+    """Names to choose from: `tss or sss`, `12, 90 or 200`."""
+    *first, last = names
+    return f"{', '.join(first)} or {last}" if first else last

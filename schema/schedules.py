@@ -6,7 +6,6 @@ import math
 
 # Epochs of each hp.
 HPS = {"01": 1, "12": 12, "90": 90, "200": 200}
-HPS_OF_SPACE = {"tss": ("12", "200"), "sss": ("01", "12", "90")}
 
 
 def learning_rate(hp: str, epoch: int) -> float:

@@ -1,16 +1,22 @@
 """The tables of a natsdb database, once: name, key, and for each column its type, unit and meaning.
 
-Readers, writers, `natsdb info` and the docs derive from here. No import of pyarrow at module level: `natsdb info` and
-`import natsdb` stay light; `arrow_schema` builds the Arrow schema when a writer asks for it.
+Readers, writers, `natsdb info` and the docs derive from here. No import of pyarrow or polars at module level: `natsdb
+info` and `import natsdb` stay light; `arrow_schema` builds the Arrow schema when a writer asks for it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from natsdb.schema.datasets import DATASETS, searched
+from natsdb.schema.names import either
+from natsdb.schema.spaces import SPACES
 
 if TYPE_CHECKING:
+    import polars as pl
     import pyarrow as pa
 
 # Format 2 (2026): columns, digests and versions in the manifest, page checksums in the files. Format 1 is read still.
@@ -56,13 +62,21 @@ class Table:
 _SOURCE = Column(
     "source", "VARCHAR", "where the row came from: official, regenerated, synthetic, or a name the user gave", True
 )
-_SPACE_DIR = Column(
-    "space", "VARCHAR", "search space: tss (15,625 cell topologies) or sss (32,768 channel sizes)", True
+_SPACE = Column(
+    "space",
+    "VARCHAR",
+    f"search space: {either(f'{one.name} ({one.size:,} {one.about})' for one in SPACES.values())}",
 )
-_HP = Column("hp", "VARCHAR", "training schedule by its official name: 12, 200 (tss); 01, 12, 90 (sss)", True)
-_SPACE = Column("space", "VARCHAR", "search space: tss (15,625 cell topologies) or sss (32,768 channel sizes)")
+_SPACE_DIR = replace(_SPACE, partition=True)
+_HP = Column(
+    "hp",
+    "VARCHAR",
+    "training schedule by its official name: "
+    + "; ".join(f"{', '.join(one.hps)} ({one.name})" for one in SPACES.values()),
+    True,
+)
 _ARCH = Column("arch", "INTEGER", "official index of the architecture in its space, from 0")
-_DATASET = Column("dataset", "VARCHAR", "data set as trained on: cifar10-valid, cifar10, cifar100 or ImageNet16-120")
+_DATASET = Column("dataset", "VARCHAR", f"data set as trained on: {either(DATASETS)}")
 _SEED = Column("seed", "INTEGER", "random seed of the training run: 111, 777, 888 or 999 in the official files")
 _SPLIT = Column("split", "VARCHAR", "images measured on: train, x-valid, x-test or ori-test (see table dataset)")
 _EPOCH = Column("epoch", "SMALLINT", "epoch, counted from 0")
@@ -196,7 +210,7 @@ TABLES: dict[str, Table] = {
                 *_SEARCH,
                 Column("algorithm", "VARCHAR", "random, regularized_ea, reinforce, bohb, darts-v1, …, or a user's own"),
                 _SPACE,
-                Column("dataset", "VARCHAR", "data set searched on: cifar10, cifar100 or ImageNet16-120"),
+                Column("dataset", "VARCHAR", f"data set searched on: {either(searched())}"),
                 Column("hp", "VARCHAR", "schedule of the runs that were asked; null for weight sharing"),
                 Column("options", "VARCHAR", "JSON: options of the algorithm that are not the published ones"),
                 Column("budget", "DOUBLE", "simulated seconds to spend; null for weight sharing"),
@@ -234,22 +248,52 @@ SEARCH_TABLES = ("search_run", "search_step")
 BLOCK_TABLES = tuple(name for name, table in TABLES.items() if table.partitioned)
 
 
+class _Type(NamedTuple):
+    """What a type of DuckDB is called by PyArrow, polars and Croissant."""
+
+    arrow: str
+    polars: str
+    croissant: str
+
+
+# `[]` behind a type makes a list of it.
+_TYPES = {
+    "VARCHAR": _Type("string", "String", "sc:Text"),
+    "INTEGER": _Type("int32", "Int32", "sc:Integer"),
+    "SMALLINT": _Type("int16", "Int16", "sc:Integer"),
+    "DOUBLE": _Type("float64", "Float64", "sc:Float"),
+    "BOOLEAN": _Type("bool_", "Boolean", "sc:Boolean"),
+}
+
+
+def _of_types(table: Table, make: Callable[[_Type], Any], list_of: Callable[[Any], Any]) -> dict[str, Any]:
+    found = {}
+    for column in table.columns:
+        one = make(_TYPES[column.type.removesuffix("[]")])
+        found[column.name] = list_of(one) if column.type.endswith("[]") else one
+    return found
+
+
 @cache
 def column_types(name: str) -> dict[str, pa.DataType]:
     """Arrow types of all columns of a table, folder names included."""
     import pyarrow as pa
 
-    types = {
-        "VARCHAR": pa.string(),
-        "INTEGER": pa.int32(),
-        "SMALLINT": pa.int16(),
-        "DOUBLE": pa.float64(),
-        "BOOLEAN": pa.bool_(),
-        "VARCHAR[]": pa.list_(pa.string()),
-        "SMALLINT[]": pa.list_(pa.int16()),
-        "DOUBLE[]": pa.list_(pa.float64()),
-    }
-    return {column.name: types[column.type] for column in TABLES[name].columns}
+    return _of_types(TABLES[name], lambda one: getattr(pa, one.arrow)(), pa.list_)
+
+
+def polars_types(name: str) -> dict[str, pl.DataType]:
+    """polars types of all columns of a table, folder names included."""
+    import polars as pl
+
+    return _of_types(TABLES[name], lambda one: getattr(pl, one.polars), pl.List)
+
+
+def croissant_types(name: str) -> dict[str, dict[str, Any]]:
+    """What Croissant says of the type of each column of a table, folder names included."""
+    return _of_types(
+        TABLES[name], lambda one: {"dataType": one.croissant}, lambda element: {**element, "repeated": True}
+    )
 
 
 @cache

@@ -10,7 +10,7 @@ from natsdb.schema.errors import Missing
 from natsdb.schema.meanings import KEYS
 from natsdb.schema.names import nearest
 from natsdb.schema.tables import TABLES
-from natsdb.sql.tables import chosen_views, coverage_macros, table_views
+from natsdb.sql.tables import chosen_views, registered, search_columns, table_views
 from natsdb.store.choice import check_source
 from natsdb.store.manifest import Manifest
 
@@ -32,6 +32,7 @@ VIEWS = (
     "judged_final",
     "full_accuracy",
     "search_result",
+    "search_cell",
     "search_table",
     "trajectory",
     "discovered",
@@ -52,8 +53,12 @@ def statements(database: Path | str, manifest: Manifest, source: str | None = No
     if source is not None:
         check_source(manifest, source, "")
     folder = resources.files("natsdb.sql")
-    every = [folder.joinpath(f"{name}.sql").read_text("utf-8") for name in (*VIEWS, *MACROS)]
-    return [*coverage_macros(), *table_views(root, manifest), *chosen_views(root, manifest, source), *every]
+    every = []
+    for name in (*VIEWS, *MACROS):
+        every.append(folder.joinpath(f"{name}.sql").read_text("utf-8"))
+        if name == "search_cell":
+            every.append(search_columns())
+    return [*registered(), *table_views(root, manifest), *chosen_views(root, manifest, source), *every]
 
 
 def install(

@@ -10,7 +10,7 @@ covered as (
         role_of.dataset,
         result.hp,
         -- As count(distinct …), in a twentieth of its time.
-        bit_count(bitstring_agg(result.arch, 0, 32767)) as archs
+        bit_count(bitstring_agg(result.arch, 0, last_arch())) as archs
     from chosen_final as result
     inner join judged_by as role_of on role_of.trained = result.dataset and role_of.split = result.split
     group by result.space, role_of.dataset, result.hp

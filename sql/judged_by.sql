@@ -7,14 +7,4 @@ select
     role_of.split,
     role_of.dataset,
     role_of.role
-from (
-    values
-    ('cifar10-valid', 'x-valid', 'cifar10', 'valid'),
-    ('cifar10', 'ori-test', 'cifar10', 'test'),
-    ('cifar100', 'x-valid', 'cifar100', 'valid'),
-    ('cifar100', 'x-test', 'cifar100', 'test'),
-    ('cifar100', 'ori-test', 'cifar100', 'both'),
-    ('ImageNet16-120', 'x-valid', 'ImageNet16-120', 'valid'),
-    ('ImageNet16-120', 'x-test', 'ImageNet16-120', 'test'),
-    ('ImageNet16-120', 'ori-test', 'ImageNet16-120', 'both')
-) as role_of (trained, split, dataset, role)
+from dataset_role as role_of

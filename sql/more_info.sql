@@ -1,7 +1,7 @@
 -- more_info(space, arch, dataset, hp, iepoch): one row with the keys of the official `get_more_info(is_random=False)` as
 -- columns: means over the runs, at the last epoch unless iepoch (from 0) is given.
 -- …-accuracy: percent; …-loss: nats; …-per-time: seconds of one epoch's pass; …-all-time: seconds of the passes of all epochs
--- up to iepoch. valid is x-valid; test is x-test, on CIFAR-10 ori-test; valtest is ori-test where x-test exists.
+-- up to iepoch. valid is x-valid; test is x-test, and ori-test where there is no x-test (CIFAR-10); valtest is ori-test where x-test exists.
 -- Null where the official dictionary lacks the key.
 create or replace macro more_info(space, arch, dataset, hp, iepoch := null) as table
 with
@@ -58,7 +58,7 @@ measured as (
         case
             when result.split = 'train' then 'train'
             when result.split = 'x-valid' then 'valid'
-            when result.split = 'x-test' or result.dataset in ('cifar10', 'cifar10-valid') then 'test'
+            when result.split = 'x-test' or not is_halved(result.dataset) then 'test'
             else 'valtest'
         end as key,
         avg(result.accuracy) as accuracy,
@@ -76,7 +76,7 @@ timed as (
             when 'train' then seconds.train
             when 'valid' then seconds.x_valid
             when 'valtest' then seconds.ori_test
-            else case when dataset in ('cifar10', 'cifar10-valid') then seconds.ori_test else seconds.x_test end
+            else case when is_halved(dataset) then seconds.x_test else seconds.ori_test end
         end as per_time,
         seconds.total
     from measured, seconds, ended

@@ -1,6 +1,6 @@
 -- rank_correlation(dataset, hp_a, hp_b, split, space, dataset_b, split_b): one row, how two rankings of architectures by mean
 -- final accuracy agree: of two schedules ('do 12 epochs predict 200?') or, with dataset_b or split_b, of two data sets or
--- splits. split: x-valid unless given, and ori-test for cifar10, which has no other; split_b likewise: that of dataset_b if
+-- splits. split: x-valid unless given, and ori-test where there is no x-valid (cifar10); split_b likewise: that of dataset_b if
 -- there is one, else split.
 -- archs: architectures compared; spearman: correlation of ranks, ties sharing their mean; kendall: tau-b.
 -- Discordant pairs are counted bit by bit of the rank, as a merge sort would: n log n, not all pairs.
@@ -17,13 +17,13 @@ pair as (
     where
         a.hp = hp_a::varchar
         and a.dataset = dataset
-        and a.split = coalesce(split, case when dataset = 'cifar10' then 'ori-test' else 'x-valid' end)
+        and a.split = coalesce(split, validation_split_of(dataset))
         and b.hp = hp_b::varchar
         and b.dataset = coalesce(dataset_b, dataset)
         and b.split = coalesce(
             split_b,
             case when dataset_b is null then split end,
-            case when coalesce(dataset_b, dataset) = 'cifar10' then 'ori-test' else 'x-valid' end
+            validation_split_of(coalesce(dataset_b, dataset))
         )
 ),
 ranked as (

@@ -6,15 +6,6 @@
 -- label: the algorithm with those of its options, schedule, budget and seed that are not the published ones.
 create or replace view search_result as
 with
-published (space, dataset, budget) as (
-    values
-    ('tss', 'cifar10', 20000),
-    ('tss', 'cifar100', 40000),
-    ('tss', 'ImageNet16-120', 120000),
-    ('sss', 'cifar10', 20000),
-    ('sss', 'cifar100', 40000),
-    ('sss', 'ImageNet16-120', 60000)
-),
 about as (
     select
         run.search,
@@ -129,5 +120,5 @@ select
     about.seconds
 from judged
 inner join about on about.search = judged.search
-left join published on published.space = about.space and published.dataset = about.dataset
+left join search_budget as published on published.space = about.space and published.dataset = about.dataset
 group by all

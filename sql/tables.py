@@ -9,9 +9,11 @@ at the last epoch of the schedule those of `chosen_final`.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
+from natsdb.schema.datasets import DATASETS, searched
 from natsdb.schema.schedules import HPS
-from natsdb.schema.spaces import SIZES
+from natsdb.schema.spaces import SPACES
 from natsdb.schema.tables import BLOCK_TABLES, TABLES, Table
 from natsdb.store.choice import contested, places
 from natsdb.store.manifest import Manifest, Part
@@ -43,13 +45,63 @@ def table_views(root: str, manifest: Manifest) -> list[str]:
     return views
 
 
-def coverage_macros() -> list[str]:
-    """SQL of `archs_of(space)`, how many architectures a space has, and `coverage_of(archs, space)`, '3 of 15,625'."""
-    sizes = " ".join(f"when '{space}' then {size}" for space, size in SIZES.items())
-    return [
-        f"create or replace macro archs_of(space) as case space {sizes} end",
-        "create or replace macro coverage_of(archs, space) as format('{:,} of {:,}', archs, archs_of(space))",
+def registered() -> list[str]:
+    """SQL of what spaces and data sets are, from their registries, for the views to join.
+
+    Views: `dataset_role` (trained, split, dataset, role), `search_budget` (space, dataset, budget), `reference_arch`
+    (space, arch_str, label). Macros: `archs_of(space)`, how many architectures a space has, `coverage_of(archs,
+    space)`, as in '3 of 15,625', `last_arch()`, the highest index of any space, `is_halved(dataset)`, whether test
+    images are cut in x-valid and x-test, `validation_split_of(dataset)`.
+    """
+    roles = [(*of, name, role) for name in searched() for role, of in DATASETS[name].roles.items()]
+    budgets = [
+        (space.name, name, space.budgets.get(name, DATASETS[name].budget))
+        for space in SPACES.values()
+        for name in searched()
     ]
+    # Of architectures that have a name searches are compared with the first of a space.
+    references = [
+        (space.name, text, label) for space in SPACES.values() for label, text in list(space.references.items())[:1]
+    ]
+    sizes = {space.name: space.size for space in SPACES.values()}
+    halved = [name for name, of in DATASETS.items() if of.halved]
+    validated = [name for name, of in DATASETS.items() if "x-valid" in of.splits]
+    return [
+        _values("dataset_role", ("trained", "split", "dataset", "role"), roles),
+        _values("search_budget", ("space", "dataset", "budget"), budgets),
+        _values("reference_arch", ("space", "arch_str", "label"), references),
+        f"create or replace macro archs_of(space) as {_case('space', sizes)}",
+        "create or replace macro coverage_of(archs, space) as format('{:,} of {:,}', archs, archs_of(space))",
+        f"create or replace macro last_arch() as {max(sizes.values()) - 1}",
+        f"create or replace macro is_halved(dataset) as dataset in ({_listed(halved)})",
+        "create or replace macro validation_split_of(dataset) as "
+        f"case when dataset in ({_listed(validated)}) then 'x-valid' else 'ori-test' end",
+    ]
+
+
+def search_columns() -> str:
+    """SQL of the view `search_columns`: `search_cell` with a column for each data set searched on and role."""
+    columns = "".join(
+        f", any_value(cell.said) filter (cell.dataset = {_text(name)} and cell.role = {_text(role)})"
+        f' as "{DATASETS[name].short}_{role}"'
+        for name in searched()
+        for role in DATASETS[name].roles
+    )
+    key = "cell.space, cell.part, cell.label, cell.runs_of_row, cell.coverage"
+    return _view("search_columns", f"select {key}{columns} from search_cell as cell group by {key}")
+
+
+def _values(view: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
+    listed = ", ".join(f"({', '.join(_text(v) if isinstance(v, str) else repr(v) for v in row)})" for row in rows)
+    return _view(view, f"select * from (values {listed}) as registered ({', '.join(columns)})")
+
+
+def _case(column: str, values: dict[str, Any]) -> str:
+    return f"case {column} {' '.join(f'when {_text(name)} then {value}' for name, value in values.items())} end"
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(map(_text, names))
 
 
 def chosen_views(root: str, manifest: Manifest, source: str | None) -> list[str]:

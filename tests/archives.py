@@ -23,8 +23,8 @@ from unittest import mock
 
 import numpy as np
 
-from natsdb.schema.costs import IMAGES
-from natsdb.schema.spaces import SIZES, strings
+from natsdb.schema.datasets import DATASETS
+from natsdb.schema.spaces import SPACES, strings
 from synthetic import record, write_folder, write_record
 
 __all__ = [
@@ -67,7 +67,7 @@ def write_single(folder: Path, space: str, records: dict[int, Any], *, name_md5:
         "meta_archs": list(strings(space)),
         "arch2infos": records,
         "evaluated_indexes": set(records),
-        "total_archs": SIZES[space],
+        "total_archs": SPACES[space].size,
     }
     folder.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
@@ -139,7 +139,7 @@ class _Tensor:
 def weights_of(index: int, hp: str, dataset: str, seed: int) -> OrderedDict[str, np.ndarray]:
     """Made-up trained weights of a run: the first and last layers of a network."""
     draw = np.random.default_rng([index, int(hp), len(dataset), seed])
-    classes = IMAGES[dataset][1]
+    classes = DATASETS[dataset].classes
     return OrderedDict(
         {
             "stem.0.weight": draw.standard_normal((16, 3, 3, 3)).astype(np.float32),
@@ -180,7 +180,7 @@ def main() -> None:
     parser.add_argument("--archs", default="all", help="first-last, or all")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     asked = parser.parse_args()
-    first, last = (0, SIZES[asked.space] - 1) if asked.archs == "all" else map(int, asked.archs.split("-"))
+    first, last = (0, SPACES[asked.space].size - 1) if asked.archs == "all" else map(int, asked.archs.split("-"))
     print(write_folder(asked.out, asked.space, range(first, last + 1), jobs=asked.jobs))
 
 

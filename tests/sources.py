@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from natsdb.ingest import collect, ingest
-from natsdb.schema.datasets import SPLIT_IMAGES
+from natsdb.schema.datasets import DATASETS
 from natsdb.schema.schedules import HPS
 from natsdb.schema.spaces import arch_str
 
@@ -31,7 +31,7 @@ def add_run(
     for one percent less at every epoch before its last. It is a reduced one if it has fewer epochs, or images."""
     count = epochs or HPS[hp]
     values = {"accuracy": [accuracy - 1.0] * (count - 1) + [accuracy], "top5": [50.0] * count, "loss": [1.5] * count}
-    splits = [split for of, split in SPLIT_IMAGES if of == dataset]
+    splits = list(DATASETS[dataset].splits)
     run: dict[str, Any] = {"natsdb_run": 1, "space": space, "arch": arch, "arch_str": arch_str(space, arch)}
     run |= {"hp": hp, "dataset": dataset, "seed": seed, "epochs": count, "params": 0.5, "flops": 50.0}
     run["measured"] = {split: values | {"seconds": [2.0] * count} for split in ["train", *set(splits) - {"train"}]}

@@ -22,10 +22,12 @@ from typing import Any
 
 import numpy as np
 
-from natsdb.schema.costs import IMAGES, costs
-from natsdb.schema.datasets import SPLIT_IMAGES
+from natsdb.schema.costs import costs
+from natsdb.schema.datasets import DATASETS as OF_NAME
 from natsdb.schema.schedules import HPS
-from natsdb.schema.spaces import SIZES, SSS_CELL, sss_channels, strings, tss_ops
+from natsdb.schema.size import SSS_CELL
+from natsdb.schema.spaces import SPACES, strings
+from natsdb.schema.topology import tss_ops
 
 DATASETS = ("cifar10-valid", "cifar10", "cifar100", "ImageNet16-120")
 # Order of the splits as the real records evaluate them.
@@ -108,7 +110,7 @@ def _costs(space: str, dataset: str) -> tuple[list[float], list[float]]:
 def _quality(space: str, index: int, draw: np.random.Generator) -> float:
     """How well an architecture learns, 0 to 1: convolutions and wide layers learn better, some cells not at all."""
     if space == "sss":
-        return 0.55 + 0.4 * sum(sss_channels()[index]) / 320 + 0.02 * float(draw.standard_normal())
+        return 0.55 + 0.4 * sum(SPACES["sss"].every[index]) / 320 + 0.02 * float(draw.standard_normal())
     ops = tss_ops()[index]
     if ops[3] == "none" and (ops[4] == "none" or ops[0] == "none") and ops[5] == "none":
         return 0.0
@@ -141,8 +143,8 @@ def _run(
     other_names = [f"{split}@{epoch}" for split, epoch in at] if long else names
     timed = [(split, epoch) for split in EVALS[dataset] for epoch in range(epochs)]
     time_names = [f"{split}@{epoch}" for split, epoch in timed] if long else names
-    share = SPLIT_IMAGES[dataset, "train"][0] / 25_000
-    seconds = {split: speed * 0.35 * SPLIT_IMAGES[dataset, split][0] / 25_000 for split in evals}
+    share = OF_NAME[dataset].splits["train"].images / 25_000
+    seconds = {split: speed * 0.35 * OF_NAME[dataset].splits[split].images / 25_000 for split in evals}
     flops, params = (values[index] for values in _costs(space, dataset))
     if space == "tss" and index % 76 == 8 and number == 777 and long:  # some 204 real records disagree so
         flops, params = flops * 1.25, params * 1.25
@@ -169,7 +171,7 @@ def _run(
 
 
 def _config(space: str, index: int, dataset: str) -> dict[str, Any]:
-    text, classes = _anew(strings(space)[index]), IMAGES[dataset][1]
+    text, classes = _anew(strings(space)[index]), OF_NAME[dataset].classes
     if space == "tss":
         return {"channel": 16, "num_cells": 5, "arch_str": text, "class_num": classes}
     return {
@@ -187,7 +189,7 @@ def _anew(text: str) -> str:
 
 def _curve(split: str, dataset: str, epochs: int, quality: float, draw: np.random.Generator) -> dict[str, list[float]]:
     """Accuracy, top-5 accuracy and loss at every epoch."""
-    images, classes = SPLIT_IMAGES[dataset, split][0], IMAGES[dataset][1]
+    images, classes = OF_NAME[dataset].splits[split].images, OF_NAME[dataset].classes
     chance = 100 / classes
     top = {10: 95.0, 100: 74.0, 120: 48.0}[classes] * (1.05 if split == "train" else 1.0) * quality
     progress = 1 - np.exp(-3.5 * (np.arange(epochs) + 1) / epochs * (1 - 0.6 ** np.log1p(epochs)) * 2)
@@ -238,7 +240,7 @@ def write_folder(folder: Path, space: str, indexes: Iterable[int], *, jobs: int 
             work(index)
     meta = {
         "meta_archs": list(strings(space)),
-        "total_archs": SIZES[space],
+        "total_archs": SPACES[space].size,
         "arch2infos": None,
         "evaluated_indexes": set(),
     }

@@ -13,16 +13,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from natsdb.schema.costs import IMAGES
+from natsdb.schema import datasets
 from natsdb.training.images import Pixels, fingerprint, read_images
 from natsdb.training.splits import halves_by_rule, halves_of_test, some
-
-# Means and standard deviations of red, green and blue in units of 1/255, as the official recipe has them.
-MEAN_STD = {
-    "cifar10": ((125.3, 123.0, 113.9), (63.0, 62.1, 66.7)),
-    "cifar100": ((129.3, 124.1, 112.4), (68.2, 65.4, 70.4)),
-    "ImageNet16-120": ((122.68, 116.66, 104.01), (63.22, 61.26, 65.09)),
-}
 
 
 @dataclass(frozen=True)
@@ -81,23 +74,21 @@ def load(
         NatsdbError: the data set is missing, damaged, or another one.
     """
     train, test, kind = read_images(dataset, folder, download=download)
+    of = datasets.DATASETS[dataset]
     ids: dict[str, tuple[Pixels, Sequence[int]]]
-    if dataset == "cifar10-valid":
+    ids = {"train": (train, range(len(train.labels))), "ori-test": (test, range(len(test.labels)))}
+    if of.halved:
+        valid, rest = halves_of_test(dataset, len(test.labels))
+        ids |= {"x-valid": (test, valid), "x-test": (test, rest)}
+    elif "x-valid" in of.splits:
         half, valid = halves_by_rule(len(train.labels))
-        ids = {"train": (train, half), "ori-test": (test, range(len(test.labels))), "x-valid": (train, valid)}
-    else:
-        ids = {"train": (train, range(len(train.labels))), "ori-test": (test, range(len(test.labels)))}
-        if dataset != "cifar10":
-            valid, rest = halves_of_test(dataset, len(test.labels))
-            ids |= {"x-valid": (test, valid), "x-test": (test, rest)}
-    splits = {split: _chosen(part, some(of, images), device) for split, (part, of) in ids.items()}
+        ids |= {"train": (train, half), "x-valid": (train, valid)}
+    splits = {split: _chosen(part, some(at, images), device) for split, (part, at) in ids.items()}
     mean, std = (
-        torch.tensor([value / 255 for value in values]).view(3, 1, 1).to(device)
-        for values in MEAN_STD[dataset.removesuffix("-valid")]
+        torch.tensor([value / 255 for value in values]).view(3, 1, 1).to(device) for values in (of.mean, of.std)
     )
-    height, classes = IMAGES[dataset]
     said = f"{kind} {fingerprint(train, test)}"
-    return DataSet(dataset, classes, splits.pop("train"), splits, mean, std, height // 8, said)
+    return DataSet(dataset, of.classes, splits.pop("train"), splits, mean, std, of.image_size // 8, said)
 
 
 def _chosen(part: Pixels, ids: Sequence[int], device: torch.device | str) -> Images:

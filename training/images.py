@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from PIL import Image  # torchvision's own decoder: it depends on Pillow and has given up decoding itself
 from torchvision.datasets import CIFAR10, CIFAR100
 
-from natsdb.schema.costs import IMAGES
+from natsdb.schema.datasets import DATASETS
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.names import did_you_mean
 
@@ -37,6 +37,8 @@ IMAGENET16_TRAIN = {
 }
 IMAGENET16_TEST = {"val_data": "3410e3017fdaefba8d5073aaa65e4bd6"}
 _CIFAR = {"cifar10": CIFAR10, "cifar10-valid": CIFAR10, "cifar100": CIFAR100}
+# Files of a form of its own, by data set: what is there where they are.
+_OWN = {**{name: kind.base_folder for name, kind in _CIFAR.items()}, "ImageNet16-120": "val_data"}
 _PICTURES = (".png", ".jpg", ".jpeg")
 
 
@@ -51,7 +53,7 @@ def read_images(dataset: str, folder: Path, *, download: bool = False) -> tuple[
     """Training and test images of a data set, in the files' order, and in a word what they were read from.
 
     Args:
-        dataset: one of `natsdb.schema.costs.IMAGES`.
+        dataset: one of `natsdb.schema.datasets.DATASETS`.
         folder: holds the official `cifar-10-batches-py`, `cifar-100-python` or `train_data_batch_1`… and `val_data`; or
             one Parquet file with `train` and one with `test` in its name (columns `label` and one of encoded pictures);
             or folders `train` and `test` with a folder of pictures for each class. The first of these that is there.
@@ -60,9 +62,10 @@ def read_images(dataset: str, folder: Path, *, download: bool = False) -> tuple[
     Raises:
         NatsdbError: the data set is missing, damaged, or another one.
     """
-    if dataset not in IMAGES:
-        raise NatsdbError(f"there is no data set {dataset!r}", remedy=did_you_mean(dataset, IMAGES))
-    official = (folder / (_CIFAR[dataset].base_folder if dataset in _CIFAR else "val_data")).exists() or download
+    if dataset not in DATASETS:
+        raise NatsdbError(f"there is no data set {dataset!r}", remedy=did_you_mean(dataset, DATASETS))
+    own = _OWN.get(dataset)
+    official = own is not None and ((folder / own).exists() or download)
     parquet = [sorted(folder.glob(f"*{part}*.parquet")) for part in ("train", "test")]
     if all(parquet) and not official:
         train, test = (_parquet(_only(files, folder)) for files in parquet)
@@ -73,9 +76,15 @@ def read_images(dataset: str, folder: Path, *, download: bool = False) -> tuple[
     elif dataset in _CIFAR:
         train, test = (_cifar(dataset, folder, part, download) for part in (True, False))
         kind = "torchvision"
-    else:
+    elif own is not None:
         train, test = _imagenet16(folder, IMAGENET16_TRAIN, 151_700), _imagenet16(folder, IMAGENET16_TEST, 6_000)
         kind = "downsampled ImageNet"
+    else:
+        raise NatsdbError(
+            f"the images of {dataset} are not here",
+            where=str(folder),
+            remedy="put a Parquet file with `train` and one with `test` in its name there, or folders of pictures",
+        )
     for part in (train, test):
         _check(part, dataset, folder)
     return train, test, kind
@@ -92,7 +101,7 @@ def fingerprint(*parts: Pixels) -> str:
 
 
 def _check(part: Pixels, dataset: str, folder: Path) -> None:
-    height, classes = IMAGES[dataset]
+    height, classes = DATASETS[dataset].image_size, DATASETS[dataset].classes
     if part.pixels.shape[1:] != (3, height, height):
         size = "×".join(map(str, part.pixels.shape[2:]))
         raise NatsdbError(

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from natsdb.schema.errors import NatsdbError
-from natsdb.schema.spaces import EDGES, LAYERS, OPS, SSS_CELL, arch_index, arch_str
-
-WIDTH, CELLS = 16, 5
+from natsdb.schema.size import SSS, SSS_CELL
+from natsdb.schema.space import Skeleton
+from natsdb.schema.spaces import arch_index, arch_str, space_of
+from natsdb.schema.topology import EDGES, OPS, TSS, skeleton
 
 
 class ReluConvNorm(nn.Module):
@@ -130,18 +131,19 @@ def network(space: str, arch: int | str | Sequence[int], classes: int) -> Networ
     """The network of an architecture, with PyTorch's default initialization from the global generator.
 
     Args:
-        space: tss or sss.
-        arch: catalogue index or official string; in sss also the five channel numbers.
+        space: tss, sss, or another one that says of what its networks are made.
+        arch: catalogue index or official string, or the choices at all positions, such as the five channel numbers.
         classes: number of classes.
 
     Raises:
-        NatsdbError: there is no such space or architecture.
+        NatsdbError: there is no such space or architecture, or the space says nothing of its networks.
     """
-    text = (
-        arch_str(space, arch) if isinstance(arch, int) else arch if isinstance(arch, str) else ":".join(map(str, arch))
-    )
+    of = space_of(space)
+    text = arch_str(space, arch) if isinstance(arch, int) else arch if isinstance(arch, str) else of.text(arch)
     arch_index(space, text)
-    return _tss(text, WIDTH, CELLS, classes) if space == "tss" else _sss(text, classes)
+    if of.skeleton is None:
+        raise NatsdbError(f"it is not known what the networks of {space} are made of", remedy="give it a `skeleton`")
+    return _network(of.skeleton(text), classes)
 
 
 def network_of_config(config: Mapping[str, Any]) -> Network:
@@ -153,10 +155,10 @@ def network_of_config(config: Mapping[str, Any]) -> Network:
     try:
         name, classes = config["name"], int(config["num_classes"])
         if name == "infer.tiny":
-            arch_index("tss", config["arch_str"])
-            return _tss(config["arch_str"], int(config["C"]), int(config["N"]), classes)
+            arch_index(TSS.name, config["arch_str"])
+            return _network(skeleton(config["arch_str"], int(config["C"]), int(config["N"])), classes)
         if name == "infer.shape.tiny" and config["genotype"] == SSS_CELL:
-            return network("sss", config["channels"], classes)
+            return network(SSS.name, config["channels"], classes)
     except KeyError as error:
         raise NatsdbError(
             f"the network's configuration has no key {error}", remedy="take it from get_net_config"
@@ -167,18 +169,8 @@ def network_of_config(config: Mapping[str, Any]) -> Network:
     )
 
 
-def _tss(text: str, width: int, cells: int, classes: int) -> Network:
-    # |op~0|+|op~0|op~1|+|op~0|op~1|op~2|: what stands before each "~".
-    ops = [part.split("~")[0] for part in text.split("|") if "~" in part]
-    widths = [width] * cells + [width * 2] * (cells + 1) + [width * 4] * (cells + 1)
-    return Network(ops, widths, (cells, 2 * cells + 1), classes)
-
-
-def _sss(text: str, classes: int) -> Network:
-    widths = [int(width) for width in text.split(":")]
-    assert len(widths) == LAYERS
-    ops = [part.split("~")[0] for part in SSS_CELL.split("|") if "~" in part]
-    return Network(ops, widths, (1, 3), classes)
+def _network(made_of: Skeleton, classes: int) -> Network:
+    return Network(made_of.ops, made_of.widths, made_of.reductions, classes)
 
 
 def _operation(op: str, inputs: int, outputs: int) -> nn.Module:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from natsdb.schema.costs import IMAGES
+from natsdb.schema.datasets import DATASETS
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.names import did_you_mean
 from natsdb.schema.schedules import HPS
@@ -57,8 +57,8 @@ def runs_of(
     if hp not in HPS:
         raise NatsdbError(f"there is no schedule {hp!r}", remedy=did_you_mean(hp, HPS))
     for dataset in datasets:
-        if dataset not in IMAGES:
-            raise NatsdbError(f"there is no data set {dataset!r}", remedy=did_you_mean(dataset, IMAGES))
+        if dataset not in DATASETS:
+            raise NatsdbError(f"there is no data set {dataset!r}", remedy=did_you_mean(dataset, DATASETS))
     if any(not 0 <= seed < 1 << 31 for seed in seeds):
         raise NatsdbError("a seed is a whole number from 0 to 2147483647", remedy="the official ones are 777, 888, 999")
     runs = (TrainingRun(space, arch, hp, dataset, seed) for dataset in datasets for arch in archs for seed in seeds)

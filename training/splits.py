@@ -13,11 +13,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from natsdb.schema.datasets import DATASETS
+
 _SHA256 = {
     "cifar100": "0e3d28362cc4a95028690e2b59fc23a9763f1f9eee03bb5de62bc5ee983609fc",
     "ImageNet16-120": "dcf46343a3f6355562d9cf983672e2482af6264093f9a1e41004ecbb34913201",
 }
-_IMAGES = {"cifar100": 10_000, "ImageNet16-120": 6_000}
 
 
 def halves_by_rule(images: int) -> tuple[list[int], list[int]]:
@@ -34,13 +35,14 @@ def halves_by_rule(images: int) -> tuple[list[int], list[int]]:
 def halves_of_test(dataset: str, images: int) -> tuple[list[int], list[int]]:
     """x-valid and x-test: the official halves where there are as many test images as in the official data set.
 
-    A data set of another size is not the official one: its halves are those of the rule for CIFAR-10.
+    A data set of another size is not the official one: its halves, and those of any other data set, are those of the
+    rule for CIFAR-10.
 
     Args:
-        dataset: cifar100 or ImageNet16-120.
+        dataset: cifar100, ImageNet16-120, or another one whose test images are halved.
         images: number of test images.
     """
-    if images != _IMAGES[dataset]:
+    if dataset not in _X_VALID or images != DATASETS[dataset].splits["ori-test"].images:
         return halves_by_rule(images)
     raw = base64.b64decode(_X_VALID[dataset])
     assert hashlib.sha256(raw).hexdigest() == _SHA256[dataset], "the embedded split is damaged"

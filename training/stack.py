@@ -14,6 +14,7 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
+from natsdb.schema.spaces import SPACES
 from natsdb.training.data import DataSet, eval_batches, train_batches
 from natsdb.training.networks import Cell, ConvNorm, Network, Reduction, ReluConvNorm, Skip, Zero
 from natsdb.training.recipe import (
@@ -34,7 +35,9 @@ def stacks(runs: Sequence[TrainingRun], size: int) -> list[list[TrainingRun]]:
     """Runs that can go side by side, `size` or fewer in a list: of one space, data set, hp, and in sss of one size."""
     alike: dict[tuple[object, ...], list[TrainingRun]] = {}
     for run in runs:
-        alike.setdefault((run.space, run.dataset, run.hp, run.arch if run.space == "sss" else None), []).append(run)
+        alike.setdefault((run.space, run.dataset, run.hp, run.arch if SPACES[run.space].numeric else None), []).append(
+            run
+        )
     return [group[at : at + size] for group in alike.values() for at in range(0, len(group), size)]
 
 

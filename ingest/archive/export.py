@@ -15,14 +15,12 @@ from typing import Any
 from natsdb.ingest.archive.rebuild import RecordBlock, blocks_of
 from natsdb.ingest.archive.single import unframed
 from natsdb.ingest.fanout import fan_out, leave_if_starting, note_progress, processes
-from natsdb.schema.errors import Missing, NatsdbError, NotWritable
-from natsdb.schema.spaces import SIZES, strings
+from natsdb.schema.errors import Missing, NotWritable
+from natsdb.schema.spaces import space_of, strings
 from natsdb.store.locations import local
 from natsdb.store.manifest import Part
 from natsdb.store.snapshot import open_snapshot
 from natsdb.store.writing import whole_file, writing
-
-_STEM = {"tss": "NATS-tss-v1_0", "sss": "NATS-sss-v1_0"}
 
 
 def export(
@@ -59,8 +57,7 @@ def export(
     # Held until the end: what is published meanwhile changes nothing here.
     snapshot = open_snapshot(home)
     manifest = snapshot.manifest
-    if space not in SIZES:
-        raise NatsdbError(f"there is no space {space!r}", remedy="choose tss or sss")
+    space_of(space)
     files = blocks_of(manifest, source, space)
     if not files:
         raise Missing(
@@ -109,7 +106,7 @@ class _Task:
 
 
 def _meta(space: str) -> dict[str, Any]:
-    return {"meta_archs": list(strings(space)), "total_archs": SIZES[space]}
+    return {"meta_archs": list(strings(space)), "total_archs": len(strings(space))}
 
 
 def _write_block(task: _Task) -> None:
@@ -132,7 +129,7 @@ def _write_single(folder: Path, space: str, tasks: list[_Task], tick: Callable[[
         file.writelines(_single_pickle(space, tasks, tick))
     with temporary.open("rb") as raw:
         digest = hashlib.file_digest(raw, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    name = f"{_STEM[space]}-{digest[-5:]}.pickle.pbz2"
+    name = f"{space_of(space).archive}-{digest[-5:]}.pickle.pbz2"
     os.replace(temporary, folder / name)
     return name
 

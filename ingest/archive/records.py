@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from natsdb.schema.costs import IMAGES
+from natsdb.schema.datasets import DATASETS
 from natsdb.schema.errors import Damaged
 from natsdb.schema.schedules import HPS
 
@@ -157,8 +157,8 @@ def _read_hp(hp: str, result: Any, arch: int, arch_str: str, hps: list[Any]) -> 
         at = f"{hp}.all_results[{key!r}]"
         if not (type(key) is tuple and len(key) == 2 and type(key[0]) is str and type(key[1]) is int):
             raise _Bad(f"key {at}: expected (dataset, seed)")
-        if key[0] not in IMAGES:
-            raise _Bad(f"key {at}: a data set is one of {', '.join(IMAGES)}")
+        if key[0] not in DATASETS:
+            raise _Bad(f"key {at}: a data set is one of {', '.join(DATASETS)}")
         form, series = _read_run(run, key, arch_str, values, at)
         parts.append((key[0], key[1], run["epochs"], position, json.dumps({**head, "run": form}), json.dumps(series)))
         if run["net_state_dict"] is not None:

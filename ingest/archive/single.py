@@ -24,7 +24,7 @@ from natsdb.ingest.archive.records import HpRecord, read_record
 from natsdb.ingest.archive.templates import Template, Templates, learn
 from natsdb.ingest.archive.unpickle import DAMAGE, DOWNLOAD_AGAIN, admitted, damaged
 from natsdb.schema.errors import Damaged, Missing, NatsdbError
-from natsdb.schema.spaces import SIZES, arch_str
+from natsdb.schema.spaces import SPACES, arch_str
 
 _CHUNK = 1 << 22
 # More than any record without weights: a template is compared only when all of a record is in the buffer.
@@ -74,7 +74,7 @@ def _records(
             if arch is None:
                 machine.step()
                 continue
-            if type(arch) is not int or not 0 <= arch < SIZES[space]:
+            if type(arch) is not int or not 0 <= arch < SPACES[space].size:
                 raise pickle.UnpicklingError(f"index {arch!r} is outside the space {space}")
             if arch in seen:
                 raise pickle.UnpicklingError(f"architecture {arch} is there twice")
@@ -121,7 +121,7 @@ def _check_end(whole: Any, space: str, found: int, path: Path) -> None:
             remedy="name the archive folder or the benchmark file",
         )
     archs = whole.get("meta_archs") if isinstance(whole, dict) else None
-    expected = [arch_str(space, arch) for arch in range(SIZES[space])]
+    expected = [arch_str(space, arch) for arch in range(SPACES[space].size)]
     if archs != expected:
         raise Damaged(
             "key meta_archs: the architectures are not the space's, in its order",

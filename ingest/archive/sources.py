@@ -16,10 +16,12 @@ from typing import Any
 
 from natsdb.ingest.archive.unpickle import DOWNLOAD_AGAIN, decompress, unpickle
 from natsdb.schema.errors import Damaged, Missing, NatsdbError
-from natsdb.schema.spaces import SIZES
+from natsdb.schema.spaces import SPACES
 
 _RECORD = re.compile(r"(\d{1,6})\.pickle\.pbz2")
 _SINGLE_NAME = re.compile(r"-([0-9a-f]{5})\.pickle\.pbz2$")
+# What stands before a text of less than 256 bytes in a pickle: an opcode, and the length.
+_TEXT = re.compile(rb"\x8c(.)|X(.)\0\0\0", re.DOTALL)
 _CHUNK = re.compile(r"\.tar(-?[a-z]{1,2}){1,2}$")
 
 
@@ -244,10 +246,10 @@ def _listed(kind: str, path: Path, entries: list[Entry], listing: list[Any]) -> 
                 remedy="remove one of them",
             )
     space = _space_of(entries)
-    bad = next((entry for entry in entries if entry.arch >= SIZES[space]), None)
+    bad = next((entry for entry in entries if entry.arch >= SPACES[space].size), None)
     if bad is not None:
         raise NatsdbError(
-            f"index {bad.arch} is outside the space {space}, which has {SIZES[space]:,} architectures",
+            f"index {bad.arch} is outside the space {space}, which has {SPACES[space].size:,} architectures",
             where=bad.name,
             remedy="remove the file",
         )
@@ -277,11 +279,11 @@ def _space_of_record(record: Any, where: str) -> str:
 
 
 def space_of_text(text: Any, where: str) -> str:
-    """Space of an architecture string: cells begin with a bar, sizes are numbers with colons."""
-    if isinstance(text, str) and text.startswith("|"):
-        return "tss"
-    if isinstance(text, str) and re.fullmatch(r"\d+(:\d+)+", text):
-        return "sss"
+    """The space whose architecture strings look like this."""
+    if isinstance(text, str):
+        for space in SPACES.values():
+            if re.fullmatch(space.pattern, text):
+                return space.name
     raise NatsdbError(f"{text!r:.60} is no architecture string", where=where, remedy=_name_one())
 
 
@@ -294,13 +296,25 @@ def _pickle_file(name: str) -> Source:
         record = unpickle(decompress(path.read_bytes(), str(path)), str(path))
         space = _space_of_record(record, str(path))
         arch = next(iter(record.values())).get("arch_index")
-        if type(arch) is not int or not 0 <= arch < SIZES[space]:
+        if type(arch) is not int or not 0 <= arch < SPACES[space].size:
             raise NatsdbError(f"index {arch!r} is outside the space {space}", where=str(path), remedy="leave it out")
         entry = Entry(arch, path.name, (str(path),), 0, status.st_size)
         return Source("file", space, path.name, (entry,), _digest(listing), str(path))
-    # Records of sss name a cell too, their fixed one; records of tss name no channels.
-    space = "sss" if re.search(rb"\d+(:\d+){4}", head) else "tss"
-    return Source("single", space, path.name, (), _digest(listing), str(path))
+    return Source("single", _space_of_head(head), path.name, (), _digest(listing), str(path))
+
+
+def _space_of_head(head: bytes) -> str:
+    """The space of a single file: one that some text in it is an architecture of.
+
+    Records of sss name a cell of tss too, their fixed one, and those of tss name no channels: so the last one counts.
+    """
+    texts = {head[found.end() : found.end() + ord(found[1] or found[2])] for found in _TEXT.finditer(head)}
+    first, *others = SPACES.values()
+    for space in reversed(others):
+        pattern = re.compile(space.pattern.encode())
+        if any(pattern.fullmatch(text) for text in texts):
+            return space.name
+    return first.name
 
 
 def _head(path: Path, size: int = 1 << 20) -> bytes:

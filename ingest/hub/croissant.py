@@ -9,7 +9,7 @@ from typing import Any
 
 from natsdb.ingest.hub.card import AUTHORS, CITATION, SYNTHETIC, TITLE
 from natsdb.ingest.hub.listing import PublishedFile
-from natsdb.schema.tables import TABLES, Table
+from natsdb.schema.tables import TABLES, Table, croissant_types
 from natsdb.store.manifest import Manifest
 
 # The context that the specification gives: terms of Croissant are in `cr`, the others are schema.org's.
@@ -31,13 +31,6 @@ _CONTEXT: dict[str, Any] = {
     "examples": {"@id": "cr:examples", "@type": "@json"},
     **{name: f"cr:{name}" for name in _CR.split()},
     "isEnumeration": "cr:isEnumeration",
-}
-_TYPES = {
-    "VARCHAR": "sc:Text",
-    "INTEGER": "sc:Integer",
-    "SMALLINT": "sc:Integer",
-    "DOUBLE": "sc:Float",
-    "BOOLEAN": "sc:Boolean",
 }
 _PARQUET = "application/x-parquet"
 
@@ -96,6 +89,7 @@ def _files(table: Table) -> dict[str, Any]:
 
 
 def _records(table: Table) -> dict[str, Any]:
+    types = croissant_types(table.name)
     return {
         "@type": "cr:RecordSet",
         "@id": table.name,
@@ -108,8 +102,7 @@ def _records(table: Table) -> dict[str, Any]:
                 "@id": f"{table.name}/{column.name}",
                 "name": column.name,
                 "description": column.meaning,
-                "dataType": _TYPES[column.type.removesuffix("[]")],
-                **({"repeated": True} if column.type.endswith("[]") else {}),
+                **types[column.name],
                 "source": {"fileSet": {"@id": f"{table.name}-files"}, "extract": {"column": column.name}},
             }
             for column in table.columns

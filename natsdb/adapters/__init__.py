@@ -10,20 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from natsdb.schema.spaces import CHANNELS, EDGES, LAYERS, OPS
-from natsdb.search.simulation import Trainings, index_of
-
-NAMES = {
-    "tss": tuple(f"edge_{to}_{source}" for to, source in EDGES),
-    "sss": tuple(f"layer_{layer}" for layer in range(LAYERS)),
-}
-VALUES: dict[str, tuple[Any, ...]] = {"tss": OPS, "sss": CHANNELS}
+from natsdb.schema.spaces import SPACES
+from natsdb.search.simulation import Trainings
 
 
 def arch_of(answers: Trainings, values: dict[str, Any]) -> int:
     """Index of the architecture that answers for these values: itself, or the nearest that the database holds."""
-    choices = tuple(VALUES[answers.space].index(values[name]) for name in NAMES[answers.space])
-    arch = index_of(answers.space)[choices]
+    space = SPACES[answers.space]
+    arch = space.by_numbers[tuple(space.choices.index(values[name]) for name in space.positions)]
     return arch if answers.nearest is None else answers.nearest[arch]
 
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import optuna
 
-from natsdb.adapters import NAMES, VALUES, arch_of, elapsed
+from natsdb.adapters import arch_of, elapsed
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.schedules import HPS
-from natsdb.search.running import BUDGETS
+from natsdb.schema.spaces import SPACES, space_of
+from natsdb.search.running import published_budget
 from natsdb.search.simulation import Trainings, read_trainings
 
 
@@ -22,13 +23,12 @@ def distributions(space: str) -> dict[str, optuna.distributions.BaseDistribution
     Raises:
         NatsdbError: there is no such space.
     """
-    if space not in NAMES:
-        raise NatsdbError(f"there is no space {space!r}", remedy="choose tss or sss")
-    values = VALUES[space]
-    if space == "tss":
-        return {name: optuna.distributions.CategoricalDistribution(values) for name in NAMES[space]}
-    step = values[1] - values[0]
-    return {name: optuna.distributions.IntDistribution(values[0], values[-1], step=step) for name in NAMES[space]}
+    of = space_of(space)
+    low, high = of.choices[0], of.choices[-1]
+    if not of.numeric:
+        return {name: optuna.distributions.CategoricalDistribution(of.choices) for name in of.positions}
+    step = of.choices[1] - low
+    return {name: optuna.distributions.IntDistribution(low, high, step=step) for name in of.positions}
 
 
 class Objective:
@@ -73,11 +73,11 @@ class Objective:
 
 
 def _suggested(trial: optuna.Trial, space: str) -> dict[str, Any]:
-    values = VALUES[space]
-    if space == "tss":
-        return {name: trial.suggest_categorical(name, values) for name in NAMES[space]}
-    step = values[1] - values[0]
-    return {name: trial.suggest_int(name, values[0], values[-1], step=step) for name in NAMES[space]}
+    of = SPACES[space]
+    low, high = of.choices[0], of.choices[-1]
+    if not of.numeric:
+        return {name: trial.suggest_categorical(name, of.choices) for name in of.positions}
+    return {name: trial.suggest_int(name, low, high, step=of.choices[1] - low) for name in of.positions}
 
 
 def objective(
@@ -107,4 +107,4 @@ def objective(
     if outside:
         raise NatsdbError(f"there is no epoch {outside[0]} at hp {hp}", remedy=f"choose 0 to {HPS[hp] - 1}")
     answers = read_trainings(space, dataset, hp, db, epochs)
-    return Objective(answers, BUDGETS[space, dataset] if budget is None else budget, seed)
+    return Objective(answers, published_budget(space, dataset) if budget is None else budget, seed)

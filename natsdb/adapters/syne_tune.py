@@ -10,10 +10,11 @@ import pandas as pd
 from syne_tune import config_space
 from syne_tune.blackbox_repository.blackbox_tabular import BlackboxTabular
 
-from natsdb.adapters import NAMES, VALUES, elapsed
+from natsdb.adapters import elapsed
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.schedules import HPS
-from natsdb.search.simulation import every_choice, read_trainings
+from natsdb.schema.spaces import SPACES
+from natsdb.search.simulation import read_trainings
 
 FIDELITY, ACCURACY, ELAPSED = "epoch", "accuracy", "elapsed_time"
 
@@ -54,13 +55,11 @@ def blackbox(
     seeds = np.arange(count.max())
     runs = start[archs][:, None] + seeds % count[archs][:, None]
     accuracy = np.array([answers.accuracy[epoch - 1] for epoch in fidelities]).T
-    values = VALUES[space]
-    domain = config_space.choice if space == "tss" else config_space.ordinal
+    of = SPACES[space]
+    domain = config_space.ordinal if of.numeric else config_space.choice
     return BlackboxTabular(
-        hyperparameters=pd.DataFrame(
-            [[values[number] for number in choices] for choices in every_choice(space)], columns=list(NAMES[space])
-        ),
-        configuration_space={name: domain(list(values)) for name in NAMES[space]},
+        hyperparameters=pd.DataFrame(of.every, columns=list(of.positions)),
+        configuration_space={name: domain(list(of.choices)) for name in of.positions},
         fidelity_space={FIDELITY: config_space.randint(fidelities[0], fidelities[-1])},
         objectives_evaluations=np.stack([accuracy[runs], elapsed(answers)[runs]], axis=-1),
         fidelity_values=np.array(fidelities),

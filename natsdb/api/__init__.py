@@ -25,7 +25,10 @@ from natsdb.api.api_utils import (
     pickle_save,
     reset_file_system,
 )
-from natsdb.schema.spaces import CHANNELS, EDGES, LAYERS, OPS
+from natsdb.api.own_space import NATSspace
+from natsdb.schema.size import CHANNELS, LAYERS
+from natsdb.schema.spaces import SPACES
+from natsdb.schema.topology import EDGES, OPS
 
 NATS_BENCH_API_VERSIONs = ["v1.0", "v1.1", "v1.2", "v1.3", "v1.4", "v1.5", "v1.6", "v1.7", "v1.8"]
 NATS_BENCH_SSS_NAMEs = ("sss", "size")
@@ -37,6 +40,7 @@ __all__ = [
     "NATS_BENCH_SSS_NAMEs",
     "NATS_BENCH_TSS_NAMEs",
     "NATSsize",
+    "NATSspace",
     "NATStopology",
     "ResultsCount",
     "api_size",
@@ -65,13 +69,13 @@ def create(
     verbose: bool = True,
     *,
     source: str | None = None,
-) -> NATStopology | NATSsize:
+) -> NATStopology | NATSsize | NATSspace:
     """A handle on a benchmark.
 
     Args:
         file_path_or_dict: a natsdb database, an official archive in any form, a loaded dictionary, or None: a database
             or an archive where these lie by default.
-        search_space: `tss` or `topology`, `sss` or `size`.
+        search_space: `tss` or `topology`, `sss` or `size`, or another space that is registered.
         fast_mode: read a folder's records when they are asked for. A database is open at once in either mode.
         verbose: print what is called.
         source: of a database, the rows of this source and no others, as in the column `source`.
@@ -84,6 +88,8 @@ def create(
         return NATStopology(file_path_or_dict, fast_mode, verbose, source=source)
     if search_space in NATS_BENCH_SSS_NAMEs:
         return NATSsize(file_path_or_dict, fast_mode, verbose, source=source)
+    if search_space in SPACES:
+        return NATSspace(SPACES[search_space], file_path_or_dict, fast_mode, verbose, source=source)
     raise ValueError(f"invalid search space : {search_space}")
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from natsdb.schema.datasets import DATASETS
 from natsdb.schema.errors import NatsdbError
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ _COMMENTED = {"cifar10-valid": "train set", "cifar10": "train+valid sets"}
 
 def eval_splits(dataset: str) -> dict[str, str]:
     """The split that each name in the keys of `get_more_info` stands for, in their order."""
-    if dataset in _COMMENTED:
+    if dataset in DATASETS and not DATASETS[dataset].halved:
         return {"valid": "x-valid", "test": "ori-test"}
     return {"valid": "x-valid", "test": "x-test", "valtest": "ori-test"}
 
@@ -177,7 +178,7 @@ class _Questions:
 
     def simulation(self, index: int, dataset: str, iepoch: int | None, hp: str) -> Simulation:
         results = self._at(index, hp)
-        trained = "cifar10-valid" if dataset == "cifar10" else dataset
+        trained = DATASETS[dataset].validated
         seeds = results.get_dataset_seeds(trained)
         infos = {seed: more_info(results, trained, iepoch, hp, seed) for seed in seeds}
         latency = results.get_compute_costs(dataset)["latency"]

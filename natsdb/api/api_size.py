@@ -7,8 +7,9 @@ from typing import Any
 from natsdb.api.api_utils import *  # noqa: F403 (the official module has these names too)
 from natsdb.api.api_utils import ArchResults, NASBenchMetaAPI
 from natsdb.api.printing import information_lines
+from natsdb.schema.size import SSS
 
-ALL_BASE_NAMES = ["NATS-sss-v1_0-50262"]
+ALL_BASE_NAMES = [SSS.base_name]
 
 
 def print_information(information: ArchResults, extra_info: Any = None, show: bool = False) -> list[str]:
@@ -24,8 +25,8 @@ class NATSsize(NASBenchMetaAPI):
 
     _all_base_names = ALL_BASE_NAMES
     _search_space_name = "size"
-    _full_train_epochs = 90
-    _space = "sss"
+    _full_train_epochs = SSS.longest
+    _space = SSS.name
     _print_information = staticmethod(print_information)
 
     def __init__(

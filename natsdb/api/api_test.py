@@ -6,7 +6,7 @@ from typing import Any
 
 from natsdb.api.api_size import NATSsize
 from natsdb.api.api_topology import NATStopology
-from natsdb.schema.schedules import HPS_OF_SPACE
+from natsdb.schema.spaces import SPACES
 
 _DATASETS = ("cifar10-valid", "cifar10", "cifar100", "ImageNet16-120")
 _FEW = 10
@@ -30,7 +30,7 @@ def test_nats_bench(benchmark_dir: Any, is_tss: bool, verbose: bool = False) -> 
         print(f"--- {index}: {api[index]}")
         assert api.query_index_by_arch(api[index]) == index
         api.show(index)
-        for hp in HPS_OF_SPACE["tss" if is_tss else "sss"]:
+        for hp in SPACES[api._space].hps:
             for dataset in _DATASETS:
                 info = api.get_more_info(index, dataset, hp=hp, is_random=False)
                 cost = api.get_cost_info(index, dataset, hp)

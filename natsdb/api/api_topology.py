@@ -9,9 +9,9 @@ from natsdb.api.api_utils import *  # noqa: F403 (the official module has these 
 from natsdb.api.api_utils import ArchResults, NASBenchMetaAPI
 from natsdb.api.genotype_utils import nodes_of, topology_str2structure
 from natsdb.api.printing import information_lines
-from natsdb.schema.spaces import OPS
+from natsdb.schema.topology import OPS, TSS
 
-ALL_BASE_NAMES = ["NATS-tss-v1_0-3ffb9"]
+ALL_BASE_NAMES = [TSS.base_name]
 
 
 def print_information(information: ArchResults, extra_info: Any = None, show: bool = False) -> list[str]:
@@ -36,8 +36,8 @@ class NATStopology(NASBenchMetaAPI):
 
     _all_base_names = ALL_BASE_NAMES
     _search_space_name = "topology"
-    _full_train_epochs = 200
-    _space = "tss"
+    _full_train_epochs = TSS.longest
+    _space = TSS.name
     _print_information = staticmethod(print_information)
 
     def __init__(

@@ -21,7 +21,7 @@ from natsdb.ingest.archive.sources import Source, open_source
 from natsdb.ingest.archive.stored import StoredForm
 from natsdb.ingest.archive.unpickle import Tensor, decompress, unpickle
 from natsdb.schema.errors import NatsdbError
-from natsdb.schema.spaces import SIZES
+from natsdb.schema.spaces import SPACES
 from natsdb.schema.tables import BLOCK
 from natsdb.store.choice import check_source, contested, is_reduced, places
 from natsdb.store.manifest import NAME, Part
@@ -190,7 +190,7 @@ class DatabaseBackend:
         return found
 
     def archs(self) -> list[int]:
-        there = np.zeros(SIZES[self.space], bool)
+        there = np.zeros(SPACES[self.space].size, bool)
         # What is read already comes first; a block that is full needs no other hp.
         for key in sorted(self._files, key=lambda key: key not in self._blocks):
             block = there[key[1] * BLOCK : (key[1] + 1) * BLOCK]

@@ -26,10 +26,8 @@ from natsdb.api.answers import INNER, Accuracies, Answers, more_info
 from natsdb.api.files import PICKLE_EXT, nats_is_dir, nats_is_file, pickle_load, time_string
 from natsdb.api.infos import LazyInfos
 from natsdb.api.results import ArchResults
+from natsdb.schema.datasets import DATASETS, searched
 from natsdb.schema.errors import NatsdbError
-
-_DATASETS = ("cifar10", "cifar100", "ImageNet16-120")
-_RUN_DATASETS = ["cifar10-valid", *_DATASETS]
 
 
 def remap_dataset_set_names(dataset: str, metric_on_set: str, verbose: bool = False) -> tuple[str, str]:
@@ -38,13 +36,8 @@ def remap_dataset_set_names(dataset: str, metric_on_set: str, verbose: bool = Fa
         print(
             f"Call internal function _remap_dataset_set_names with dataset={dataset} and metric_on_set={metric_on_set}"
         )
-    if dataset == "cifar10":
-        known = {"valid": ("cifar10-valid", "x-valid"), "test": ("cifar10", "ori-test")}
-    elif dataset in ("cifar100", "ImageNet16-120"):
-        known = {"valid": (dataset, "x-valid"), "test": (dataset, "x-test")}
-    else:
-        known = {}
-    dataset, metric_on_set = known.get(metric_on_set, (dataset, metric_on_set))
+    if dataset in searched() and metric_on_set in ("valid", "test"):
+        dataset, metric_on_set = DATASETS[dataset].roles[metric_on_set]
     if verbose:
         print(f"  return dataset={dataset} and metric_on_set={metric_on_set}")
     return dataset, metric_on_set
@@ -468,8 +461,8 @@ class NASBenchMetaAPI(abc.ABC):
         index = arch
         if self.verbose or arch.__class__ is not int or not 0 <= arch < len(self.meta_archs):
             index = self.query_index_by_arch(arch)
-        if dataset not in _DATASETS:
-            raise ValueError(f"Invalid dataset name : {dataset} vs {_DATASETS}")
+        if dataset not in searched():
+            raise ValueError(f"Invalid dataset name : {dataset} vs {searched()}")
         if not self.verbose and self._unread(index):
             assert self._answers is not None
             try:
@@ -481,7 +474,7 @@ class NASBenchMetaAPI(abc.ABC):
                 if account_time:
                     self._used_time += cost
                 return accuracy, found.latency, cost, self._used_time
-        trained = "cifar10-valid" if dataset == "cifar10" else dataset
+        trained = DATASETS[dataset].validated
         info = self.get_more_info(index, trained, iepoch=iepoch, hp=hp, is_random=True)
         if "valid-accuracy" in info:
             accuracy, cost = info["valid-accuracy"], info["train-all-time"] + info["valid-per-time"]
@@ -702,8 +695,8 @@ class NASBenchMetaAPI(abc.ABC):
         """
         if self.verbose:
             print(f"Call the statistics function with dataset={dataset} and hp={hp}.")
-        if dataset not in _RUN_DATASETS:
-            raise ValueError(f"{dataset} not in {_RUN_DATASETS}")
+        if dataset not in DATASETS:
+            raise ValueError(f"{dataset} not in {list(DATASETS)}")
         counts: dict[int, int] = {}
         for index in self.evaluated_indexes:
             runs = len(self._results(index)[str(hp)].dataset_seed.get(dataset, ()))

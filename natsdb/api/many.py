@@ -15,6 +15,7 @@ from natsdb.api.answers import eval_splits
 from natsdb.api.backends import DatabaseBackend
 from natsdb.api.columns import Runs, runs_of
 from natsdb.api.results import mean, summed
+from natsdb.schema.datasets import DATASETS, searched
 
 if TYPE_CHECKING:
     import polars as pl
@@ -194,12 +195,13 @@ class _Simulations:
 
 
 def _simulations(api: Handle, every: np.ndarray, dataset: str, iepoch: int | None, hp: str) -> _Simulations | None:
-    if dataset not in ("cifar10", "cifar100", "ImageNet16-120"):
+    if dataset not in searched():
         return None
-    runs = _runs(api, every, "cifar10-valid" if dataset == "cifar10" else dataset, iepoch, hp)
+    trained = DATASETS[dataset].validated
+    runs = _runs(api, every, trained, iepoch, hp)
     if runs is None:
         return None
-    timed = runs if dataset != "cifar10" else _runs(api, every, dataset, None, hp)
+    timed = runs if dataset == trained else _runs(api, every, dataset, None, hp)
     if timed is None:
         return None
     # The mean of the latencies that were measured.
@@ -210,7 +212,7 @@ def _simulations(api: Handle, every: np.ndarray, dataset: str, iepoch: int | Non
     if found.passes is not None:
         last = _runs(api, every, dataset, None, hp)
         missing = np.isnan(runs.measured("accuracy", "x-valid"))
-        if dataset == "cifar10" or last is None or not missing.all() or np.isnan(found.accuracy).any():
+        if dataset != trained or last is None or not missing.all() or np.isnan(found.accuracy).any():
             return None
         found.passes = _sums(last.seconds("x-valid"), last.epoch) / (last.epoch + 1)
         if np.isnan(last.measured("accuracy", "x-valid")).any():

@@ -337,6 +337,8 @@ class ResultsCount:
                 "genotype": cell if str2structure is None else str2structure(cell),
                 "num_classes": config["class_num"],
             }
+        if "channel" not in config:  # of another space than the official ones
+            return {**config, "num_classes": config["class_num"]}
         cell = config["arch_str"]
         return {
             "name": "infer.tiny",

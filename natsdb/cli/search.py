@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from natsdb.cli.archives import DbOption, JobsOption, SourceOption, _list_failures, _progress
+from natsdb.cli.training import _numbers, _time
 from natsdb.schema.errors import NatsdbError
 
-# With shared weights; PyTorch is not imported to tell them apart.
-_SHARING = {
-    "tss": ("darts-v1", "darts-v2", "gdas", "setn", "rsps", "enas"),
-    "sss": ("tas", "mask_gumbel", "mask_rl"),
-}
+if TYPE_CHECKING:
+    from natsdb.search import SearchReport
 
 
 # Algorithms' options have the names of the README of NATS-Bench, with underscores as there.
@@ -101,6 +98,9 @@ def search(
 
     Example: natsdb search regularized_ea --space tss --dataset cifar100 --runs 500
     """
+    import natsdb.search
+    from natsdb.schema.spaces import SPACES
+
     given = {
         "learning_rate": learning_rate,
         "EMA_momentum": ema_momentum,
@@ -121,205 +121,53 @@ def search(
         "warmup_ratio": warmup_ratio,
         "drop_path_rate": drop_path_rate,
     }
-    options = {name: value for name, value in given.items() if value is not None} | _own(option or [])
-    datasets = list(dict.fromkeys(one.strip() for one in (dataset or "").split(",") if one.strip()))
-    folder: dict[str, Any] = {
-        "data": data,
-        "searches": searches,
-        "device": device,
-        "images": images,
-        "download": download or None,
-    }
-    many: dict[str, Any] = {
-        "runs": runs,
-        "budget": budget,
-        "hp": hp,
-        "jobs": jobs,
-        "source": source,
-        "best_of_all_epochs": best_of_all_epochs or None,
-    }
-    _check_name(algorithm)
-    if algorithm in (*_SHARING["tss"], *_SHARING["sss"]):
-        _refuse(algorithm, many)
-        failures = _with_shared_weights(algorithm, space, datasets, db, _seeds(seed or "777"), options, **folder)
-    else:
-        _refuse(
-            algorithm, folder | ({} if algorithm in ("bohb", "all") else {"best_of_all_epochs": best_of_all_epochs})
+    with _progress("evaluations") as progress:
+        done = natsdb.search.run(
+            algorithm,
+            space,
+            list(dict.fromkeys(one.strip() for one in (dataset or "").split(",") if one.strip())),
+            db,
+            runs=runs,
+            budget=budget,
+            seeds=_numbers(seed) if seed else (),
+            hp=hp,
+            options={name: value for name, value in given.items() if value is not None} | _own(option or []),
+            best_of_all_epochs=best_of_all_epochs,
+            jobs=jobs,
+            source=source,
+            data=data,
+            searches=searches,
+            device=device,
+            images=images,
+            download=download,
+            progress=progress,
+            epoch_done=_print_epoch,
+            report=lambda one: _print_report(one, space),
         )
-        one_seed = _seeds(seed or "0", one=True)[0]
-        failures = _on_the_database(algorithm, space, datasets, db, options, seed=one_seed, **many)
-    if failures:
-        _list_failures(failures, ("search", "why it failed"), "searches failed")
+    size = SPACES[space].size
+    for name, held in {one.dataset: one.held for one in done.reports}.items():
+        if held is not None and held < size:
+            said = f"{held:,} of {size:,} architectures are here: the nearest of them answers for each other one"
+            print(f"natsdb: {name}: {said}", file=sys.stderr)
+    if done.reports:
+        _print_table(space, db, source)
+    if done.failures:
+        _list_failures(done.failures, ("search", "why it failed"), "searches failed")
         raise typer.Exit(1)
 
 
-def _refuse(algorithm: str, options: dict[str, Any]) -> None:
-    """Refuse options that an algorithm would not heed."""
-    for name, value in options.items():
-        if value not in (None, False):
-            raise NatsdbError(f"{algorithm} has no option --{name}", remedy="leave it out")
+def _print_report(done: SearchReport, space: str) -> None:
+    runs = f"{done.runs:,} run{'s' * (done.runs != 1)}"
+    changed = "" if done.changed else " (no change)"
+    print(f"{done.algorithm}, {space}, {done.dataset}: {runs} → search {done.search}{changed}")
 
 
-def _check_name(algorithm: str) -> None:
-    from natsdb.schema.names import did_you_mean
-    from natsdb.search import ALGORITHMS
-
-    every = ("all", *ALGORITHMS, *_SHARING["tss"], *_SHARING["sss"])
-    if ":" not in algorithm and algorithm not in every:
-        raise NatsdbError(
-            f"there is no algorithm {algorithm!r}",
-            remedy=f"{did_you_mean(algorithm, every)}, and FILE.py:FUNCTION for your own",
-        )
-
-
-def _on_the_database(
-    algorithm: str,
-    space: str,
-    datasets: list[str],
-    db: Path | None,
-    options: dict[str, Any],
-    *,
-    seed: int,
-    runs: int | None,
-    budget: float | None,
-    hp: str | None,
-    jobs: int | None,
-    source: str | None,
-    best_of_all_epochs: bool | None,
-) -> list[tuple[str, str]]:
-    """Run searches that train one architecture at a time; return those that failed, if there are several."""
-    from natsdb.search import ALGORITHMS, DATASETS
-    from natsdb.search import search as run
-    from natsdb.search.running import load_algorithm
-
-    names = list(ALGORITHMS) if algorithm == "all" else [algorithm]
-    hp = hp or "12"
-    if algorithm == "all" and (unknown := set(options) - {name for one in ALGORITHMS.values() for name in one.options}):
-        raise NatsdbError(f"none of {', '.join(names)} has an option --{sorted(unknown)[0]}", remedy="leave it out")
-    datasets = datasets or [one for one in DATASETS if one in _searchable(space, hp, db)] or ["cifar10"]
-    failures: list[tuple[str, str]] = []
-    held: dict[str, int] = {}
-    for name in names:
-        has = load_algorithm(name).options
-        own = {key: value for key, value in options.items() if algorithm != "all" or key in has}
-        for dataset in datasets:
-            try:
-                with _progress("evaluations") as progress:
-                    report = run(
-                        name,
-                        space,
-                        dataset,
-                        db,
-                        runs=runs or 500,
-                        budget=budget,
-                        seed=seed,
-                        hp=hp,
-                        options=own,
-                        mixed=bool(best_of_all_epochs) and name == "bohb",
-                        jobs=jobs,
-                        source=source,
-                        progress=progress,
-                    )
-            except NatsdbError as error:
-                if len(names) * len(datasets) == 1:
-                    raise
-                failures.append((f"{name}, {dataset}", str(error)))
-                continue
-            held[dataset] = report.held
-            print(f"{_said(report.algorithm, space, dataset, report.runs, report.search)}{_changed(report.changed)}")
-    for dataset, count in held.items():
-        if count < (size := _size(space)):
-            said = f"{count:,} of {size:,} architectures are here: the nearest of them answers for each other one"
-            print(f"natsdb: {dataset}: {said}", file=sys.stderr)
-    if held:
-        _print_table(space, db, source)
-    return failures
-
-
-def _with_shared_weights(
-    algorithm: str,
-    space: str,
-    datasets: list[str],
-    db: Path | None,
-    seeds: list[int],
-    options: dict[str, Any],
-    *,
-    data: Path | None,
-    searches: Path | None,
-    device: str | None,
-    images: int | None,
-    download: bool | None,
-) -> list[tuple[str, str]]:
-    """Run searches with shared weights, then add all finished ones of the folder to the database."""
-    from natsdb import _home
-    from natsdb.ingest.searches import collect_searches
-
-    if algorithm not in _SHARING.get(space, ()):
-        _size(space)  # says what is no space
-        other = next(one for one in _SHARING if algorithm in _SHARING[one])
-        raise NatsdbError(
-            f"{algorithm} searches {other}, not {space}", remedy=f"on {space} choose {', '.join(_SHARING[space])}"
-        )
-    try:
-        from natsdb.training.weight_sharing import search as run
-    except ImportError as error:
-        raise NatsdbError(
-            f"a search with shared weights needs PyTorch ({error})", remedy="pip install 'natsdb[training]'"
-        ) from error
-    if data is None:
-        raise NatsdbError(f"{algorithm} trains on images", remedy="name the folder of the data set with --data DIR")
-    home = _home(db)
-    kept = searches or home.resolve().with_name(f"{home.resolve().name}-searches")
-    failures = []
-    for dataset in datasets or ["cifar10"]:
-        for seed in seeds:
-            with _epochs() as progress:
-                try:
-                    run(
-                        algorithm,
-                        dataset,
-                        data,
-                        kept,
-                        space=space,
-                        seed=seed,
-                        images=images,
-                        device=device,
-                        download=bool(download),
-                        progress=progress,
-                        **options,
-                    )
-                except NatsdbError as error:
-                    if len(seeds) * len(datasets or [0]) == 1:
-                        raise
-                    failures.append((f"{algorithm}, {dataset}, seed {seed}", str(error)))
-    for search, name, dataset, runs, changed in collect_searches(kept, home):
-        print(f"{_said(name, space, dataset, runs, search)}{_changed(changed)}")
-    _print_table(space, db)
-    return failures
-
-
-def _epochs() -> Any:
+def _print_epoch(done: Any) -> None:
     """A line an epoch of a search with shared weights, on standard error."""
-    from contextlib import nullcontext
-
-    from natsdb.cli.training import _time
-
-    def tell(done: Any) -> None:
-        row = done.done
-        pace = f"{done.rate:,.1f} steps/s, {_time(done.seconds_left)} left"
-        found = f"{row.arch} {row.arch_str}, x-valid {row.valid_accuracy:.2f} %"
-        print(f"{done.algorithm}: epoch {row.epoch + 1} of {done.epochs}: {found}; {pace}", file=sys.stderr, flush=True)
-
-    told: Callable[[Any], None] = tell
-    return nullcontext(told)
-
-
-def _said(algorithm: str, space: str, dataset: str, runs: int, search: str) -> str:
-    return f"{algorithm}, {space}, {dataset}: {runs:,} run{'s' * (runs != 1)} → search {search}"
-
-
-def _changed(changed: bool) -> str:
-    return "" if changed else " (no change)"
+    row = done.done
+    pace = f"{done.rate:,.1f} steps/s, {_time(done.seconds_left)} left"
+    found = f"{row.arch} {row.arch_str}, x-valid {row.valid_accuracy:.2f} %"
+    print(f"{done.algorithm}: epoch {row.epoch + 1} of {done.epochs}: {found}; {pace}", file=sys.stderr, flush=True)
 
 
 def _print_table(space: str, db: Path | None, source: str | None = None) -> None:
@@ -344,33 +192,6 @@ def _own(options: list[str]) -> dict[str, Any]:
         except ValueError:
             raise NatsdbError(f"{option!r} is no option", remedy="write it as in --option depth=3") from None
     return found
-
-
-def _seeds(text: str, *, one: bool = False) -> list[int]:
-    from natsdb.cli.training import _numbers
-
-    seeds = _numbers(text)
-    if one and len(seeds) > 1:
-        raise NatsdbError("a search on the database has one seed for all its runs", remedy="say how many with --runs")
-    return seeds
-
-
-def _searchable(space: str, hp: str, db: Path | None) -> set[str]:
-    """Data sets that the database has x-valid accuracies of, as searches name them."""
-    import natsdb
-
-    with natsdb.connect(db) as connection:
-        found = connection.execute(
-            "select distinct dataset from final where space = ? and hp = ? and split = 'x-valid'", [space, hp]
-        ).fetchall()
-    return {"cifar10" if dataset == "cifar10-valid" else dataset for (dataset,) in found}
-
-
-def _size(space: str) -> int:
-    from natsdb.schema.spaces import SIZES, strings
-
-    strings(space)
-    return SIZES[space]
 
 
 def plot_search(

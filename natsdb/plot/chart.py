@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from natsdb.schema.errors import NatsdbError
-from natsdb.schema.spaces import SIZES
+from natsdb.schema.spaces import space_of
 from natsdb.store.writing import whole_file, writing
 
 
@@ -38,7 +38,7 @@ def provenance_note(rows: Any) -> str:
 
 def architectures(count: int, space: str) -> str:
     """How many architectures there are, and of how many where that is not the whole space."""
-    size = SIZES[space]
+    size = space_of(space).size
     return f"{count:,} architectures" if count >= size else f"{count:,} of {size:,} architectures"
 
 

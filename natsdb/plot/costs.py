@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from natsdb.plot.chart import altair, architectures, data, provenance_note
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.names import did_you_mean
-from natsdb.schema.spaces import SIZES
+from natsdb.schema.spaces import SPACES
 
 
 class Measured(NamedTuple):
@@ -29,11 +29,6 @@ _COSTS = {
     "latency": "latency (seconds for 256 images)",
     "train_seconds": "training time (seconds an epoch)",
 }
-_NAMED = {
-    "|nor_conv_3x3~0|+|none~0|nor_conv_3x3~1|+|skip_connect~0|none~1|skip_connect~2|": "ResNet",
-    "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|nor_conv_3x3~0|nor_conv_3x3~1|nor_conv_3x3~2|": "largest",
-    "64:64:64:64:64": "largest",
-}
 
 
 def measured(connection: Any, space: str, dataset: str, split: str | None = None, hp: str | None = None) -> Measured:
@@ -49,7 +44,7 @@ def measured(connection: Any, space: str, dataset: str, split: str | None = None
         [space],
     ).fetchall()
     if not every:
-        raise NatsdbError(f"there are no accuracies of the space {space!r}", remedy=did_you_mean(space, SIZES))
+        raise NatsdbError(f"there are no accuracies of the space {space!r}", remedy=did_you_mean(space, SPACES))
     for at, (kind, asked) in enumerate((("data set", dataset), ("split", split), ("schedule", hp))):
         there = sorted({row[at] for row in every})
         if asked is not None and asked not in there:
@@ -148,7 +143,8 @@ def _priced(connection: Any, space: str, asked: Measured, cost: str) -> Any:
         raise NatsdbError(
             f"no architecture of {space} has an accuracy and {cost} of {asked}", remedy="see `natsdb info`"
         )
-    return points.with_columns(name=points["name"].replace_strict(_NAMED, default=None))
+    named = {text: label for label, text in SPACES[space].references.items()}
+    return points.with_columns(name=points["name"].replace_strict(named, default=None))
 
 
 def _front(connection: Any, space: str, asked: Measured, cost: str) -> Any:

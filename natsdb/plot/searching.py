@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from natsdb.plot.chart import altair, architectures
+from natsdb.schema.datasets import searched
 from natsdb.schema.errors import NatsdbError
 
 # Okabe and Ito's colours, and dashes that tell algorithms apart in grey too.
@@ -37,7 +38,7 @@ def searches(connection: Any, space: str, role: str | None = None) -> Any:
     )
     every = every.join(first, on=["dataset", "label", "search"], how="semi")
     rows = []
-    for dataset in ("cifar10", "cifar100", "ImageNet16-120"):
+    for dataset in searched():
         own = every.filter(every["dataset"] == dataset)
         # The first role in which as many searches are judged, on as many of their runs, as in any.
         covered = {one: _covered(own.filter(own["role"] == one)) for one in ((role,) if role else tuple(_ROLES))}

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from natsdb.schema.spaces import EDGES
+from natsdb.schema.spaces import SPACES
 from natsdb.search.simulation import Benchmark, Choices
 
 # What is yielded: an architecture (choices, index or official string), or an architecture and an epoch.
@@ -56,17 +56,10 @@ def regularized_ea(
 
 
 def mutated(benchmark: Benchmark, choices: Choices, chance: random.Random) -> Choices:
-    """A neighbour. tss: a node, then one of its edges, each uniformly, gets another operation. sss: a layer gets a
-    uniform width, which may be the one that it has."""
-    if benchmark.space == "tss":
-        node = 1 + int(chance.random() * 3)
-        edges = [edge for edge, (to, _) in enumerate(EDGES) if to == node]
-        at = edges[int(chance.random() * node)]
-        value = (choices[at] + 1 + int(chance.random() * (benchmark.values - 1))) % benchmark.values
-    else:
-        at = int(chance.random() * benchmark.positions)
-        value = int(chance.random() * benchmark.values)
-    return (*choices[:at], value, *choices[at + 1 :])
+    """A neighbour, by the space's own rule. tss: a node, then one of its edges, each uniformly, gets another operation.
+    sss: a layer gets a uniform width, which may be the one that it has."""
+    space = SPACES[benchmark.space]
+    return space.mutated(space, choices, chance)
 
 
 def reinforce(

@@ -15,8 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from natsdb.ingest.fanout import note_progress
+from natsdb.schema.datasets import DATASETS
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.names import did_you_mean
+from natsdb.schema.spaces import space_of
 from natsdb.search.bohb import bohb, epochs_of_rungs
 from natsdb.search.multi_trial import random_search, regularized_ea, reinforce
 from natsdb.search.simulation import Benchmark, Trainings
@@ -58,15 +60,14 @@ ALGORITHMS = {
     )
 }
 
-# Simulated seconds of the published runs (NATS-Bench, section 5; the authors' scripts).
-BUDGETS = {
-    ("tss", "cifar10"): 20_000.0,
-    ("tss", "cifar100"): 40_000.0,
-    ("tss", "ImageNet16-120"): 120_000.0,
-    ("sss", "cifar10"): 20_000.0,
-    ("sss", "cifar100"): 40_000.0,
-    ("sss", "ImageNet16-120"): 60_000.0,
-}
+
+def published_budget(space: str, dataset: str) -> float:
+    """Simulated seconds of the published runs (NATS-Bench, section 5; the authors' scripts).
+
+    Raises:
+        NatsdbError: there is no such space.
+    """
+    return space_of(space).budgets.get(dataset, DATASETS[dataset].budget if dataset in DATASETS else 20_000.0)
 
 
 class Steps(NamedTuple):

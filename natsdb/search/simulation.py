@@ -10,38 +10,17 @@ import os
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
 
+from natsdb.schema.datasets import DATASETS, searched
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.names import did_you_mean
 from natsdb.schema.schedules import HPS
-from natsdb.schema.spaces import CHANNELS, EDGES, LAYERS, OPS, SIZES, arch_index, sss_channels, tss_ops
+from natsdb.schema.space import Choices
+from natsdb.schema.spaces import SPACES, arch_index, space_of
 from natsdb.store.locations import located
-
-# An operation's number on each of the six edges (tss), or a width's number in each of the five layers (sss).
-Choices = tuple[int, ...]
-
-DATASETS = ("cifar10", "cifar100", "ImageNet16-120")
-POSITIONS = {"tss": len(EDGES), "sss": LAYERS}
-VALUES = {"tss": len(OPS), "sss": len(CHANNELS)}
-
-
-@cache
-def every_choice(space: str) -> tuple[Choices, ...]:
-    """The choices that make each architecture, in index order."""
-    names: Sequence[Any] = OPS if space == "tss" else CHANNELS
-    number = {name: n for n, name in enumerate(names)}
-    every: Sequence[Sequence[Any]] = tss_ops() if space == "tss" else sss_channels()
-    return tuple(tuple(number[name] for name in one) for one in every)
-
-
-@cache
-def index_of(space: str) -> dict[Choices, int]:
-    """Official index by choices."""
-    return {choices: arch for arch, choices in enumerate(every_choice(space))}
 
 
 @dataclass(frozen=True)
@@ -90,13 +69,12 @@ def read_trainings(
     """
     import natsdb
 
-    if space not in SIZES:
-        raise NatsdbError(f"there is no space {space!r}", remedy="choose tss or sss")
-    if dataset not in DATASETS:
-        raise NatsdbError(f"there is no data set {dataset!r} to search on", remedy=did_you_mean(dataset, DATASETS))
+    size = space_of(space).size
+    if dataset not in searched():
+        raise NatsdbError(f"there is no data set {dataset!r} to search on", remedy=did_you_mean(dataset, searched()))
     if hp not in HPS:
         raise NatsdbError(f"there is no schedule {hp!r}", remedy=did_you_mean(hp, HPS))
-    where, trained = str(located(db)), "cifar10-valid" if dataset == "cifar10" else dataset
+    where, trained = str(located(db)), DATASETS[dataset].validated
     accuracy, seconds, starts, sources = {}, {}, None, ""
     with natsdb.connect(db, source=source) as connection:
         for epoch in sorted({HPS[hp] - 1, *epochs}, reverse=True):
@@ -127,7 +105,7 @@ def read_trainings(
                     where=where,
                     remedy="ingest rows with the seconds of an epoch",
                 )
-            found = np.searchsorted(rows["arch"], np.arange(SIZES[space] + 1)).tolist()
+            found = np.searchsorted(rows["arch"], np.arange(size + 1)).tolist()
             if starts is not None and found != starts:
                 raise NatsdbError(
                     f"not all runs of {space} on {trained}, hp {hp}, have x-valid accuracies at epoch {epoch}",
@@ -144,9 +122,9 @@ def _nearest(space: str, starts: list[int]) -> list[int] | None:
     """For each architecture the one that differs in the fewest choices, of those that are there; the lowest index of
     equally near ones. None where all are there."""
     held = np.flatnonzero(np.diff(starts))
-    if len(held) == SIZES[space]:
+    if len(held) == SPACES[space].size:
         return None
-    every = np.array(every_choice(space), np.int8)
+    every = np.array(SPACES[space].numbers, np.int8)
     # 15,625 × 1,000 × 6 bytes at a time.
     nearest = [
         held[np.argmin((part[:, None, :] != every[held][None]).sum(axis=2), axis=1)]
@@ -164,9 +142,10 @@ class Benchmark:
 
     def __init__(self, answers: Trainings, budget: float, chance: random.Random) -> None:
         self.space, self.dataset, self.budget = answers.space, answers.dataset, budget
-        self.positions, self.values, self.epochs = POSITIONS[self.space], VALUES[self.space], HPS[answers.hp]
+        of = SPACES[self.space]
+        self.positions, self.values, self.epochs = len(of.positions), len(of.choices), HPS[answers.hp]
         self.spent = 0.0
-        self._answers, self._chance, self._index = answers, chance, index_of(self.space)
+        self._answers, self._chance, self._index = answers, chance, of.by_numbers
         self._last = self.epochs - 1
 
     def random(self, chance: random.Random) -> Choices:
@@ -182,11 +161,12 @@ class Benchmark:
             NatsdbError: there is no such architecture.
         """
         index = arch_index(self.space, arch) if isinstance(arch, str) else int(arch)
-        if not 0 <= index < SIZES[self.space]:
+        every = SPACES[self.space].numbers
+        if not 0 <= index < len(every):
             raise NatsdbError(
-                f"index {index} is outside the space {self.space}", remedy=f"choose 0 to {SIZES[self.space] - 1}"
+                f"index {index} is outside the space {self.space}", remedy=f"choose 0 to {len(every) - 1}"
             )
-        return every_choice(self.space)[index]
+        return every[index]
 
     def query(self, proposal: Any, epoch: int | None = None) -> tuple[int, int, float]:
         """Accuracy (percent) of an architecture in one of its runs, drawn at random, with its index and epoch.

@@ -19,7 +19,7 @@ from typing import Any
 
 import natsdb
 from natsdb.connection import open_database
-from natsdb.schema.spaces import SIZES
+from natsdb.schema.spaces import SPACES
 from natsdb.schema.tables import BLOCK, TABLES
 from natsdb.sql import MACROS, VIEWS, statements
 from natsdb.store.choice import rank
@@ -30,7 +30,7 @@ INDEX = "data/site.json"
 # Architectures in a file of runs: 30 to 60 kB each.
 GROUP = 64
 # These need a newer DuckDB than the page's 0.9: lambdas in its present notation, min_by of several.
-NOT_IN_BROWSER = ("neighbours", "search_result", "search_table", "trajectory")
+NOT_IN_BROWSER = ("neighbours", "search_result", "search_cell", "search_columns", "search_table", "trajectory")
 SPLITS = ("train", "x-valid", "x-test", "ori-test")
 
 # A row is an architecture's result over the seeds of one source; cost as recorded, else by formula.
@@ -166,21 +166,22 @@ def write_data(
             "select space, source, hp, dataset, count(distinct arch), bool_or(split != 'train') from final group by all"
         ).fetchall()
         tables = snapshot.manifest.published_sources()
-        found = [row[:4] for row in sorted(found, key=lambda row: _first_offered(row, row[1] in tables))]
+        known = [row for row in found if row[0] in SPACES]
+        found = [row[:4] for row in sorted(known, key=lambda row: _first_offered(row, row[1] in tables))]
         spaces = list(dict.fromkeys(row[0] for row in found))
         index: dict[str, Any] = {
             "natsdb": natsdb.__version__,
             "sql": sql,
             "group": GROUP,
-            "sizes": SIZES,
+            "sizes": {name: space.size for name, space in SPACES.items()},
             "splits": SPLITS,
             "sources": list(dict.fromkeys(row[1] for row in found)),
             "hps": list(dict.fromkeys(row[2] for row in found)),
             "datasets": list(dict.fromkeys(row[3] for row in found)),
         }
-        archs = {space: _write_archs(folder, connection, space) for space in ("tss", "sss")}
+        archs = {space: _write_archs(folder, connection, space) for space in SPACES}
         index["points"] = [_write_points(folder, connection, number, *row) for number, row in enumerate(found)]
-        for space in ("tss", "sss"):
+        for space in SPACES:
             _write_runs(folder, connection, space, archs[space], index if space in spaces else None, progress)
     index["tables"] = {name: [column.name for column in table.columns] for name, table in TABLES.items()}
     index["views"] = [name for name in (*VIEWS, *MACROS) if name not in NOT_IN_BROWSER]
@@ -194,8 +195,8 @@ def _first_offered(found: tuple[str, str, str, str, int, bool], published: bool)
     """Sort key of (space, source, hp, data set, architectures, whether evaluated): the page opens on what covers the
     largest share of a space, in percent, and was evaluated; of equals on a full training of topologies."""
     space, source, hp, dataset, archs, evaluated = found
-    share = 100 * archs // SIZES[space]
-    preferred = space != "tss", rank(source, published=published), dataset.lower(), -int(hp), dataset
+    share = 100 * archs // SPACES[space].size
+    preferred = list(SPACES).index(space), rank(source, published=published), dataset.lower(), -int(hp), dataset
     return not evaluated, -share, -archs if not share else 0, *preferred
 
 

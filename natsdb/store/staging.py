@@ -14,14 +14,20 @@ import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from natsdb.schema.datasets import DATASETS
 from natsdb.schema.errors import Damaged, NatsdbError
+from natsdb.schema.spaces import SPACES
 from natsdb.schema.tables import CATALOGUE, TABLES
 from natsdb.store.manifest import NAME, Manifest, Part, WeightsFile, with_parts
-from natsdb.store.parquet import write_part
+from natsdb.store.parquet import read_columns, write_part
 from natsdb.store.snapshot import VERSIONS, read_manifest
 from natsdb.store.versions import publish_manifest
 from natsdb.store.writing import LOCK, sync_folder, write_whole, writing
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 STAGING = ".ingest"
 # Unfinished work that nobody took up again goes after so many seconds: a month.
@@ -145,14 +151,47 @@ def open_manifest(database: Path) -> Manifest:
 
 
 def with_catalogue(manifest: Manifest, staging: Staging) -> Manifest:
-    """The manifest with the tables of the catalogue, which are computed and staged if it has none."""
-    have = {part.table for part in manifest.parts}
-    if have.issuperset(CATALOGUE):
-        return manifest
+    """The manifest with the tables of the catalogue, computed and staged if it has none, or none of some space or data
+    set that there is. Rows of those that this process knows nothing of are kept.
+
+    Raises:
+        Damaged: a table of the catalogue is not as it was written.
+    """
+    held = {part.table: part for part in manifest.parts if part.table in CATALOGUE}
+    if len(held) == len(CATALOGUE):
+        known = {column: set(_held_names(held[table], staging, column)) for column, table in _NAMED_BY.items()}
+        if known["space"].issuperset(SPACES) and known["dataset"].issuperset(DATASETS):
+            return manifest
     from natsdb.schema.catalogue import catalogue_tables
 
-    parts = [
-        write_part(table, staging.folder, Part(name, "", "", "", 0, name, len(table), 0))
-        for name, table in catalogue_tables().items()
-    ]
+    parts = []
+    for name, table in catalogue_tables().items():
+        if name in held:
+            old = read_columns(staging.path(held[name].path), held[name], table.column_names)
+            table = _with_others(table, old, name)
+        parts.append(write_part(table, staging.folder, Part(name, "", "", "", 0, name, len(table), 0)))
     return with_parts(manifest, parts)
+
+
+# The smallest table of the catalogue that has all names of a kind.
+_NAMED_BY = {"space": "epoch", "dataset": "dataset"}
+
+
+def _held_names(part: Part, staging: Staging, column: str) -> list[str]:
+    return read_columns(staging.path(part.path), part, [column])[column].unique().to_pylist()
+
+
+def _with_others(table: pa.Table, old: pa.Table, name: str) -> pa.Table:
+    """A table of the catalogue with those of its old rows whose space or data set is not known here."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    known = pa.array([True] * len(old))
+    for column, names in (("space", SPACES), ("dataset", DATASETS)):
+        if column in old.column_names:
+            known = pc.and_(known, pc.is_in(old[column], value_set=pa.array(list(names))))
+    others = old.filter(pc.invert(known))
+    if not len(others):
+        return table
+    both = pa.concat_tables([table, others.cast(table.schema)])
+    return both.sort_by([(column, "ascending") for column in TABLES[name].key])

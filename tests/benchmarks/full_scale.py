@@ -18,7 +18,7 @@ from natsdb.ingest.archive.records import read_record
 from natsdb.ingest.blocks import BlockTask, Job, Read, stage_records
 from natsdb.ingest.fanout import fan_out
 from natsdb.ingest.write import Provenance
-from natsdb.schema.spaces import SIZES, arch_str
+from natsdb.schema.spaces import SPACES, arch_str
 from natsdb.schema.tables import BLOCK
 from natsdb.store.manifest import with_parts
 from natsdb.store.staging import Staging, open_manifest, with_catalogue
@@ -59,8 +59,8 @@ def folders() -> list[Path]:
     """Complete archive folders of both spaces."""
     made = []
     for space, name in archives.FOLDERS.items():
-        count = min(SCALE or SIZES[space], SIZES[space])
-        folder = HOME / (name if count == SIZES[space] else f"{name}-{count}")
+        count = min(SCALE or SPACES[space].size, SPACES[space].size)
+        folder = HOME / (name if count == SPACES[space].size else f"{name}-{count}")
         print(f"\nmaking {folder} where it is not there", flush=True)
         made.append(write_folder(folder, space, range(count), jobs=JOBS))
     return made
@@ -82,7 +82,7 @@ def make_database(home: Path) -> Path:
         staging = Staging(home, "made-up")
         manifest = with_catalogue(open_manifest(home), staging)
         tasks = []
-        for space, size in SIZES.items():
+        for space, size in ((name, one.size) for name, one in SPACES.items()):
             count = min(SCALE or size, size)
             job = Job(str(staging.folder), "synthetic", space, replace=False, keep_going=False, weights=False)
             for number in range(-(-count // BLOCK)):

@@ -15,7 +15,7 @@ import pytest
 
 import natsdb
 from full_scale import HOME, Results
-from natsdb.schema.spaces import SIZES
+from natsdb.schema.spaces import SPACES
 
 pytestmark = pytest.mark.slow
 
@@ -72,7 +72,7 @@ def test_curve(benchmark: Any, connection: Any, results: Results, space: str, hp
         return connection.execute(f"from curve('{space}', {arch}, 'cifar100', '{hp}')").fetchall()
 
     assert len(benchmark.pedantic(curve, rounds=100, warmup_rounds=5)) >= int(hp)
-    assert known < SIZES[space]
+    assert known < SPACES[space].size
     results.add(f"one curve, random architecture, {space}", f"{_median(benchmark):.1f} ms", "≤ 10 ms")
 
 

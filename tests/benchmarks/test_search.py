@@ -13,10 +13,10 @@ import nats_bench
 import pytest
 
 from full_scale import SCALE, Results
-from natsdb.schema.spaces import SIZES
-from natsdb.search import ALGORITHMS, BUDGETS, DATASETS, Benchmark, read_trainings, search
+from natsdb.schema.datasets import searched
+from natsdb.schema.spaces import SPACES
+from natsdb.search import ALGORITHMS, Benchmark, published_budget, read_trainings, search
 from natsdb.search.running import play
-from natsdb.search.simulation import index_of
 
 pytestmark = pytest.mark.slow
 RUNS = 500
@@ -28,7 +28,7 @@ def test_all_multi_trial_searches_of_tss(database: Path, tmp_path: Path, results
 
     def every() -> None:
         for name in ALGORITHMS:
-            for dataset in DATASETS:
+            for dataset in searched():
                 search(name, "tss", dataset, home, runs=RUNS)
 
     benchmark.pedantic(every, rounds=1)
@@ -41,7 +41,7 @@ def test_a_run_that_asks_nats_bench(
     database: Path, folders: list[Path], results: Results, name: str, benchmark: Any
 ) -> None:
     """The same search, run by run in turn, told by `simulate_train_eval` and by natsdb."""
-    algorithm, budget = ALGORITHMS[name], BUDGETS["tss", "cifar100"]
+    algorithm, budget = ALGORITHMS[name], published_budget("tss", "cifar100")
     answers = read_trainings("tss", "cifar100", "12", database, algorithm.epochs(12, {}))
     api = nats_bench.create(str(folders[0]), "tss", fast_mode=True, verbose=False)
     official, mine = [], []
@@ -60,7 +60,7 @@ def test_a_run_that_asks_nats_bench(
 
 
 def _ask_official(api: Any, propose: Any, answers: Any, budget: float, run: int) -> None:
-    index, size = index_of("tss"), min(SCALE or SIZES["tss"], SIZES["tss"])
+    index, size = SPACES["tss"].by_numbers, min(SCALE or SPACES["tss"].size, SPACES["tss"].size)
     proposals = propose(Benchmark(answers, budget, random.Random(run)), random.Random(run))
     told, spent = None, 0.0
     while spent < budget:

@@ -23,7 +23,7 @@ from torch.nn.functional import cross_entropy, one_hot  # noqa: E402
 from torchvision import transforms  # noqa: E402
 
 from full_scale import Results  # noqa: E402
-from natsdb.schema.spaces import EDGES, OPS  # noqa: E402
+from natsdb.schema.topology import EDGES, OPS  # noqa: E402
 from natsdb.training.data import MEAN_STD, DataSet, Images  # noqa: E402
 from natsdb.training.networks import Reduction  # noqa: E402
 from natsdb.training.recipe import cast  # noqa: E402

@@ -18,12 +18,12 @@ from databases import contents, weights_path
 from natsdb import api
 from natsdb.ingest import ingest
 from natsdb.schema.errors import Damaged, NatsdbError
-from natsdb.schema.spaces import SIZES
+from natsdb.schema.spaces import SPACES
 from natsdb.store.snapshot import read_manifest
 from natsdb.store.versions import drop, vacuum
 
 
-@pytest.fixture(scope="module", params=sorted(SIZES))
+@pytest.fixture(scope="module", params=sorted(SPACES))
 def full(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     """A space, and a full archive of three of its architectures."""
     folder = tmp_path_factory.mktemp("full") / f"NATS-{request.param}-full"

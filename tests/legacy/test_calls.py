@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from natsdb import api
-from natsdb.schema.schedules import HPS, HPS_OF_SPACE
+from natsdb.schema.schedules import HPS
+from natsdb.schema.spaces import SPACES
 from outcomes import outcome
 from pairs import COUNT
 
@@ -80,7 +81,7 @@ COPIES: dict[str, Callable[[Any], Any]] = {
 
 
 def _arguments(space: str) -> st.SearchStrategy[dict[str, Any]]:
-    hps = [*HPS_OF_SPACE[space], *HPS_OF_SPACE[space], "77"]
+    hps = [*SPACES[space].hps, *SPACES[space].hps, "77"]
     return st.fixed_dictionaries(
         {
             "dataset": st.sampled_from([*DATASETS, *DATASETS, "mnist"]),
@@ -150,7 +151,7 @@ def test_every_generated_architecture(generated: Any, space: str) -> None:
     official = nats_bench.create(str(folders[space]), space, fast_mode=True, verbose=False)
     mine = api.create(str(database), space, fast_mode=True, verbose=False)
     for arch in range(COUNT):
-        hp, dataset = HPS_OF_SPACE[space][arch % 2], DATASETS[arch % 4]
+        hp, dataset = SPACES[space].hps[arch % 2], DATASETS[arch % 4]
         for call in (
             lambda handle, i=arch, d=dataset, hp=hp: handle.get_more_info(i, d, hp=hp, is_random=False),
             lambda handle, i=arch, d=dataset, hp=hp: handle.get_cost_info(i, d, hp),
@@ -160,7 +161,7 @@ def test_every_generated_architecture(generated: Any, space: str) -> None:
     if space == "tss":
         # Records whose runs disagree about FLOPs are among these (architectures 8, 84 and 160 of the generator).
         assert len({mine.query_by_index(84, "cifar10", "200")[seed].flop for seed in (777, 888)}) == 2
-    for hp in HPS_OF_SPACE[space]:
+    for hp in SPACES[space].hps:
         for dataset in DATASETS:
             for split, flop_max in (("valid", None), ("test", None), ("ori-test", 40.0), ("train", 40.0)):
                 asked = (dataset, split, flop_max, None, hp)

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from natsdb.schema.schedules import HPS, HPS_OF_SPACE
+from natsdb.schema import spaces
+from natsdb.schema.schedules import HPS
 from outcomes import outcome
 
 SPACES = ("tss", "sss")
@@ -33,7 +34,7 @@ def _seeds(hp: str) -> list[Any]:
 @pytest.mark.parametrize("verbose", [False, True])
 def test_get_more_info(real_pair: Pair, space: str, verbose: bool) -> None:
     pair = real_pair(space, verbose)
-    for hp in HPS_OF_SPACE[space]:
+    for hp in spaces.SPACES[space].hps:
         every = [None, *range(-1, HPS[hp] + 1)]
         epochs = every if not verbose else [None, 0, HPS[hp] - 1, HPS[hp]]
         for arch, dataset, iepoch, seed in itertools.product(ARCHS, DATASETS, epochs, _seeds(hp)):
@@ -48,7 +49,7 @@ def test_get_more_info(real_pair: Pair, space: str, verbose: bool) -> None:
 @pytest.mark.parametrize("verbose", [False, True])
 def test_simulate_train_eval(real_pair: Pair, space: str, verbose: bool) -> None:
     pair = real_pair(space, verbose)
-    for hp in HPS_OF_SPACE[space]:
+    for hp in spaces.SPACES[space].hps:
         # Every epoch is asked for above; here it is the account of time that counts.
         epochs = [None, *range(-1, 13), HPS[hp] // 2, HPS[hp] - 1, HPS[hp]] if not verbose else [None, 0]
         for arch, dataset, iepoch in itertools.product(ARCHS, DATASETS, epochs):
@@ -110,7 +111,7 @@ def test_questions_about_an_architecture(
         archs += [1, True, texts[1], 1.5, None]
         for api in pair:
             api.reset_fast_mode(False)
-    for arch, dataset, hp in itertools.product(archs, DATASETS, [*HPS_OF_SPACE[space], 12, 200, "1", None]):
+    for arch, dataset, hp in itertools.product(archs, DATASETS, [*spaces.SPACES[space].hps, 12, 200, "1", None]):
         if name == "show" and (not isinstance(arch, int) or arch < 0):
             continue  # the official method fails on its own KeyError: see test_differences
         _same(pair, lambda api, arch=arch, dataset=dataset, hp=hp: QUESTIONS[name](api, arch, dataset, hp))  # type: ignore[misc]
@@ -119,7 +120,7 @@ def test_questions_about_an_architecture(
 @pytest.mark.parametrize("space", SPACES)
 def test_every_method_of_results(real_pair: Pair, space: str) -> None:
     pair = real_pair(space)
-    for arch, hp, dataset in itertools.product(ARCHS, HPS_OF_SPACE[space], DATASETS):
+    for arch, hp, dataset in itertools.product(ARCHS, spaces.SPACES[space].hps, DATASETS):
 
         def results(api: Any, arch: int = arch, hp: str = hp) -> Any:
             return api.query_meta_info_by_index(arch, hp)
@@ -163,7 +164,7 @@ def test_every_method_of_results(real_pair: Pair, space: str) -> None:
 @pytest.mark.parametrize("space", SPACES)
 def test_every_metric_of_results(real_pair: Pair, space: str) -> None:
     pair = real_pair(space)
-    for hp in HPS_OF_SPACE[space]:
+    for hp in spaces.SPACES[space].hps:
         infos = [api.query_meta_info_by_index(11, hp) for api in pair]
         for asked in itertools.product(
             DATASETS,
@@ -178,7 +179,7 @@ def test_every_metric_of_results(real_pair: Pair, space: str) -> None:
 @pytest.mark.parametrize("space", SPACES)
 def test_every_method_of_a_run(real_pair: Pair, space: str) -> None:
     pair = real_pair(space)
-    for hp in HPS_OF_SPACE[space]:
+    for hp in spaces.SPACES[space].hps:
         every = [api.query_meta_info_by_index(0, hp).all_results for api in pair]
         assert list(every[0]) == list(every[1])
         for key in every[0]:
@@ -227,9 +228,9 @@ def test_every_method_of_a_run(real_pair: Pair, space: str) -> None:
 @pytest.mark.parametrize("verbose", [False, True])
 def test_find_best(real_pair: Pair, space: str, verbose: bool) -> None:
     pair = real_pair(space, verbose)
-    cost = pair[0].get_cost_info(11, "cifar10", HPS_OF_SPACE[space][-1])
+    cost = pair[0].get_cost_info(11, "cifar10", spaces.SPACES[space].hps[-1])
     for hp, dataset, split in itertools.product(
-        [*HPS_OF_SPACE[space], 12],
+        [*spaces.SPACES[space].hps, 12],
         DATASETS,
         ("train", "x-valid", "x-test", "ori-test", "valid", "test", "other"),
     ):
@@ -241,7 +242,7 @@ def test_find_best(real_pair: Pair, space: str, verbose: bool) -> None:
     for api in pair:
         api.reset_fast_mode(False)
     _same(pair, lambda api: api.find_best("cifar10", "valid", enforce_all=True))
-    _same(pair, lambda api: api.find_best("cifar10", "valid", hp=HPS_OF_SPACE[space][-1]))
+    _same(pair, lambda api: api.find_best("cifar10", "valid", hp=spaces.SPACES[space].hps[-1]))
 
 
 @pytest.mark.parametrize("space", SPACES)

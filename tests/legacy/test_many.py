@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from natsdb import NatsdbError, api
-from natsdb.schema.schedules import HPS, HPS_OF_SPACE
+from natsdb.schema.schedules import HPS
+from natsdb.schema.spaces import SPACES
 from pairs import COUNT
 
 DATASETS = ("cifar10", "cifar100", "ImageNet16-120")
@@ -63,7 +64,7 @@ def _more_alike(handle: Any, archs: list[int], dataset: str, iepoch: int | None,
 def test_many_equal_a_loop(generated: Any, space: str, data: st.DataObject) -> None:
     handle = api.create(str(generated[1]), space, verbose=False)
     archs = data.draw(st.lists(st.integers(0, COUNT - 1), min_size=1, max_size=40), "archs")
-    hp = data.draw(st.sampled_from(HPS_OF_SPACE[space]), "hp")
+    hp = data.draw(st.sampled_from(SPACES[space].hps), "hp")
     iepoch = data.draw(st.one_of(st.none(), st.integers(0, HPS[hp] - 1)), "iepoch")
     dataset = data.draw(st.sampled_from(DATASETS), "dataset")
     _simulated_alike(handle, archs, dataset, iepoch, hp, data.draw(st.integers(0, 99), "seed"))

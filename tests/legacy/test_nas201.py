@@ -16,7 +16,7 @@ import pytest
 
 from natsdb.api import nas_201
 from natsdb.api.nas_201 import NASBench201API
-from natsdb.schema.spaces import tss_strings
+from natsdb.schema.spaces import strings
 from outcomes import outcome
 
 
@@ -37,7 +37,7 @@ def theirs() -> types.ModuleType:
 def pair(theirs: types.ModuleType, real_records: Any, real_db: Path) -> tuple[Any, Any]:
     records = {arch: record for (space, arch), record in real_records.items() if space == "tss"}
     whole = {
-        "meta_archs": list(tss_strings()),
+        "meta_archs": list(strings("tss")),
         "arch2infos": {arch: {"less": record["12"], "full": record["200"]} for arch, record in records.items()},
         "evaluated_indexes": set(records),
     }

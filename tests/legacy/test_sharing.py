@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from natsdb import api
-from natsdb.schema.schedules import HPS_OF_SPACE
+from natsdb.schema.spaces import SPACES
 
 DATASETS = ("cifar10-valid", "cifar10", "cifar100", "ImageNet16-120")
 
@@ -23,7 +23,7 @@ DATASETS = ("cifar10-valid", "cifar10", "cifar100", "ImageNet16-120")
 def _questions(space: str, archs: list[int], count: int) -> list[tuple[Any, ...]]:
     draw = random.Random(5)
     return [
-        (draw.choice(archs), draw.choice(DATASETS), draw.choice([None, 0]), draw.choice(HPS_OF_SPACE[space]), False)
+        (draw.choice(archs), draw.choice(DATASETS), draw.choice([None, 0]), draw.choice(SPACES[space].hps), False)
         for _ in range(count)
     ]
 

@@ -17,15 +17,16 @@ from natsdb.schema.catalogue import catalogue_tables
 from natsdb.schema.costs import costs
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.schedules import learning_rate
-from natsdb.schema.spaces import SIZES, arch_index, arch_str, canonical_tss, strings
+from natsdb.schema.spaces import SPACES, arch_index, arch_str, strings
 from natsdb.schema.tables import TABLES, arrow_schema
+from natsdb.schema.topology import canonical_tss
 
 
 @pytest.mark.parametrize("space", ["tss", "sss"])
 def test_every_string_is_the_official_one_at_its_index(space: str, official: dict[str, Path]) -> None:
     meta = pickle.loads(bz2.decompress((official[space] / "meta.pickle.pbz2").read_bytes()))
     assert list(strings(space)) == meta["meta_archs"]
-    assert SIZES[space] == meta["total_archs"]
+    assert SPACES[space].size == meta["total_archs"]
 
 
 def test_topologies_fall_into_6466_classes_named_after_their_lowest_index() -> None:
@@ -65,7 +66,7 @@ def test_costs_equal_those_of_the_real_records(real_records: dict[tuple[str, int
 
 @given(st.sampled_from(["tss", "sss"]), st.data())
 def test_index_and_string_are_inverse(space: str, data: st.DataObject) -> None:
-    arch = data.draw(st.integers(0, SIZES[space] - 1))
+    arch = data.draw(st.integers(0, SPACES[space].size - 1))
     assert arch_index(space, arch_str(space, arch)) == arch
 
 

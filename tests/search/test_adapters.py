@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 import natsdb
-from natsdb.adapters import NAMES, VALUES, arch_of, elapsed
+from natsdb.adapters import arch_of, elapsed
 from natsdb.schema.errors import NatsdbError
-from natsdb.search.simulation import every_choice, read_trainings
+from natsdb.schema.spaces import SPACES
+from natsdb.search.simulation import read_trainings
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "adapters.md"
 
@@ -24,8 +25,8 @@ def _example(name: str) -> str:
 
 
 def _values(space: str, arch: int) -> dict[str, Any]:
-    choices = every_choice(space)[arch]
-    return {name: VALUES[space][number] for name, number in zip(NAMES[space], choices, strict=True)}
+    choices = SPACES[space].numbers[arch]
+    return {name: SPACES[space].choices[number] for name, number in zip(SPACES[space].positions, choices, strict=True)}
 
 
 def test_time_is_training_so_far_and_a_pass_at_each_look(made_up_db: Path) -> None:
@@ -45,7 +46,7 @@ def test_time_is_training_so_far_and_a_pass_at_each_look(made_up_db: Path) -> No
 def test_values_name_the_architecture_of_the_views(made_up_db: Path) -> None:
     for space, view in (("tss", "topology"), ("sss", "size")):
         answers = read_trainings(space, "cifar10", "12", made_up_db)
-        columns = ", ".join(NAMES[space])
+        columns = ", ".join(SPACES[space].positions)
         rows = natsdb.query(f"select arch, {columns} from {view} where arch % 20 = 0 and arch < 1400", made_up_db)
         assert len(rows) == 70
         for row in rows.to_dicts():

@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 
 from natsdb.schema.errors import NatsdbError
+from natsdb.schema.spaces import SPACES
 from natsdb.search import ALGORITHMS, Benchmark
 from natsdb.search.bohb import Density, _Results, epochs_of_rungs
 from natsdb.search.running import play
-from natsdb.search.simulation import Trainings, every_choice
+from natsdb.search.simulation import Trainings
 
 
 def _answers(space: str = "tss") -> Trainings:
-    accuracy = [float(hash(choices) % 1000) / 10 for choices in every_choice(space)]
+    accuracy = [float(hash(choices) % 1000) / 10 for choices in SPACES[space].numbers]
     epochs = {0: [a / 3 for a in accuracy], 3: [a / 2 for a in accuracy], 11: accuracy}
     spent = {epoch: [float(epoch + 1)] * len(accuracy) for epoch in epochs}
     return Trainings(space, "cifar10", "12", list(range(len(accuracy) + 1)), epochs, spent, None, "made up")

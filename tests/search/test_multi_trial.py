@@ -13,19 +13,20 @@ import numpy as np
 import pytest
 
 from natsdb.schema.errors import NatsdbError
-from natsdb.schema.schedules import HPS, HPS_OF_SPACE
-from natsdb.schema.spaces import EDGES, OPS, SIZES, arch_str
+from natsdb.schema.schedules import HPS
+from natsdb.schema.spaces import SPACES, arch_str
+from natsdb.schema.topology import EDGES, OPS
 from natsdb.search import ALGORITHMS, Algorithm, Benchmark, mutated, read_trainings
 from natsdb.search.running import load_algorithm, options_of, play
-from natsdb.search.simulation import Trainings, every_choice, index_of
+from natsdb.search.simulation import Trainings
 
 ARCHS = range(0, 1400, 20)
 
 
 def _whole(space: str = "tss", seconds: float = 100.0) -> Trainings:
     """A benchmark of a whole space: accuracy is 10 percent a choice above 0, and 3 epochs cost a quarter."""
-    accuracy = [10.0 * sum(choice > 0 for choice in choices) for choices in every_choice(space)]
-    size = SIZES[space]
+    accuracy = [10.0 * sum(choice > 0 for choice in choices) for choices in SPACES[space].numbers]
+    size = SPACES[space].size
     by_epoch = {11: accuracy, 3: [value / 2 for value in accuracy], 0: [value / 4 for value in accuracy]}
     spent = {epoch: [seconds * (epoch + 1) / 12] * size for epoch in by_epoch}
     return Trainings(space, "cifar10", "12", list(range(size + 1)), by_epoch, spent, None, "made up")
@@ -37,7 +38,7 @@ def _whole(space: str = "tss", seconds: float = 100.0) -> Trainings:
 def test_answers_are_those_of_simulate_train_eval(
     made_up: dict[str, Path], made_up_db: Path, space: str, dataset: str, longest: bool, epoch: int | None
 ) -> None:
-    hp = HPS_OF_SPACE[space][-1] if longest else "12"
+    hp = SPACES[space].hps[-1] if longest else "12"
     api = nats_bench.create(str(made_up[space]), space, fast_mode=True, verbose=False)
     answers = read_trainings(space, dataset, hp, made_up_db, [] if longest else [3])
     for arch in ARCHS[::10]:
@@ -59,7 +60,7 @@ def test_the_nearest_architecture_answers_for_one_that_is_not_there(made_up_db: 
     answers = read_trainings("tss", "cifar10", "12", made_up_db)
     assert answers.held == len(ARCHS)
     held = list(ARCHS)
-    every = every_choice("tss")
+    every = SPACES["tss"].numbers
     for arch in (3, 20, 777, 15_000):
         distance = {other: sum(a != b for a, b in zip(every[arch], every[other], strict=True)) for other in held}
         nearest = min(held, key=lambda other: (distance[other], other))
@@ -68,7 +69,7 @@ def test_the_nearest_architecture_answers_for_one_that_is_not_there(made_up_db: 
 
 @pytest.mark.parametrize(
     "proposal",
-    [1462, np.int64(1462), arch_str("tss", 1462), every_choice("tss")[1462], list(every_choice("tss")[1462])],
+    [1462, np.int64(1462), arch_str("tss", 1462), SPACES["tss"].numbers[1462], list(SPACES["tss"].numbers[1462])],
 )
 def test_an_architecture_is_proposed_by_index_string_or_choices(proposal: object) -> None:
     assert Benchmark(_whole(), 1e9, random.Random(0)).query(proposal)[0] == 1462
@@ -233,19 +234,19 @@ def test_an_algorithm_that_is_not_there_is_said_in_one_sentence(tmp_path: Path, 
 
 def test_choices_and_indexes_go_both_ways() -> None:
     for space in ("tss", "sss"):
-        assert all(index_of(space)[choices] == arch for arch, choices in enumerate(every_choice(space)))
-    ops = [OPS[choice] for choice in every_choice("tss")[1462]]
+        assert all(SPACES[space].by_numbers[choices] == arch for arch, choices in enumerate(SPACES[space].numbers))
+    ops = [OPS[choice] for choice in SPACES["tss"].numbers[1462]]
     assert arch_str("tss", 1462) == "|{}~0|+|{}~0|{}~1|+|{}~0|{}~1|{}~2|".format(*ops)
 
 
 def test_a_search_may_ask_at_an_earlier_epoch_and_the_latest_epoch_counts_first() -> None:
     def search(benchmark: Benchmark, chance: random.Random):  # type: ignore[no-untyped-def]
-        yield every_choice("tss")[1462], 3
+        yield SPACES["tss"].numbers[1462], 3
         yield (0,) * 6
         yield (1,) * 5 + (0,), 3
 
     algorithm = Algorithm("two", search, lambda epochs, options: (3,))
-    first, none = every_choice("tss")[1462], index_of("tss")[(0,) * 6]
+    first, none = SPACES["tss"].numbers[1462], SPACES["tss"].by_numbers[(0,) * 6]
     assert play(algorithm, _whole(), 1e9, 0, 0).best == [1462, none, none]
     assert play(algorithm, _whole(), 1e9, 0, 0, mixed=True).best == [1462, 1462, 1462]
     assert sum(choice > 0 for choice in first) == 6

@@ -14,7 +14,8 @@ import pytest
 import archives
 import natsdb
 from natsdb.connection import Connection
-from natsdb.schema.spaces import arch_str, sss_channels, tss_ops
+from natsdb.schema.spaces import SPACES, arch_str
+from natsdb.schema.topology import tss_ops
 from natsdb.sql import MACROS, VIEWS, comment
 
 ARCHS = list(range(0, 1400, 20))
@@ -113,7 +114,7 @@ def test_topology_and_size_hold_the_whole_spaces(con: Connection) -> None:
     ).fetchall()
     assert cells == list(tss_ops())
     assert con.sql("select layer_0, layer_1, layer_2, layer_3, layer_4 from size order by arch").fetchall() == list(
-        sss_channels()
+        SPACES["sss"].every
     )
 
 
@@ -222,7 +223,7 @@ def test_rank_correlation_of_two_data_sets_or_splits(con: Connection, options: s
     ("space", "arch", "count"), [("tss", 0, 24), ("tss", 1462, 24), ("sss", 0, 35), ("sss", 11, 35)]
 )
 def test_neighbours_are_one_edit_away(con: Connection, space: str, arch: int, count: int) -> None:
-    parts: Any = tss_ops() if space == "tss" else sss_channels()
+    parts: Any = tss_ops() if space == "tss" else SPACES["sss"].every
     rows = con.sql(f"select arch, position, new_value from neighbours('{space}', {arch})").fetchall()
     assert len(rows) == count
     for other, position, value in rows:

@@ -13,16 +13,19 @@ models = pytest.importorskip(
     "xautodl.models", reason="the oracle is not installed: pip install --no-deps xautodl==1.0.0"
 )
 
-from natsdb.schema.costs import IMAGES, costs  # noqa: E402
+from natsdb.schema.costs import costs  # noqa: E402
+from natsdb.schema.datasets import DATASETS  # noqa: E402
 from natsdb.schema.errors import NatsdbError  # noqa: E402
-from natsdb.schema.spaces import OPS, SIZES, SSS_CELL, arch_index, arch_str, sss_channels  # noqa: E402
+from natsdb.schema.size import SSS_CELL  # noqa: E402
+from natsdb.schema.spaces import SPACES, arch_index, arch_str  # noqa: E402
+from natsdb.schema.topology import OPS  # noqa: E402
 from natsdb.training.networks import counted_cost, network, network_of_config  # noqa: E402
 
 _DRAW = random.Random(5)
 # Cells of one operation throughout: all none and all skip compute nothing, the others are extremes too.
 DEGENERATE = [f"|{op}~0|+|{op}~0|{op}~1|+|{op}~0|{op}~1|{op}~2|" for op in OPS]
-TSS = [*(arch_index("tss", text) for text in DEGENERATE), *_DRAW.sample(range(SIZES["tss"]), 50)]
-SSS = [0, SIZES["sss"] - 1, *_DRAW.sample(range(SIZES["sss"]), 50)]
+TSS = [*(arch_index("tss", text) for text in DEGENERATE), *_DRAW.sample(range(SPACES["tss"].size), 50)]
+SSS = [0, SPACES["sss"].size - 1, *_DRAW.sample(range(SPACES["sss"].size), 50)]
 BOTH = [("tss", arch) for arch in TSS] + [("sss", arch) for arch in SSS]
 
 
@@ -96,10 +99,10 @@ def test_the_oracle_would_notice_a_wrong_cell() -> None:
 
 @pytest.mark.parametrize("space", ["tss", "sss"])
 def test_costs_counted_on_the_module_equal_the_formulas(space: str) -> None:
-    for dataset, (height, classes) in IMAGES.items():
+    for dataset, of in DATASETS.items():
         flops, params = costs(space, dataset)
         for arch in (TSS if space == "tss" else SSS)[:: 1 if dataset == "cifar100" else 9]:
-            counted = counted_cost(network(space, arch, classes), torch.zeros(1, 3, height, height))
+            counted = counted_cost(network(space, arch, of.classes), torch.zeros(1, 3, *[of.image_size] * 2))
             assert counted == (flops[arch], params[arch])
 
 
@@ -121,7 +124,7 @@ def test_every_way_to_name_an_architecture_gives_the_same_network() -> None:
         ways = [lambda s=space: network(s, 4321, 10), lambda s=space: network(s, arch_str(s, 4321), 10)]
         ways.append(lambda s=space: network_of_config(_config(s, 4321, 10)))
         if space == "sss":
-            ways.append(lambda: network("sss", sss_channels()[4321], 10))
+            ways.append(lambda: network("sss", SPACES["sss"].every[4321], 10))
         first, *others = [of(way) for way in ways]
         for other in others:
             assert all(torch.equal(a, b) for a, b in zip(first, other, strict=True))

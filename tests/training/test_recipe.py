@@ -12,7 +12,8 @@ models = pytest.importorskip(
 from torchvision.transforms import v2  # noqa: E402
 
 from natsdb.schema.schedules import cosine, learning_rate  # noqa: E402
-from natsdb.schema.spaces import SSS_CELL, arch_str  # noqa: E402
+from natsdb.schema.size import SSS_CELL  # noqa: E402
+from natsdb.schema.spaces import arch_str  # noqa: E402
 from natsdb.training import recipe  # noqa: E402
 from natsdb.training.data import DataSet, draws, load, normalized  # noqa: E402
 from pictures import write_parquet  # noqa: E402

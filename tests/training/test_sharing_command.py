@@ -14,9 +14,9 @@ torch = pytest.importorskip("torch", reason="torch is not installed: pip install
 import natsdb  # noqa: E402
 from databases import contents  # noqa: E402
 from natsdb.cli import app  # noqa: E402
-from natsdb.cli.search import _SHARING  # noqa: E402
 from natsdb.ingest.searches import collect_searches  # noqa: E402
 from natsdb.schema.errors import NatsdbError  # noqa: E402
+from natsdb.search import SHARING  # noqa: E402
 from natsdb.training.weight_sharing import ALGORITHMS  # noqa: E402
 from pictures import write_parquet  # noqa: E402
 
@@ -42,7 +42,7 @@ def searched(made_up_db: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 def test_the_command_knows_every_algorithm() -> None:
-    assert {(space, name) for space, names in _SHARING.items() for name in names} == {
+    assert {(space, name) for space, names in SHARING.items() for name in names} == {
         (algorithm.space, name) for name, algorithm in ALGORITHMS.items()
     }
 

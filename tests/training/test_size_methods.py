@@ -11,7 +11,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'natsdb[training]'")
 
-from natsdb.schema.spaces import CHANNELS, arch_str  # noqa: E402
+from natsdb.schema.size import CHANNELS  # noqa: E402
+from natsdb.schema.spaces import arch_str  # noqa: E402
 from natsdb.training.weight_sharing import ALGORITHMS, Progress, search  # noqa: E402
 from natsdb.training.weight_sharing.masking import MaskGumbel, MaskRL  # noqa: E402
 from natsdb.training.weight_sharing.method import Epoch, Options  # noqa: E402

@@ -8,7 +8,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'natsdb[training]'")
 
-from natsdb.schema.spaces import OPS, arch_index  # noqa: E402
+from natsdb.schema.spaces import arch_index  # noqa: E402
+from natsdb.schema.topology import OPS  # noqa: E402
 from natsdb.training import recipe  # noqa: E402
 from natsdb.training.data import DataSet, load  # noqa: E402
 from natsdb.training.stack import train_epoch_together  # noqa: E402

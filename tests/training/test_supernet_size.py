@@ -15,7 +15,7 @@ models = pytest.importorskip(
 
 from xautodl.models.shape_searchs import generic_size_tiny_cell_model as theirs_module  # noqa: E402
 
-from natsdb.schema.spaces import CHANNELS, SSS_CELL  # noqa: E402
+from natsdb.schema.size import CHANNELS, SSS_CELL  # noqa: E402
 from natsdb.training.networks import network  # noqa: E402
 from natsdb.training.weight_sharing.loop import step, weight_optimizer  # noqa: E402
 from natsdb.training.weight_sharing.masking import MaskGumbel, MaskRL  # noqa: E402

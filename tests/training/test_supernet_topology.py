@@ -16,7 +16,8 @@ from torch.nn.functional import cross_entropy  # noqa: E402
 from xautodl.models.cell_searchs.generic_model import GenericNAS201Model  # noqa: E402
 from xautodl.models.cell_searchs.genotypes import Structure  # noqa: E402
 
-from natsdb.schema.spaces import EDGES, OPS, SIZES, arch_str  # noqa: E402
+from natsdb.schema.spaces import SPACES, arch_str  # noqa: E402
+from natsdb.schema.topology import EDGES, OPS  # noqa: E402
 from natsdb.training.networks import network, network_of_config  # noqa: E402
 from natsdb.training.weight_sharing.darts import Darts2  # noqa: E402
 from natsdb.training.weight_sharing.gdas import Gdas, gumbel_sample  # noqa: E402
@@ -36,7 +37,7 @@ from natsdb.training.weight_sharing.topology_method import chosen, mixed  # noqa
 
 KEYS = [f"{target}<-{source}" for target, source in EDGES]
 # All of one operation, among them cells that compute nothing; and some of chance.
-ARCHS = [*(arch_of([op] * 6) for op in range(5)), *random.Random(3).sample(range(SIZES["tss"]), 15)]
+ARCHS = [*(arch_of([op] * 6) for op in range(5)), *random.Random(3).sample(range(SPACES["tss"].size), 15)]
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -17,7 +17,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'natsdb[training]'")
 
 from natsdb.schema.errors import NatsdbError  # noqa: E402
-from natsdb.schema.spaces import EDGES, OPS, arch_str  # noqa: E402
+from natsdb.schema.spaces import arch_str  # noqa: E402
+from natsdb.schema.topology import EDGES, OPS  # noqa: E402
 from natsdb.training.weight_sharing import ALGORITHMS, Progress, loop, search  # noqa: E402
 from natsdb.training.weight_sharing.enas import Controller, Drawn, Enas, reinforce  # noqa: E402
 from natsdb.training.weight_sharing.loop import rate_of, step, weight_optimizer  # noqa: E402

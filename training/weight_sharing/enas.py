@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from natsdb.schema.spaces import EDGES, OPS
+from natsdb.schema.topology import EDGES, OPS
 from natsdb.training.weight_sharing.method import Batch, Epoch, Found, Options, Outcome
 from natsdb.training.weight_sharing.topology import Supernet, arch_of, every_ops
 from natsdb.training.weight_sharing.topology_method import TopologyMethod, chosen

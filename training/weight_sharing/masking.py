@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from natsdb.schema.spaces import CHANNELS
+from natsdb.schema.size import CHANNELS
 from natsdb.training.weight_sharing.method import Batch, Options, Outcome
 from natsdb.training.weight_sharing.size import SizeSupernet
 from natsdb.training.weight_sharing.size_method import Gates, SizeMethod

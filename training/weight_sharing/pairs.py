@@ -11,11 +11,10 @@ from pathlib import Path
 
 import torch
 
+from natsdb.schema.datasets import DATASETS, searched
 from natsdb.schema.errors import NatsdbError
 from natsdb.training.data import DataSet, Images, augmented, load, normalized, train_batches
 from natsdb.training.weight_sharing.method import Batch, Epoch
-
-DATASETS = ("cifar10", "cifar100", "ImageNet16-120")
 
 
 def load_for_search(
@@ -26,10 +25,9 @@ def load_for_search(
     Raises:
         NatsdbError: the data set is none of these, missing or damaged.
     """
-    if dataset not in DATASETS:
-        raise NatsdbError(f"no search runs on {dataset!r}", remedy=f"choose {', '.join(DATASETS)}")
-    of = "cifar10-valid" if dataset == "cifar10" else dataset
-    return load(of, folder, device, images=images, download=download)
+    if dataset not in searched():
+        raise NatsdbError(f"no search runs on {dataset!r}", remedy=f"choose {', '.join(searched())}")
+    return load(DATASETS[dataset].validated, folder, device, images=images, download=download)
 
 
 def pairs(data: DataSet, epoch: Epoch, size: int) -> Iterator[tuple[Batch, Batch]]:

@@ -6,6 +6,9 @@ from dataclasses import fields, replace
 from typing import Any
 
 from natsdb.schema.errors import NatsdbError
+from natsdb.schema.size import SSS
+from natsdb.schema.spaces import space_of
+from natsdb.schema.topology import TSS
 from natsdb.training.weight_sharing.darts import Darts1, Darts2
 from natsdb.training.weight_sharing.enas import Enas
 from natsdb.training.weight_sharing.gdas import Gdas
@@ -23,12 +26,12 @@ _OF_ENAS = ("candidates", "controller_steps", "controller_samples", "entropy_gra
 
 def _tss(method: type[Method], *takes: str, **published: Any) -> Algorithm:
     of = lambda classes, options: method(Supernet(classes), options)  # noqa: E731
-    return Algorithm("tss", of, Options(**published), ("drop_path_rate", *takes))
+    return Algorithm(TSS.name, of, Options(**published), ("drop_path_rate", *takes))
 
 
 def _sss(method: type[Method], **published: Any) -> Algorithm:
     of = lambda classes, options: method(SizeSupernet(classes), options)  # noqa: E731
-    return Algorithm("sss", of, Options(**published), (*_ADAM, "warmup_ratio"))
+    return Algorithm(SSS.name, of, Options(**published), (*_ADAM, "warmup_ratio"))
 
 
 ALGORITHMS = {
@@ -52,7 +55,8 @@ def algorithm_of(name: str, space: str | None = None) -> Algorithm:
     """
     names = [one for one, of in ALGORITHMS.items() if space in (None, of.space)]
     if not names:
-        raise NatsdbError(f"there is no space {space!r}", remedy="choose tss or sss")
+        space_of(space or "")
+        raise NatsdbError(f"no search with shared weights runs on {space}", remedy="choose tss or sss")
     if name not in names:
         where = "there is no search" if space is None else f"in {space} there is no search"
         raise NatsdbError(f"{where} {name!r} with shared weights", remedy=f"choose {', '.join(names)}")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from natsdb.schema.spaces import EDGES, OPS, SIZES
+from natsdb.schema.topology import EDGES, OPS, TSS
 from natsdb.training.weight_sharing.method import Batch, Found, Outcome
 from natsdb.training.weight_sharing.topology import NONE, SearchCell, every_ops
 from natsdb.training.weight_sharing.topology_method import TableMethod, TopologyMethod, chosen, mixed
@@ -50,7 +50,7 @@ class Rsps(TopologyMethod):
             return self.outcome(*arch, self._way)
 
     def find(self, validation: Iterator[Batch]) -> Found:
-        every = torch.randperm(SIZES["tss"], generator=self.draw)
+        every = torch.randperm(TSS.size, generator=self.draw)
         return self.best(every[: self.options.candidates].tolist(), validation)
 
     def validation_logits(self, images: Tensor, found: Found) -> Tensor:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from natsdb.schema.spaces import CHANNELS, LAYERS, SSS_CELL
+from natsdb.schema.size import CHANNELS, LAYERS, SSS_CELL
 from natsdb.training.networks import Cell, Reduction, Skip
 
 WIDTH = CHANNELS[-1]

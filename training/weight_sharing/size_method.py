@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from natsdb.schema.spaces import CHANNELS, LAYERS, arch_index
+from natsdb.schema.size import CHANNELS, LAYERS, SSS, sizes_string
 from natsdb.training.weight_sharing.method import Batch, Epoch, Found, Method, Options, Outcome
 from natsdb.training.weight_sharing.size import BLOCKS, WIDTH, SizeSupernet
 
@@ -103,4 +103,4 @@ def warm_columns(full: float, draw: torch.Generator) -> Tensor:
 
 def found_size(alphas: Tensor) -> int:
     """The index of the architecture that has, in each row, the width of the greatest parameter."""
-    return arch_index("sss", ":".join(str(CHANNELS[column]) for column in alphas.argmax(1).tolist()))
+    return SSS.index[sizes_string([CHANNELS[column] for column in alphas.argmax(1).tolist()])]

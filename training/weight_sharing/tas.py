@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from natsdb.schema.spaces import CHANNELS
+from natsdb.schema.size import CHANNELS
 from natsdb.training.weight_sharing.method import Options
 from natsdb.training.weight_sharing.size import WIDTH, SizeSupernet
 from natsdb.training.weight_sharing.size_method import Gates, SizeMethod

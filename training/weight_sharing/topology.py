@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from natsdb.schema.spaces import EDGES, OPS, tss_ops
-from natsdb.training.networks import CELLS, WIDTH, Reduction
+from natsdb.schema.topology import CELLS, EDGES, OPS, WIDTH, tss_ops
+from natsdb.training.networks import Reduction
 
 NONE, SKIP, CONV1, CONV3, POOL = range(len(OPS))
 # The operation of each edge, by its number in OPS.

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor, nn
 
-from natsdb.schema.spaces import EDGES, OPS
+from natsdb.schema.topology import EDGES, OPS
 from natsdb.training.weight_sharing.method import Batch, Epoch, Found, Method, Options, Outcome
 from natsdb.training.weight_sharing.topology import Ops, Supernet, Way, arch_of, every_ops
 

@@ -1,0 +1,209 @@
+"""Both kinds of search behind one function: on what the database holds, and with shared weights on images."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from natsdb.schema.datasets import DATASETS, searched
+from natsdb.schema.errors import NatsdbError
+from natsdb.schema.names import did_you_mean
+from natsdb.schema.size import SSS
+from natsdb.schema.spaces import space_of
+from natsdb.schema.topology import TSS
+from natsdb.search.repeated import SearchReport, search
+from natsdb.search.running import ALGORITHMS, Algorithm, load_algorithm
+
+# With shared weights, by space; PyTorch is not imported to tell them apart.
+SHARING = {
+    TSS.name: ("darts-v1", "darts-v2", "gdas", "setn", "rsps", "enas"),
+    SSS.name: ("tas", "mask_gumbel", "mask_rl"),
+}
+_NAMES = (*ALGORITHMS, *(name for names in SHARING.values() for name in names))
+
+
+@dataclass(frozen=True)
+class Done:
+    """What was searched, and which searches failed: (search, why it failed); alone, a search that fails raises."""
+
+    reports: list[SearchReport] = field(default_factory=list)
+    failures: list[tuple[str, str]] = field(default_factory=list)
+
+
+def run(
+    algorithm: str | Callable[..., Any] | Algorithm,
+    space: str,
+    datasets: Sequence[str] = (),
+    db: str | os.PathLike[str] | None = None,
+    *,
+    runs: int | None = None,
+    budget: float | None = None,
+    seeds: Sequence[int] = (),
+    hp: str | None = None,
+    options: dict[str, Any] | None = None,
+    best_of_all_epochs: bool = False,
+    jobs: int | None = None,
+    source: str | None = None,
+    data: str | os.PathLike[str] | None = None,
+    searches: str | os.PathLike[str] | None = None,
+    device: str | None = None,
+    images: int | None = None,
+    download: bool = False,
+    progress: Callable[[str, int, int, int], None] | None = None,
+    epoch_done: Callable[[Any], None] | None = None,
+    report: Callable[[SearchReport], None] | None = None,
+) -> Done:
+    """Run a search algorithm, or all on the database, on one data set or several, and keep every step in the tables.
+
+    What `natsdb search` does. Interrupted, the same call goes on; done, it does nothing.
+
+    Args:
+        algorithm: as in `natsdb.search.search`; all for all of these; or one of `SHARING`, which trains on images.
+        space: tss or sss.
+        datasets: cifar10, cifar100, ImageNet16-120; if none those that the database can answer for, and with shared
+            weights cifar10.
+        runs, budget, hp, jobs, source: of searches on the database, as in `natsdb.search.search`.
+        seeds: one for all runs on the database (0); with shared weights one or several (777).
+        options: of the algorithm, by name; of all, each takes its own.
+        best_of_all_epochs: the best of a run of BOHB is the most accurate at any epoch, as in the original.
+        data, device, images, download: of searches with shared weights, as in `natsdb.training.weight_sharing.search`.
+        searches: folder of searches with shared weights; beside the database if None.
+        progress: called now and then with (name, runs done, runs in all, evaluations done).
+        epoch_done: called after each epoch of a search with shared weights.
+        report: called with what each search did as soon as it is done.
+
+    Raises:
+        NatsdbError: no such algorithm, option, space or data set; or the only search that was asked for failed.
+    """
+    told = report or (lambda one: None)
+    if isinstance(algorithm, str) and ":" not in algorithm and algorithm not in ("all", *_NAMES):
+        raise NatsdbError(
+            f"there is no algorithm {algorithm!r}",
+            remedy=f"{did_you_mean(algorithm, ('all', *_NAMES))}, and FILE.py:FUNCTION for your own",
+        )
+    space_of(space)
+    own = {"data": data, "searches": searches, "device": device, "images": images, "download": download or None}
+    many: dict[str, Any] = {"runs": runs, "budget": budget, "hp": hp, "jobs": jobs, "source": source}
+    best = {"best_of_all_epochs": best_of_all_epochs or None}
+    if isinstance(algorithm, str) and any(algorithm in names for names in SHARING.values()):
+        _refuse(algorithm, {**many, **best})
+        return _with_shared_weights(algorithm, space, datasets, db, seeds, options or {}, own, epoch_done, told)
+    name = algorithm if isinstance(algorithm, str) else getattr(algorithm, "name", getattr(algorithm, "__name__", ""))
+    _refuse(name, own if name in ("bohb", "all") else {**own, **best})
+    if len(seeds) > 1:
+        raise NatsdbError("a search on the database has one seed for all its runs", remedy="say how many with --runs")
+    many |= {"seed": seeds[0] if seeds else 0, "hp": hp or "12", "runs": 500 if runs is None else runs}
+    return _on_the_database(algorithm, space, datasets, db, options or {}, best_of_all_epochs, many, progress, told)
+
+
+def _refuse(algorithm: str, options: dict[str, Any]) -> None:
+    """Refuse options that an algorithm would not heed."""
+    for name, value in options.items():
+        if value is not None:
+            raise NatsdbError(f"{algorithm} has no option --{name}", remedy="leave it out")
+
+
+def _on_the_database(
+    algorithm: str | Callable[..., Any] | Algorithm,
+    space: str,
+    datasets: Sequence[str],
+    db: str | os.PathLike[str] | None,
+    options: dict[str, Any],
+    mixed: bool,
+    many: dict[str, Any],
+    progress: Callable[[str, int, int, int], None] | None,
+    told: Callable[[SearchReport], None],
+) -> Done:
+    every = algorithm == "all"
+    algorithms: list[Any] = list(ALGORITHMS) if every else [algorithm]
+    if every and (unknown := set(options) - {name for one in ALGORITHMS.values() for name in one.options}):
+        named = ", ".join(ALGORITHMS)
+        raise NatsdbError(f"none of {named} has an option --{sorted(unknown)[0]}", remedy="leave it out")
+    datasets = datasets or _answered(space, many["hp"], db) or searched()[:1]
+    done = Done()
+    for one in algorithms:
+        has = load_algorithm(one).options if every else options
+        own = {key: value for key, value in options.items() if key in has}
+        for dataset in datasets:
+            try:
+                made = search(
+                    one, space, dataset, db, options=own, mixed=mixed and one == "bohb", progress=progress, **many
+                )
+            except NatsdbError as error:
+                if len(algorithms) * len(datasets) == 1:
+                    raise
+                done.failures.append((f"{one}, {dataset}", str(error)))
+                continue
+            done.reports.append(made)
+            told(made)
+    return done
+
+
+def _answered(space: str, hp: str, db: str | os.PathLike[str] | None) -> list[str]:
+    """Data sets, as searches name them, that the database has x-valid accuracies of."""
+    import natsdb
+
+    with natsdb.connect(db) as connection:
+        found = connection.execute(
+            "select distinct dataset from final where space = ? and hp = ? and split = 'x-valid'", [space, hp]
+        ).fetchall()
+    return [name for name in searched() if (DATASETS[name].validated,) in found]
+
+
+def _with_shared_weights(
+    algorithm: str,
+    space: str,
+    datasets: Sequence[str],
+    db: str | os.PathLike[str] | None,
+    seeds: Sequence[int],
+    options: dict[str, Any],
+    own: dict[str, Any],
+    epoch_done: Callable[[Any], None] | None,
+    told: Callable[[SearchReport], None],
+) -> Done:
+    """Search with shared weights, then add all finished searches of the folder to the database."""
+    from natsdb import _home
+    from natsdb.ingest.searches import collect_searches
+
+    if algorithm not in SHARING.get(space, ()):
+        other = next(name for name, names in SHARING.items() if algorithm in names)
+        remedy = f"on {space} choose {', '.join(SHARING.get(space, ALGORITHMS))}"
+        raise NatsdbError(f"{algorithm} searches {other}, not {space}", remedy=remedy)
+    try:
+        from natsdb.training.weight_sharing import search as search_with_shared_weights
+    except ImportError as error:
+        raise NatsdbError(
+            f"a search with shared weights needs PyTorch ({error})", remedy="pip install 'natsdb[training]'"
+        ) from error
+    if own["data"] is None:
+        raise NatsdbError(f"{algorithm} trains on images", remedy="name the folder of the data set with --data DIR")
+    home = _home(db)
+    folder = Path(own["searches"] or home.resolve().with_name(f"{home.resolve().name}-searches"))
+    datasets, seeds, done = datasets or searched()[:1], seeds or (777,), Done()
+    for dataset in datasets:
+        for seed in seeds:
+            try:
+                search_with_shared_weights(
+                    algorithm,
+                    dataset,
+                    Path(own["data"]),
+                    folder,
+                    space=space,
+                    seed=seed,
+                    images=own["images"],
+                    device=own["device"],
+                    download=bool(own["download"]),
+                    progress=epoch_done,
+                    **options,
+                )
+            except NatsdbError as error:
+                if len(seeds) * len(datasets) == 1:
+                    raise
+                done.failures.append((f"{algorithm}, {dataset}, seed {seed}", str(error)))
+    for name, of, dataset, count, changed in collect_searches(folder, home):
+        done.reports.append(SearchReport(name, of, dataset, count, 0, changed, None))
+        told(done.reports[-1])
+    return done

@@ -1,0 +1,254 @@
+"""A search on the database, repeated: many runs of it, each step kept in the tables."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import CodeType
+from typing import Any
+
+from natsdb.schema.errors import NatsdbError
+from natsdb.schema.names import did_you_mean
+from natsdb.search.running import ALGORITHMS, Algorithm, Task, load_algorithm, options_of, published_budget, run_task
+from natsdb.search.simulation import Trainings, read_trainings
+
+# Runs that a process does at a time: what an interruption loses at most.
+_CHUNK = 25
+
+
+@dataclass(frozen=True)
+class SearchReport:
+    """What a search did: its name in the tables, runs now and before, whether the database changed, and how many
+    architectures answered (None where networks were trained)."""
+
+    search: str
+    algorithm: str
+    dataset: str
+    runs: int
+    resumed: int
+    changed: bool
+    held: int | None
+
+
+def search(
+    algorithm: str | Callable[..., Any] | Algorithm,
+    space: str,
+    dataset: str,
+    db: str | os.PathLike[str] | None = None,
+    *,
+    runs: int = 500,
+    budget: float | None = None,
+    seed: int = 0,
+    hp: str = "12",
+    options: dict[str, Any] | None = None,
+    mixed: bool = False,
+    source: str | None = None,
+    jobs: int | None = None,
+    progress: Callable[[str, int, int, int], None] | None = None,
+) -> SearchReport:
+    """Run a search many times on what the database holds, and keep all steps in `search_run` and `search_step`.
+
+    Every run is a function of `seed` and its number: the same on any number of processes. Interrupted, the same call
+    goes on after the last 25 runs. A search that the database holds already with so many runs, on the same rows, is
+    left alone. Where the database holds only some architectures of the space, the nearest that it holds, by number of
+    differing choices, answers for each of the others.
+
+    Args:
+        algorithm: random, regularized_ea, reinforce, bohb; FILE.py:FUNCTION; or a generator function of a benchmark, a
+            `random.Random` and options by name, which yields architectures (choices, index or official string), or
+            pairs of one and an epoch, and is told the accuracy in percent.
+        space, dataset: tss or sss; cifar10, cifar100 or ImageNet16-120.
+        runs: how many.
+        budget: simulated seconds of a run; those of the published runs if None (`published_budget`).
+        hp: schedule of the trainings that are simulated; the published runs ask at 12 and are judged by the full one.
+        options: of the algorithm, by name.
+        mixed: the best of a run is the most accurate at any epoch, as in the original BOHB; otherwise at the latest.
+        source: ask the rows of this source only; by default of the one that counts for each architecture.
+        jobs: processes; by default one a core, at most six; a function that lives in no file runs in this one.
+        progress: called now and then with (name, runs done, runs in all, evaluations done).
+
+    Raises:
+        NatsdbError: no such algorithm, option, space or data set; the database lacks the rows that it needs.
+        KeyboardInterrupt: interrupted; the same call goes on.
+    """
+    import natsdb
+    from natsdb.ingest.fanout import fan_out, leave_if_starting, processes
+    from natsdb.store.staging import Staging
+    from natsdb.store.writing import writing
+
+    leave_if_starting()
+    chosen, work = _loaded(algorithm)
+    if chosen.name in ALGORITHMS and chosen is not ALGORITHMS[chosen.name]:
+        raise NatsdbError(
+            f"a search of your own is named {chosen.name}, as one of natsdb's", remedy="give it another name"
+        )
+    if runs < 1:
+        raise NatsdbError("a search needs a run at least", remedy="leave --runs out")
+    given = options_of(chosen, options or {})
+    home = natsdb._home(db)
+    spend = published_budget(space, dataset) if budget is None else float(budget)
+    if not 0 < spend < math.inf:
+        raise NatsdbError("the budget is no number of seconds above 0", remedy="leave --budget out")
+    if not 0 <= seed < 1 << 31:
+        raise NatsdbError(f"the seed {seed} is outside 0 to 2147483647", remedy="leave --seed out")
+    answers = read_trainings(space, dataset, hp, db, _epochs(chosen, hp, given), source)
+    said = {**given, **({"best_of_all_epochs": True} if mixed else {})}
+    name = _digest(chosen.name, space, dataset, hp, spend, seed, said, *([source] if source is not None else []))
+    provenance = {
+        "natsdb": natsdb.__version__,
+        "source": answers.sources,
+        "archs": answers.held,
+        "rows": _rows(answers),
+        "code": _code(algorithm),
+    }
+    if _held(home, name, runs, provenance):
+        return SearchReport(name, chosen.name, dataset, runs, runs, False, answers.held)
+    about = {
+        "search": name,
+        "algorithm": chosen.name,
+        "space": space,
+        "dataset": dataset,
+        "hp": hp,
+        "options": json.dumps(said, sort_keys=True),
+        "budget": spend,
+        "seed": seed,
+        "provenance": json.dumps(provenance),
+    }
+    with writing(home), _alone(home, name):
+        staging = Staging(home, f"{name}-{_digest(provenance)}")
+        for left in staging.folder.parent.glob(f"{name}-*"):
+            # Of the same search on other rows, or by other code.
+            if left != staging.folder:
+                shutil.rmtree(left, ignore_errors=True)
+        tasks: list[Task] = []
+        done: list[Task] = []
+        for first in range(0, runs, _CHUNK):
+            end = min(first + _CHUNK, runs)
+            path = staging.folder / f"steps-{first:06d}-{end:06d}.parquet"
+            task = Task(work, answers, spend, seed, tuple(sorted(given.items())), mixed, first, end, path)
+            (done if path.exists() else tasks).append(task)
+        before = sum(task.end - task.first for task in done)
+
+        def tick(more: int, steps: int) -> None:
+            if progress is not None:
+                progress(f"{chosen.name}, {space}, {dataset}", before + more, runs, steps)
+
+        here = not isinstance(work, str) or len(tasks) == 1
+        for _ in fan_out(run_task, tasks, 1 if here else processes(jobs, len(tasks)), tick):
+            pass
+        paths = [task.path for task in sorted([*done, *tasks], key=lambda task: task.first)]
+        changed = _publish(home, name, about, paths)
+        staging.clear()
+    return SearchReport(name, chosen.name, dataset, runs, before, changed, answers.held)
+
+
+@contextmanager
+def _alone(home: Path, search: str) -> Iterator[None]:
+    """Hold a search, so that the same command at the same time does not take its files away."""
+    from natsdb.store.staging import STAGING
+    from natsdb.store.writing import hold
+
+    folder = home / STAGING
+    folder.mkdir(exist_ok=True)
+    lock = folder / f".{search}.lock"
+    with hold(lock, "the same search is running already"):
+        yield
+        # Nobody waits for it: a second one ends at once.
+        with suppress(OSError):
+            lock.unlink()
+
+
+def _loaded(algorithm: str | Callable[..., Any] | Algorithm) -> tuple[Algorithm, str | Algorithm]:
+    """An algorithm, and what another process can find it by: its name where it has one."""
+    if isinstance(algorithm, str):
+        return load_algorithm(algorithm), algorithm
+    if isinstance(algorithm, Algorithm):
+        return algorithm, algorithm
+    name = getattr(algorithm, "__name__", "")
+    if not callable(algorithm) or not name:
+        raise NatsdbError(f"{algorithm!r} is no search", remedy="give a generator function or an algorithm's name")
+    own = Algorithm(name, algorithm)
+    return own, own
+
+
+def _epochs(algorithm: Algorithm, hp: str, options: dict[str, Any]) -> list[int]:
+    from natsdb.schema.schedules import HPS
+
+    if hp not in HPS:
+        raise NatsdbError(f"there is no schedule {hp!r}", remedy=did_you_mean(hp, HPS))
+    return list(algorithm.epochs(HPS[hp], options))
+
+
+def _digest(*parts: Any) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _code(algorithm: Any) -> str:
+    """Digest of a user's own algorithm: when it is changed, its runs are done anew."""
+    if isinstance(algorithm, str):
+        file = algorithm.rpartition(":")[0]
+        return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12] if file else ""
+    function = algorithm.propose if isinstance(algorithm, Algorithm) else algorithm
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return ""
+    held = [repr(cell.cell_contents) for cell in getattr(function, "__closure__", None) or ()]
+    return _digest(_of_code(code), repr(function.__defaults__), repr(function.__kwdefaults__), held)
+
+
+def _of_code(code: CodeType) -> list[Any]:
+    """What a function does, the same in every process: the text of nested code holds its address."""
+    constants = [_of_code(one) if isinstance(one, CodeType) else repr(one) for one in code.co_consts]
+    return [code.co_code.hex(), constants, *map(list, (code.co_names, code.co_varnames, code.co_freevars))]
+
+
+def _rows(answers: Trainings) -> str:
+    """Digest of all that the runs can be told."""
+    digest = hashlib.sha256(repr(answers.start).encode())
+    for epoch, accuracy in sorted(answers.accuracy.items()):
+        digest.update(repr((epoch, accuracy, answers.seconds[epoch])).encode())
+    return digest.hexdigest()[:12]
+
+
+def _held(home: Path, search: str, runs: int, provenance: dict[str, Any]) -> bool:
+    import natsdb
+
+    with natsdb.connect(home) as connection:
+        held = connection.execute(
+            "select count(*), min(provenance) from search_run where search = ?", [search]
+        ).fetchone()
+    return bool(held[0] >= runs and held[1] == json.dumps(provenance))
+
+
+def _publish(home: Path, search: str, about: dict[str, Any], paths: list[Path]) -> bool:
+    import numpy as np
+    import pyarrow as pa
+
+    from natsdb.ingest.searches import keep_search
+    from natsdb.store.parquet import MADE_AGAIN, open_parquet, reading
+
+    pieces = []
+    for path in paths:
+        with open_parquet(path, remedy=MADE_AGAIN) as file, reading(path, MADE_AGAIN):
+            pieces.append(file.read(use_threads=False))
+    steps = pa.concat_tables(pieces)
+    run = steps["run"].to_numpy()
+    last = np.append(np.flatnonzero(run[1:] != run[:-1]), len(run) - 1)
+    ends = steps.take(last)
+    table = pa.table(
+        {
+            "run": ends["run"],
+            "steps": (ends["step"].to_numpy() + 1).astype(np.int32),
+            "seconds": ends["seconds"],
+            "arch": ends["best"],
+            **{name: pa.array([value] * len(ends)) for name, value in about.items()},
+        }
+    )
+    return keep_search(home, search, table, steps.append_column("search", pa.array([search] * len(steps))))
