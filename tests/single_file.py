@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from natsdb.ingest.archive.single import unframed
-from natsdb.schema.spaces import SIZES, strings
+from natsdb.schema.spaces import strings
 from synthetic import record, renamed, runs_of
 
 # Items that a pickler puts into a dictionary at once.
@@ -85,7 +85,7 @@ def _streams(space: str, archs: Sequence[int], jobs: int, different: int | None)
             yield from pool.imap(_work, tasks)
     ends = b"s" if len(archs) == 1 else b"u" if len(archs) % _BATCH else b"u(u"
     evaluated = _opcodes("evaluated_indexes") + _opcodes(set(archs))
-    yield bz2.compress(_frame(ends + evaluated + _opcodes("total_archs") + _opcodes(SIZES[space]) + b"u."))
+    yield bz2.compress(_frame(ends + evaluated + _opcodes("total_archs") + _opcodes(len(strings(space))) + b"u."))
 
 
 def _stream(start: _Start, first: int, archs: Sequence[int], held: int) -> bytes:
@@ -208,7 +208,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--different", type=int, help="architectures with numbers of their own")
     asked = parser.parse_args()
-    first, last = (0, SIZES[asked.space] - 1) if asked.archs == "all" else map(int, asked.archs.split("-"))
+    first, last = (0, len(strings(asked.space)) - 1) if asked.archs == "all" else map(int, asked.archs.split("-"))
     print(
         write_single_stream(asked.out, asked.space, range(first, last + 1), jobs=asked.jobs, different=asked.different)
     )

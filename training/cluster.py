@@ -25,7 +25,7 @@ import torch
 from ray.exceptions import OutOfMemoryError, RayError, RayTaskError
 
 from natsdb.schema.errors import NatsdbError
-from natsdb.training.data import DataSet
+from natsdb.training.data import TrainingData
 from natsdb.training.run import Epoch, Failure, Task, reason_of, settings_of, train_together
 from natsdb.training.run_files import TrainingRun, checkpoint_path, checkpoints, remove_traces, write
 
@@ -135,7 +135,7 @@ def _failed(task: Task, runs: Iterable[TrainingRun], reason: str, device: str) -
 
 def _work(
     runs: tuple[TrainingRun, ...],
-    data: DataSet,
+    data: TrainingData,
     settings: dict[str, Any],
     epochs: int,
     keep_weights: bool,

@@ -34,7 +34,7 @@ class Images:
 
 
 @dataclass(frozen=True)
-class DataSet:
+class TrainingData:
     """A data set: images to train on, images to evaluate on by split in the order of evaluation, and how to normalize.
 
     `classes`: number of them; `mean` and `std`: 3×1×1 in units of 1; `padding`: black pixels around an image before it
@@ -50,7 +50,7 @@ class DataSet:
     padding: int
     fingerprint: str
 
-    def to(self, device: torch.device | str) -> DataSet:
+    def to(self, device: torch.device | str) -> TrainingData:
         """The same on a device."""
         evals = {split: images.to(device) for split, images in self.evals.items()}
         mean, std = self.mean.to(device), self.std.to(device)
@@ -64,7 +64,7 @@ def load(
     *,
     images: int | None = None,
     download: bool = False,
-) -> DataSet:
+) -> TrainingData:
     """A data set with its official splits, from a folder (see `natsdb.training.images.read_images`).
 
     Args:
@@ -88,7 +88,7 @@ def load(
         torch.tensor([value / 255 for value in values]).view(3, 1, 1).to(device) for values in (of.mean, of.std)
     )
     said = f"{kind} {fingerprint(train, test)}"
-    return DataSet(dataset, of.classes, splits.pop("train"), splits, mean, std, of.image_size // 8, said)
+    return TrainingData(dataset, of.classes, splits.pop("train"), splits, mean, std, of.image_size // 8, said)
 
 
 def _chosen(part: Pixels, ids: Sequence[int], device: torch.device | str) -> Images:
@@ -133,12 +133,12 @@ def augmented(pixels: Tensor, flip: Tensor, shift: Tensor, padding: int) -> Tens
     return padded[image, channel, rows[:, None, :, None], columns[:, None, None, :]]
 
 
-def normalized(pixels: Tensor, data: DataSet) -> Tensor:
+def normalized(pixels: Tensor, data: TrainingData) -> Tensor:
     """Pixels as float32 of mean 0 and standard deviation 1 over the official training set, in torchvision's steps."""
     return pixels.float().div(255).sub(data.mean).div(data.std)
 
 
-def train_batches(data: DataSet, seed: int, epoch: int, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+def train_batches(data: TrainingData, seed: int, epoch: int, size: int) -> Iterator[tuple[Tensor, Tensor]]:
     """An epoch's batches, augmented and normalized, on the data's device: B×3×H×H floats and B labels."""
     device = data.train.labels.device
     drawn = draws(seed, epoch, len(data.train), data.padding)
@@ -149,7 +149,7 @@ def train_batches(data: DataSet, seed: int, epoch: int, size: int) -> Iterator[t
         yield normalized(pixels, data), data.train.labels[order[at]]
 
 
-def eval_batches(data: DataSet, split: str, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+def eval_batches(data: TrainingData, split: str, size: int) -> Iterator[tuple[Tensor, Tensor]]:
     """A split's batches in order, normalized only: B×3×H×H floats and B labels."""
     images = data.evals[split]
     for start in range(0, len(images), size):

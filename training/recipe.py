@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from natsdb.schema.schedules import cosine
-from natsdb.training.data import DataSet, eval_batches, train_batches
+from natsdb.training.data import TrainingData, eval_batches, train_batches
 from natsdb.training.graph import Captured
 from natsdb.training.networks import Network, counted_cost, network
 
@@ -57,7 +57,7 @@ class Training:
     epoch: int = 0
 
 
-def start(space: str, arch: int, seed: int, data: DataSet, precision: str = "float32") -> Training:
+def start(space: str, arch: int, seed: int, data: TrainingData, precision: str = "float32") -> Training:
     """A network with its initial weights, drawn on the CPU after seeding, as the authors draw them.
 
     It goes to the data's device. The caller's random state is left as it was.
@@ -79,7 +79,7 @@ def sgd(net: nn.Module, epoch: int, epochs: int) -> torch.optim.SGD:
 
 
 def train_epoch(
-    training: Training, data: DataSet, seed: int, epochs: int, precision: str, how: str = "eager"
+    training: Training, data: TrainingData, seed: int, epochs: int, precision: str, how: str = "eager"
 ) -> dict[str, Measured]:
     """Train for the next of `epochs` epochs, then evaluate every split; what was measured, `train` first.
 
@@ -100,7 +100,7 @@ def train_epoch(
     return found
 
 
-def evaluate(net: nn.Module, data: DataSet, split: str, precision: str) -> Measured:
+def evaluate(net: nn.Module, data: TrainingData, split: str, precision: str) -> Measured:
     """One pass over a split in evaluation mode."""
     net.eval()
     return measured_pass(evaluation_step(forward, net, precision), eval_batches(data, split, BATCH))[0]

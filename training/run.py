@@ -24,7 +24,7 @@ import natsdb
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.names import did_you_mean
 from natsdb.schema.schedules import HPS
-from natsdb.training.data import DataSet, load
+from natsdb.training.data import TrainingData, load
 from natsdb.training.recipe import PRECISIONS, STEPS, Measured, Training, start, train_epoch
 from natsdb.training.run_files import TrainingRun, checkpoint_path, finished, key_of, remove_traces, write, write_with
 from natsdb.training.stack import stacks, train_epoch_together
@@ -71,7 +71,7 @@ class Task(NamedTuple):
     """Runs to train side by side, one or several; all that decides their numbers but for the keys is in `settings`."""
 
     runs: tuple[TrainingRun, ...]
-    data: DataSet
+    data: TrainingData
     settings: dict[str, Any]
     epochs: int
     keep_weights: bool
@@ -160,7 +160,7 @@ def train(
         raise NatsdbError(f"there is no step {step!r}", remedy=f"choose {', '.join(STEPS)}")
     if trainer is None:
         _check_step(step, where)
-    loaded: dict[str, DataSet] = {}
+    loaded: dict[str, TrainingData] = {}
     settings: dict[str, dict[str, Any]] = {}
     for dataset in dict.fromkeys(run.dataset for run in runs):
         loaded[dataset] = load(dataset, data, where, images=images, download=download)
@@ -258,7 +258,7 @@ def train_together(task: Task, folder: Path) -> Generator[Epoch | Failure, None,
             yield Failure(member.run, reason_of(error), settings)
 
 
-def _begin(run: TrainingRun, folder: Path, data: DataSet, settings: dict[str, Any], epochs: int) -> _Member:
+def _begin(run: TrainingRun, folder: Path, data: TrainingData, settings: dict[str, Any], epochs: int) -> _Member:
     """A run from its checkpoint, or from its initial weights."""
     training = start(run.space, run.arch, run.seed, data, settings["precision"])
     member = _Member(run, checkpoint_path(run, folder, settings, epochs), training)
@@ -268,7 +268,7 @@ def _begin(run: TrainingRun, folder: Path, data: DataSet, settings: dict[str, An
 
 
 def _train_epoch(
-    members: Sequence[_Member], data: DataSet, epochs: int, precision: str, step: str
+    members: Sequence[_Member], data: TrainingData, epochs: int, precision: str, step: str
 ) -> list[dict[str, Measured]]:
     """Train members for their next epoch, side by side; a single one as ever, bit for bit."""
     # The authors ask cuDNN for deterministic algorithms; TF32 came after their runs.
@@ -317,7 +317,7 @@ def _finish(
     remove_traces(run, folder)
 
 
-def settings_of(data: DataSet, precision: str, step: str, images: int | None) -> dict[str, Any]:
+def settings_of(data: TrainingData, precision: str, step: str, images: int | None) -> dict[str, Any]:
     """All that decides a run's numbers besides its key and epochs, on the data's device: what its provenance says."""
     device = data.train.labels.device
     name = (

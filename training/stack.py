@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from natsdb.schema.spaces import SPACES
-from natsdb.training.data import DataSet, eval_batches, train_batches
+from natsdb.training.data import TrainingData, eval_batches, train_batches
 from natsdb.training.networks import Cell, ConvNorm, Network, Reduction, ReluConvNorm, Skip, Zero
 from natsdb.training.recipe import (
     BATCH,
@@ -148,7 +148,12 @@ def _stacked(modules: Sequence[nn.Module], links: list[Link]) -> nn.Module:
 
 
 def train_epoch_together(
-    members: Sequence[Training], data: DataSet, seeds: Sequence[int], epochs: int, precision: str, how: str = "eager"
+    members: Sequence[Training],
+    data: TrainingData,
+    seeds: Sequence[int],
+    epochs: int,
+    precision: str,
+    how: str = "eager",
 ) -> list[dict[str, Measured]]:
     """What `natsdb.training.recipe.train_epoch` does, for several runs at once; all have done as many epochs.
 

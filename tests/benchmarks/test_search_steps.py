@@ -23,8 +23,9 @@ from torch.nn.functional import cross_entropy, one_hot  # noqa: E402
 from torchvision import transforms  # noqa: E402
 
 from full_scale import Results  # noqa: E402
+from natsdb.schema.datasets import DATASETS  # noqa: E402
 from natsdb.schema.topology import EDGES, OPS  # noqa: E402
-from natsdb.training.data import MEAN_STD, DataSet, Images  # noqa: E402
+from natsdb.training.data import Images, TrainingData  # noqa: E402
 from natsdb.training.networks import Reduction  # noqa: E402
 from natsdb.training.recipe import cast  # noqa: E402
 from natsdb.training.weight_sharing import ALGORITHMS, loop  # noqa: E402
@@ -99,7 +100,7 @@ def _conv(width: int, kernel: int) -> nn.Module:
     return nn.Sequential(nn.ReLU(), nn.Conv2d(width, width, kernel, padding=kernel // 2), _norm(width))
 
 
-def _plain(name: str, data: DataSet) -> Callable[[], None]:
+def _plain(name: str, data: TrainingData) -> Callable[[], None]:
     net, alphas = Plain(), nn.Parameter(1e-3 * torch.randn(6, 5))
     controller, draw = Controller(), torch.Generator()
     weights = torch.optim.SGD(net.parameters(), 0.025, 0.9, nesterov=True, weight_decay=5e-4)
@@ -172,8 +173,8 @@ def _plain(name: str, data: DataSet) -> Callable[[], None]:
     return step
 
 
-def _loader(images: Images, data: DataSet) -> Any:
-    mean, std = MEAN_STD["cifar10"]
+def _loader(images: Images, data: TrainingData) -> Any:
+    mean, std = DATASETS["cifar10"].mean, DATASETS["cifar10"].std
     augment = transforms.Compose(
         [
             transforms.ToPILImage(),
@@ -200,7 +201,7 @@ def _loader(images: Images, data: DataSet) -> Any:
     return batches()
 
 
-def _own(name: str, data: DataSet) -> Callable[[], None]:
+def _own(name: str, data: TrainingData) -> Callable[[], None]:
     under_way = loop.start(ALGORITHMS[name], ALGORITHMS[name].options, 777, data)
     method = under_way.method.train()
 
@@ -225,7 +226,7 @@ def _seconds(step: Callable[[], None]) -> float:
 
 
 @pytest.fixture(scope="module")
-def data() -> DataSet:
+def data() -> TrainingData:
     draw = torch.Generator().manual_seed(1)
     parts = [
         Images(
@@ -234,12 +235,14 @@ def data() -> DataSet:
         )
         for _ in range(2)
     ]
-    mean, std = (torch.tensor([v / 255 for v in of]).view(3, 1, 1) for of in MEAN_STD["cifar10"])
-    return DataSet("cifar10-valid", 10, parts[0], {"x-valid": parts[1]}, mean, std, 4, "made up")
+    mean, std = (
+        torch.tensor([v / 255 for v in of]).view(3, 1, 1) for of in (DATASETS["cifar10"].mean, DATASETS["cifar10"].std)
+    )
+    return TrainingData("cifar10-valid", 10, parts[0], {"x-valid": parts[1]}, mean, std, 4, "made up")
 
 
 @pytest.mark.parametrize("name", TSS)
-def test_steps_a_second(benchmark: Any, results: Results, name: str, data: DataSet) -> None:
+def test_steps_a_second(benchmark: Any, results: Results, name: str, data: TrainingData) -> None:
     torch.manual_seed(1)
     plain, own = _plain(name, data), _own(name, data)
     _seconds(plain), _seconds(own)

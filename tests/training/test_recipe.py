@@ -15,12 +15,12 @@ from natsdb.schema.schedules import cosine, learning_rate  # noqa: E402
 from natsdb.schema.size import SSS_CELL  # noqa: E402
 from natsdb.schema.spaces import arch_str  # noqa: E402
 from natsdb.training import recipe  # noqa: E402
-from natsdb.training.data import DataSet, draws, load, normalized  # noqa: E402
+from natsdb.training.data import TrainingData, draws, load, normalized  # noqa: E402
 from pictures import write_parquet  # noqa: E402
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> DataSet:
+def data(tmp_path_factory: pytest.TempPathFactory) -> TrainingData:
     torch.set_num_threads(1)
     return load("cifar10", write_parquet(tmp_path_factory.mktemp("data"), 40, 30))
 
@@ -32,7 +32,7 @@ def test_learning_rates_are_the_official_ones() -> None:
     assert recipe.schedule is cosine
 
 
-def test_two_epochs_equal_a_loop_written_out_by_hand(data: DataSet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_epochs_equal_a_loop_written_out_by_hand(data: TrainingData, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recipe, "BATCH", 16)
     # In float64: the recipe keeps channels last in memory, and float32 sums in another order end elsewhere.
     training = recipe.start("sss", 1234, 777, data, "float64")
@@ -67,7 +67,7 @@ def test_two_epochs_equal_a_loop_written_out_by_hand(data: DataSet, monkeypatch:
         assert torch.allclose(value, net.state_dict()[name], rtol=1e-6, atol=1e-8), name
 
 
-def test_figures_are_means_over_images(data: DataSet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_figures_are_means_over_images(data: TrainingData, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recipe, "BATCH", 8)
     training = recipe.start("sss", 0, 1, data)
     training.net.train()
@@ -85,7 +85,7 @@ def test_figures_are_means_over_images(data: DataSet, monkeypatch: pytest.Monkey
     assert found.seconds > 0
 
 
-def test_training_learns_and_bf16_is_near(data: DataSet) -> None:
+def test_training_learns_and_bf16_is_near(data: TrainingData) -> None:
     last = {}
     for precision in recipe.PRECISIONS:
         training = recipe.start("sss", 0, 777, data, precision)
@@ -98,7 +98,7 @@ def test_training_learns_and_bf16_is_near(data: DataSet) -> None:
     assert last["float64"] == pytest.approx(last["float32"], rel=0.02)
 
 
-def test_starting_leaves_the_random_state_alone(data: DataSet) -> None:
+def test_starting_leaves_the_random_state_alone(data: TrainingData) -> None:
     torch.manual_seed(5)
     expected = torch.rand(1)
     torch.manual_seed(5)

@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed: pip install
 from natsdb.schema.spaces import arch_index  # noqa: E402
 from natsdb.schema.topology import OPS  # noqa: E402
 from natsdb.training import recipe  # noqa: E402
-from natsdb.training.data import DataSet, load  # noqa: E402
+from natsdb.training.data import TrainingData, load  # noqa: E402
 from natsdb.training.stack import train_epoch_together  # noqa: E402
 from pictures import write_parquet  # noqa: E402
 
@@ -19,12 +19,12 @@ ALL_ONE = [arch_index("tss", f"|{op}~0|+|{op}~0|{op}~1|+|{op}~0|{op}~1|{op}~2|")
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> DataSet:
+def data(tmp_path_factory: pytest.TempPathFactory) -> TrainingData:
     torch.set_num_threads(1)
     return load("cifar10", write_parquet(tmp_path_factory.mktemp("data"), 20, 12))
 
 
-def _alone(space: str, arch: int, seed: int, data: DataSet, epochs: int, precision: str) -> tuple[Any, Any]:
+def _alone(space: str, arch: int, seed: int, data: TrainingData, epochs: int, precision: str) -> tuple[Any, Any]:
     training = recipe.start(space, arch, seed, data, precision)
     return training, [recipe.train_epoch(training, data, seed, epochs, precision) for _ in range(epochs)]
 
@@ -44,7 +44,7 @@ def _distance(found: Any, expected: Any) -> float:
     ids=["all operations", "two topologies", "seeds of a size"],
 )
 def test_members_equal_the_same_runs_alone(
-    space: str, members: list[tuple[int, int]], data: DataSet, monkeypatch: pytest.MonkeyPatch
+    space: str, members: list[tuple[int, int]], data: TrainingData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # At the official rate, steps on so few images are chaotic: weights off by 1e-15 move some losses by 1e-6 and more.
     monkeypatch.setattr(recipe, "schedule", lambda epoch, epochs: 1e-4 / (1 + epoch))
@@ -66,7 +66,7 @@ def test_members_equal_the_same_runs_alone(
         assert together[number].epoch == 2
 
 
-def test_a_member_goes_on_alone_where_the_stack_left_it(data: DataSet) -> None:
+def test_a_member_goes_on_alone_where_the_stack_left_it(data: TrainingData) -> None:
     together = [recipe.start("tss", arch, 777, data, "float64") for arch in (9000, 9001)]
     train_epoch_together(together, data, [777, 777], 2, "float64")
     last = recipe.train_epoch(together[1], data, 777, 2, "float64")
@@ -74,7 +74,7 @@ def test_a_member_goes_on_alone_where_the_stack_left_it(data: DataSet) -> None:
     assert last["ori-test"][:3] == pytest.approx(expected[1]["ori-test"][:3], rel=1e-9)
 
 
-def test_a_member_that_diverges_does_not_touch_the_others(data: DataSet) -> None:
+def test_a_member_that_diverges_does_not_touch_the_others(data: TrainingData) -> None:
     together = [recipe.start("tss", arch, 777, data, "float64") for arch in (9000, 9001, 9002)]
     with torch.no_grad():
         together[1].net.stem[0].weight.fill_(float("nan"))

@@ -22,7 +22,7 @@ import torch
 
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.spaces import arch_str
-from natsdb.training.data import DataSet
+from natsdb.training.data import TrainingData
 from natsdb.training.recipe import MOMENTUM, WEIGHT_DECAY, Measured, Meter, cast
 from natsdb.training.run import code_digest, device_of, settings_of
 from natsdb.training.run_files import write, write_with
@@ -164,7 +164,7 @@ class UnderWay:
     rows: list[Searched]
 
 
-def start(algorithm: Algorithm, options: Options, seed: int, data: DataSet) -> UnderWay:
+def start(algorithm: Algorithm, options: Options, seed: int, data: TrainingData) -> UnderWay:
     """A search with its initial values, drawn on the CPU after seeding; on the data's device.
 
     The caller's random state is left as it was.
@@ -198,7 +198,7 @@ def step(method: Method, weights: torch.optim.SGD, train: Batch, arch: Batch) ->
     return (loss.detach(), logits.detach()), method.arch_step(arch, train, weights)
 
 
-def _go_on(under_way: UnderWay, seed: int, data: DataSet, checkpoint: Path, algorithm: str) -> Iterator[Progress]:
+def _go_on(under_way: UnderWay, seed: int, data: TrainingData, checkpoint: Path, algorithm: str) -> Iterator[Progress]:
     """The epochs that are left, each with its checkpoint."""
     before, first = (under_way.rows[-1].seconds if under_way.rows else 0.0), len(under_way.rows)
     epochs, began = under_way.method.options.epochs, time.perf_counter()
@@ -212,7 +212,7 @@ def _go_on(under_way: UnderWay, seed: int, data: DataSet, checkpoint: Path, algo
         yield Progress(algorithm, row, epochs, rate, left)
 
 
-def _epoch(under_way: UnderWay, epoch: Epoch, data: DataSet, since: float) -> tuple[Searched, float]:
+def _epoch(under_way: UnderWay, epoch: Epoch, data: TrainingData, since: float) -> tuple[Searched, float]:
     """One epoch, and its steps a second. `since` is added to the clock to give seconds since the search's start."""
     method, weights = under_way.method, under_way.weights
     options = method.options

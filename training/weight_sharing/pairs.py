@@ -13,13 +13,13 @@ import torch
 
 from natsdb.schema.datasets import DATASETS, searched
 from natsdb.schema.errors import NatsdbError
-from natsdb.training.data import DataSet, Images, augmented, load, normalized, train_batches
+from natsdb.training.data import Images, TrainingData, augmented, load, normalized, train_batches
 from natsdb.training.weight_sharing.method import Batch, Epoch
 
 
 def load_for_search(
     dataset: str, folder: Path, device: torch.device | str, *, images: int | None = None, download: bool = False
-) -> DataSet:
+) -> TrainingData:
     """A data set as searched on: `train`, and `x-valid` for the architecture. `images`: at most so many in each.
 
     Raises:
@@ -30,7 +30,7 @@ def load_for_search(
     return load(DATASETS[dataset].validated, folder, device, images=images, download=download)
 
 
-def pairs(data: DataSet, epoch: Epoch, size: int) -> Iterator[tuple[Batch, Batch]]:
+def pairs(data: TrainingData, epoch: Epoch, size: int) -> Iterator[tuple[Batch, Batch]]:
     """An epoch's batches for weights, each training image once, and with each a batch as large for the architecture.
 
     Both are augmented. Images of the latter are drawn with replacement, as the authors draw them.
@@ -47,7 +47,7 @@ def pairs(data: DataSet, epoch: Epoch, size: int) -> Iterator[tuple[Batch, Batch
         yield batch, (normalized(pixels, data), images.labels[order[at]])
 
 
-def validation(data: DataSet, draw: torch.Generator, size: int) -> Iterator[Batch]:
+def validation(data: TrainingData, draw: torch.Generator, size: int) -> Iterator[Batch]:
     """The architecture's images once, in an order drawn anew, normalized only.
 
     In a drawn order, since normalization by the batch makes an image's logits depend on those beside it.
@@ -57,7 +57,7 @@ def validation(data: DataSet, draw: torch.Generator, size: int) -> Iterator[Batc
         yield normalized(images.pixels[at], data), images.labels[at]
 
 
-def validation_without_end(data: DataSet, draw: torch.Generator, size: int) -> Iterator[Batch]:
+def validation_without_end(data: TrainingData, draw: torch.Generator, size: int) -> Iterator[Batch]:
     """Pass after pass over the architecture's images."""
     while True:
         yield from validation(data, draw, size)
