@@ -45,10 +45,11 @@ def run(arguments: Sequence[str]) -> None:
         runpy._run_module_as_main(target)  # type: ignore[attr-defined]
         return
     if option == "-c":
-        exec(compile(target, "<string>", "exec"), main.__dict__)
+        exec(compile(target, "<string>", "exec", dont_inherit=True), main.__dict__)
         return
     main.__file__ = os.path.abspath(target)
-    exec(compile(Path(target).read_bytes(), main.__file__, "exec"), main.__dict__)
+    # Else the script would run under this module's own `from __future__ import annotations`.
+    exec(compile(Path(target).read_bytes(), main.__file__, "exec", dont_inherit=True), main.__dict__)
 
 
 def _answer_both() -> None:

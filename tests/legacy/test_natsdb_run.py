@@ -149,3 +149,23 @@ def test_hooks_interrupts_and_slips_are_the_scripts(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert f'File "{script}", line 2' in done.stderr
     assert "there is no natsdb database here" in done.stderr
+
+
+def test_annotations_are_the_scripts_own(tmp_path: Path) -> None:
+    """It is not compiled under natsdb's `from __future__ import annotations`."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import argparse, dataclasses\n"
+        "@dataclasses.dataclass\n"
+        "class Options:\n"
+        "    epochs: int = 3\n"
+        "parser = argparse.ArgumentParser()\n"
+        "for field in dataclasses.fields(Options):\n"
+        "    parser.add_argument('--' + field.name, type=field.type)\n"
+        "print(parser.parse_args().epochs + 1)\n"
+        "def wrong(argument: nothing): pass\n"
+    )
+    done = _run(script, "--epochs", "7")
+    assert done.stdout == "8\n", done.stderr
+    assert done.stderr.endswith("NameError: name 'nothing' is not defined\n")
+    assert "NameError" in _run("-c", "def wrong(argument: nothing): pass").stderr
