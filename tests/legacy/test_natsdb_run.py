@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-NATSDB = str(Path(sys.executable).with_name("natsdb"))
+from natsdb.run import run
+from natsdb.schema.errors import NatsdbError
+
+PYTHON = [sys.executable]
+NATSDB = [sys.executable, "-m", "natsdb", "run"]
 
 
-def _run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [NATSDB, "run", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
+def _run(
+    *arguments: object, cwd: Path | None = None, by: list[str] = NATSDB, given: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    command = [*by, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, input=given)
 
 
 def test_both_packages_and_their_modules_are_answered(tmp_path: Path) -> None:
@@ -169,3 +177,82 @@ def test_annotations_are_the_scripts_own(tmp_path: Path) -> None:
     assert done.stdout == "8\n", done.stderr
     assert done.stderr.endswith("NameError: name 'nothing' is not defined\n")
     assert "NameError" in _run("-c", "def wrong(argument: nothing): pass").stderr
+
+
+def test_copies_that_come_with_a_script_are_passed_over_or_chosen(tmp_path: Path) -> None:
+    for copy in ("nas_201_api", "lib/nats_bench"):
+        (tmp_path / copy).mkdir(parents=True)
+        (tmp_path / copy / "__init__.py").write_text("def who():\n    return 'copy'\n")
+    (tmp_path / "nats_bench").mkdir()  # no code, no copy
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import importlib.util, pathlib, subprocess, sys\n"
+        "sys.path.insert(0, 'lib')\n"
+        "sys.path.append(pathlib.Path('.'))\n"
+        "importlib.util.find_spec('nas_201_api')\n"  # said once
+        "import nas_201_api, nats_bench\n"
+        "print([hasattr(each, 'who') for each in (nas_201_api, nats_bench)], flush=True)\n"
+        "child = \"import sys; sys.path.insert(0, 'lib'); import nats_bench; print(hasattr(nats_bench, 'who'))\"\n"
+        "subprocess.run([sys.executable, '-c', child], check=True)\n"
+    )
+    done = _run(script, cwd=tmp_path)
+    assert done.stdout == "[False, False]\nFalse\n", done.stderr
+    assert done.stderr.splitlines() == [
+        f"natsdb: {tmp_path / copy} is passed over, natsdb answers {copy.rpartition('/')[2]}; "
+        "`natsdb run --vendored` takes the copy"
+        for copy in ("nas_201_api", "lib/nats_bench")
+    ]
+    chosen = _run("--vendored", script, cwd=tmp_path)
+    assert (chosen.stdout, chosen.stderr) == ("[True, True]\nTrue\n", "")
+
+
+def test_another_sitecustomize_runs_too_in_processes_of_the_script(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import builtins\nbuiltins.customized = True\n")
+    child = "import nats_bench; print(customized, nats_bench.__name__)"
+    code = f"import os, subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}], check=True)"
+    command = ["env", f"PYTHONPATH={os.pathsep.join([*filter(None, [os.environ.get('PYTHONPATH')]), str(tmp_path)])}"]
+    assert _run("-c", code, by=[*command, *NATSDB]).stdout == "True natsdb.api\n"
+
+
+def test_options_of_python_folders_and_standard_input(tmp_path: Path) -> None:
+    seen = "import sys; print(sys.argv, __name__, sys.path[0], sys.warnoptions, sys.flags.dont_write_bytecode)\n"
+    script = tmp_path / "folder" / "__main__.py"
+    script.parent.mkdir()
+    script.write_text(seen)
+    for arguments in (
+        ["-W", "ignore", "-Bu", "folder/__main__.py", "-u"],
+        ["folder", "x"],
+        ["-Bm", "folder", "-W"],
+        ["-Werror", "-c", seen, "-c"],
+        ["-", "-m"],
+    ):
+        theirs, mine = (_run(*arguments, cwd=tmp_path, by=by, given=seen) for by in (PYTHON, NATSDB))
+        assert theirs.returncode == 0
+        assert (mine.stdout, mine.stderr) == (theirs.stdout, theirs.stderr)
+
+
+def test_wrong_options_are_said(tmp_path: Path) -> None:
+    for arguments, said in (
+        (
+            ["--nas-201-api", "9.9", "x.py"],
+            "--nas-201-api 9.9: there is no such version of nas_201_api; 1.0 to 1.3, 2.0",
+        ),
+        (["--nas-201-api"], "--nas-201-api: there is no such version"),
+        (["--vendor", "x.py"], "there is no option --vendor; see `natsdb run --help`"),
+        (["-uZ", "x.py"], "there is no option -uZ that a script can be run with"),
+        (["-W"], "-W needs a value"),
+        (["--vendored", "-u"], "there is nothing to run"),
+    ):
+        with pytest.raises(NatsdbError, match=re.escape(said)):
+            run(arguments)
+
+
+def test_a_short_script_loads_no_more_than_it_needs(real_db: Path) -> None:
+    code = (
+        "import sys, nats_bench\n"
+        f"api = nats_bench.create({str(real_db)!r}, 'tss', fast_mode=True, verbose=False)\n"
+        "api.get_more_info(11, 'cifar100', hp='200', is_random=False)\n"
+        "heavy = ('typer', 'rich', 'pydantic', 'polars', 'duckdb', 'pandas', 'torch', 'pyarrow.compute')\n"
+        "print([name for name in heavy if name in sys.modules])\n"
+    )
+    assert _run("-c", code).stdout == "[]\n"

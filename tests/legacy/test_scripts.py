@@ -14,6 +14,7 @@ import pytest
 
 from natsdb import api
 
+NATSDB = [sys.executable, "-m", "natsdb", "run"]
 SCRIPTS = sorted((Path(__file__).parent / "scripts").glob("*.py"))
 
 
@@ -31,7 +32,7 @@ def _compare(script: Path, folders: dict[str, Path], database: Path, archs: list
     mine = {space.upper(): str(database) for space in folders}
     expected = _printed([sys.executable], script, official, archs)
     assert expected.count("\n") > 3
-    assert _printed([str(Path(sys.executable).with_name("natsdb")), "run"], script, mine, archs) == expected
+    assert _printed(NATSDB, script, mine, archs) == expected
 
 
 def test_there_are_scripts() -> None:
@@ -53,8 +54,7 @@ def test_official_archives_print_the_same_too(official: dict[str, Path]) -> None
     places = {space.upper(): str(folder) for space, folder in official.items()}
     script = next(script for script in SCRIPTS if script.stem == "benchmark_builder")
     expected = _printed([sys.executable], script, places, [0, 11])
-    command = [str(Path(sys.executable).with_name("natsdb")), "run"]
-    assert _printed(command, script, places, [0, 11]) == expected
+    assert _printed(NATSDB, script, places, [0, 11]) == expected
 
 
 def test_changing_one_import_is_enough(real_db: Path, tmp_path: Path) -> None:
