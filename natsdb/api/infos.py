@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections import OrderedDict
-from collections.abc import ItemsView, Iterable, Iterator, MutableMapping, ValuesView
+from collections.abc import Callable, ItemsView, Iterable, Iterator, MutableMapping, ValuesView
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ class LazyInfos(OrderedDict[int, Any]):
     def pop(self, arch: Any, default: Any = _NONE) -> Any:
         if arch not in self and default is not _NONE:
             return default
-        results = self[arch]
+        # Scripts pop to free memory: what nobody read is not read to be dropped.
+        results = Unread(partial(self._backend.results, arch)) if arch in self.unread else self[arch]
         del self[arch]
         return results
 
@@ -110,6 +112,54 @@ class LazyInfos(OrderedDict[int, Any]):
 
     def __reduce__(self) -> Any:
         return _rebuilt, (self._backend, self._seen())
+
+
+class Unread(OrderedDict[str, Any]):
+    """Results of an architecture by hp, read when somebody looks at them."""
+
+    def __init__(self, read: Callable[[], Results]) -> None:
+        super().__init__()
+        self._read: Callable[[], Results] | None = read
+
+    def _fill(self) -> None:
+        read, self._read = self._read, None
+        if read is not None:
+            for hp, results in read().items():
+                super().__setitem__(hp, results)
+
+    def copy(self) -> OrderedDict[str, Any]:  # type: ignore[override]
+        return OrderedDict(self.items())
+
+    __copy__ = copy
+
+    def __or__(self, other: Any) -> OrderedDict[str, Any]:  # type: ignore[override]
+        return self.copy() | other
+
+    def __ror__(self, other: Any) -> Any:
+        return other | self.copy()
+
+    def __reduce__(self) -> Any:
+        return OrderedDict, (list(self.items()),)
+
+
+def _filled_first(name: str) -> Callable[..., Any]:
+    plain = getattr(OrderedDict, name)
+
+    @wraps(plain)
+    def method(self: Unread, *args: Any, **kwargs: Any) -> Any:
+        self._fill()
+        return plain(self, *args, **kwargs)
+
+    return method
+
+
+# What the dictionary in C would do on the results that are not there yet.
+for _name in (
+    *("__contains__", "__delitem__", "__eq__", "__getitem__", "__ior__", "__iter__", "__len__", "__ne__", "__repr__"),
+    *("__reversed__", "__setitem__", "clear", "get", "items", "keys", "move_to_end", "pop"),
+    *("popitem", "setdefault", "update", "values"),
+):
+    setattr(Unread, _name, _filled_first(_name))
 
 
 def _rebuilt(backend: Backend, seen: list[tuple[int, Any]]) -> LazyInfos:

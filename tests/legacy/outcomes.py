@@ -19,7 +19,8 @@ def described(value: Any) -> Any:
     if isinstance(value, float | np.floating):
         return type(value).__name__, struct.pack("<d", value)
     if isinstance(value, dict):
-        kind = "OrderedDict" if type(value).__name__ == "LazyInfos" else type(value).__name__
+        kind = type(value).__name__
+        kind = "OrderedDict" if kind in ("LazyInfos", "Unread") else kind
         return kind, tuple((described(key), described(each)) for key, each in value.items())
     if isinstance(value, list | tuple):
         return type(value).__name__, tuple(described(each) for each in value)

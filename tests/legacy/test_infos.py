@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import shutil
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from natsdb import api
+from natsdb import NatsdbError, api
 from natsdb.api.infos import LazyInfos
 from outcomes import described
 
@@ -102,3 +103,44 @@ def test_forgetting_all_frees_and_reads_again(handle: Any) -> None:
     mine = {5: "mine"}
     handle.arch2infos_dict = mine
     assert handle.arch2infos_dict is mine
+
+
+def test_what_nobody_read_is_not_read_to_be_dropped(real_db: Path, tmp_path: Path) -> None:
+    """Scripts bound their memory like this; the files are gone, so that whoever reads one fails."""
+    home = shutil.copytree(real_db, tmp_path / "db")
+    for drop in (
+        lambda handle: handle.arch2infos_dict.popitem(),
+        lambda handle: handle.arch2infos_dict.popitem(last=False),
+        lambda handle: handle.arch2infos_dict.pop(11),
+        lambda handle: handle.arch2infos_dict.__delitem__(11),
+        lambda handle: handle.evaluated_indexes.discard(11),
+    ):
+        handle = api.create(str(home), "sss", fast_mode=True, verbose=False)
+        assert handle.evaluated_indexes == set(handle.arch2infos_dict) == {0, 11}
+        (home / "moved").mkdir()
+        for path in home.glob("seed/**/*.parquet"):
+            path.rename(home / "moved" / path.name)
+        handle._backend._blocks.clear()
+        dropped = drop(handle)
+        assert len(handle.arch2infos_dict) + len(handle.evaluated_indexes) == 3
+        if dropped is not None:
+            results = dropped[1] if isinstance(dropped, tuple) else dropped
+            with pytest.raises(NatsdbError):
+                len(results)
+        shutil.rmtree(home)
+        shutil.copytree(real_db, home)
+
+
+def test_dropped_results_are_read_when_somebody_looks(handle: Any) -> None:
+    plain = handle._backend.results(11)
+    for look in (
+        lambda results: (list(results), len(results), bool(results), "90" in results, results["90"], results.get("7")),
+        lambda results: (list(reversed(results)), list(results.items()), results.pop("01"), list(results.values())),
+        lambda results: ({**results}, dict(results), OrderedDict(results), results | {"1": 2}, {"1": 2} | results),
+        lambda results: (copy.copy(results), copy.deepcopy(results), pickle.loads(pickle.dumps(results))),
+        lambda results: (results.__setitem__("7", 1), results.move_to_end("12"), results.popitem(), list(results)),
+    ):
+        dropped = handle.arch2infos_dict.pop(11)
+        assert described(look(dropped)) == described(look(copy.copy(plain)))
+        handle.arch2infos_dict = {}
+        handle.get_more_info(11, "cifar10")
