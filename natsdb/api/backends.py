@@ -5,28 +5,31 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import warnings
 import weakref
 from collections import OrderedDict
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
 from natsdb.api.results import ArchResults, ResultsCount
 from natsdb.api.weights import stored_weights, torch_tensors
 from natsdb.ingest.archive.rebuild import Recent, StoredBlock, StoredRun, blocks_of, in_order, result
-from natsdb.ingest.archive.sources import Source, open_source
 from natsdb.ingest.archive.stored import StoredForm
 from natsdb.ingest.archive.unpickle import Tensor, decompress, unpickle
-from natsdb.schema.errors import NatsdbError
+from natsdb.schema.errors import Damaged, NatsdbError
 from natsdb.schema.spaces import SPACES
 from natsdb.schema.tables import BLOCK
 from natsdb.store.choice import check_source, contested, is_reduced, places
 from natsdb.store.manifest import NAME, Part
 from natsdb.store.parquet import as_numpy, read_columns
 from natsdb.store.snapshot import open_snapshot
+
+if TYPE_CHECKING:
+    from natsdb.ingest.archive.sources import Source
 
 Results = OrderedDict[str, ArchResults]
 
@@ -78,8 +81,15 @@ class DatabaseBackend:
         NatsdbError: there is no database, a newer natsdb wrote it, or it holds nothing of this space.
     """
 
-    def __init__(self, path: str, space: str, home: Path | None = None, source: str | None = None) -> None:
-        self.path, self.space, self.source = path, space, source
+    def __init__(
+        self,
+        path: str,
+        space: str,
+        home: Path | None = None,
+        source: str | None = None,
+        kind: type[ArchResults] = ArchResults,
+    ) -> None:
+        self.path, self.space, self.source, self.kind = path, space, source, kind
         # A script may change its working directory.
         self.home = (home or Path(path)).absolute()
         # Pages of columns: 50 to 160 kB each.
@@ -87,7 +97,7 @@ class DatabaseBackend:
         self._open()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return DatabaseBackend, (self.path, self.space, self.home, self.source)
+        return DatabaseBackend, (self.path, self.space, self.home, self.source, self.kind)
 
     def _open(self) -> None:
         self._mark = _mark(self.home)
@@ -206,9 +216,9 @@ class DatabaseBackend:
         return np.flatnonzero(there).tolist()
 
     def has(self, arch: Any) -> bool:
-        if not isinstance(arch, (int, np.integer)):
+        if not isinstance(arch, (int, np.integer, float)) or arch != arch // 1:
             return False
-        index = int(arch)
+        index = int(arch)  # 3.0 is a key as 3 is
         hps = sorted(self.hps())
         return any(one.block.runs(index) for hp in hps for one in self.blocks(hp, index // BLOCK))
 
@@ -230,13 +240,15 @@ class DatabaseBackend:
         runs = [run for _, run in sources.values()]
 
         def made(run: StoredRun) -> ResultsCount:
-            return ResultsCount._of_run(run, partial(stored_weights, self.snapshot, sources[run.key][0]))
+            return kind._run_kind._of_run(run, partial(stored_weights, self.snapshot, sources[run.key][0]))
 
-        results = ArchResults(arch, "")
+        kind = self.kind
+        results = kind(arch, "")
         results.__dict__.update(result(self.space, arch, runs, made))
         return results, runs[-1].form
 
     def results(self, arch: int) -> Results:
+        arch = int(arch)
         every = {hp: self._result(arch, hp) for hp in sorted(self.hps(), key=int)}
         found = {hp: each for hp, each in every.items() if each is not None}
         if not found:
@@ -273,17 +285,35 @@ class SingleFileBackend(DatabaseBackend):
         NatsdbError: the file is damaged.
     """
 
-    def __init__(self, path: str, space: str) -> None:
-        from natsdb.ingest import ingest
-
+    def __init__(self, path: str, space: str, kind: type[ArchResults] = ArchResults) -> None:
         folder = tempfile.mkdtemp(prefix="natsdb-")
         weakref.finalize(self, _remove, folder, os.getpid())
-        ingest([Path(path)], folder)
-        super().__init__(path, space, Path(folder))
+        _ingest_single(Path(path).absolute(), folder)
+        super().__init__(path, space, Path(folder), kind=kind)
         self._file = os.path.abspath(path)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return SingleFileBackend, (self._file, self.space)
+        return SingleFileBackend, (self._file, self.space, self.kind)
+
+
+def _ingest_single(path: Path, folder: str) -> None:
+    from natsdb.ingest import ingest
+    from natsdb.ingest.archive.sources import check_single_md5
+
+    with tempfile.TemporaryDirectory() as other:
+        named = path
+        try:
+            check_single_md5(path)
+        except Damaged as error:
+            warnings.warn(f"{path}: {error.what}; it is read all the same, as nats_bench does", stacklevel=6)
+            named = Path(other) / "single.pickle.pbz2"  # a name without digits
+            named.symlink_to(path)
+        try:
+            ingest([named], folder)
+        except Damaged as error:
+            if named == path:
+                raise
+            raise Damaged(error.what, where=str(path), remedy=error.remedy) from error
 
 
 def _remove(folder: str, process: int) -> None:
@@ -298,13 +328,13 @@ class ArchiveBackend:
         NatsdbError: it is no official form, or damaged.
     """
 
-    def __init__(self, source: Source) -> None:
-        self.path, self.space = os.path.abspath(source.path), source.space
+    def __init__(self, source: Source, kind: type[ArchResults] = ArchResults) -> None:
+        self.path, self.space, self.kind = os.path.abspath(source.path), source.space, kind
         self._entries = {entry.arch: entry for entry in source.entries}
         self._hps: set[str] = set()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopened, (self.path,)
+        return _reopened, (self.path, self.kind)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> ArchiveBackend:
         return self
@@ -325,18 +355,20 @@ class ArchiveBackend:
 
     def results(self, arch: int) -> Results:
         entry = self._entries[arch]
-        return results_of(unpickle(decompress(entry.read(), entry.name), entry.name))
+        return results_of(unpickle(decompress(entry.read(), entry.name), entry.name), self.kind)
 
 
-def _reopened(path: str) -> ArchiveBackend:
-    return ArchiveBackend(open_source(path))
+def _reopened(path: str, kind: type[ArchResults]) -> ArchiveBackend:
+    from natsdb.ingest.archive.sources import open_source
+
+    return ArchiveBackend(open_source(path), kind)
 
 
-def results_of(record: dict[str, Any]) -> Results:
+def results_of(record: dict[str, Any], kind: type[ArchResults] = ArchResults) -> Results:
     """Results by hp from an official record; trained weights become tensors when they are asked for."""
     by_hp: Results = OrderedDict()
     for hp, fields in record.items():
-        by_hp[hp] = ArchResults.create_from_state_dict(fields)
+        by_hp[hp] = kind.create_from_state_dict(fields)
         for run in by_hp[hp].all_results.values():
             state = run.net_state_dict
             if isinstance(state, dict) and any(isinstance(value, Tensor) for value in state.values()):

@@ -54,6 +54,7 @@ class NASBenchMetaAPI(abc.ABC):
     _search_space_name: str
     _full_train_epochs: int
     _space: str
+    _results_kind: type[ArchResults] = ArchResults
     # Its own versions of the methods in INNER are known to go with remembered answers.
     _remembers = True
 
@@ -102,7 +103,15 @@ class NASBenchMetaAPI(abc.ABC):
         return {name: value for name, value in self.__dict__.items() if name != "_answers"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        if "_backend" not in state:
+            # Pickled by the official package: with the results that it had loaded, and the folder of the others.
+            missing = {"_fast_mode": False, "_archive_dir": None, "_used_time": 0, "filename": None}
+            state = {**missing, "_backend": None, "_answers": None, **state}
+        for name, value in state.items():
+            if isinstance(getattr(type(self), name, None), property):
+                setattr(self, name, value)
+            else:
+                self.__dict__[name] = value
         self._remember()
 
     # What there is.
@@ -330,6 +339,7 @@ class NASBenchMetaAPI(abc.ABC):
         for idx in every() if index is None else [index]:
             if not 0 <= idx < len(self.meta_archs):
                 raise ValueError(f"invalid index of {idx}")
+            format(idx, "06d")  # the name of its file: officially, too, a ValueError where it is no whole number
             found = load(idx)
             self._evaluated_set().add(idx)
             if found is None:
@@ -353,7 +363,7 @@ class NASBenchMetaAPI(abc.ABC):
             own = self._backend if self._is_mine(root) and isinstance(self._infos, LazyInfos | None) else None
             # The handle keeps the version that it opened; to take results of a newer one is to load them.
             mine = isinstance(own, DatabaseBackend) and own.newest()
-            backend = own if mine and own is not None else DatabaseBackend(root, self._space)
+            backend = own if mine and own is not None else DatabaseBackend(root, self._space, kind=self._results_kind)
 
             def from_database(idx: int) -> Any:
                 if not backend.has(idx):
@@ -373,7 +383,7 @@ class NASBenchMetaAPI(abc.ABC):
             assert nats_is_file(path), f"invalid data path : {path}"
             record = pickle_load(path)
             assert isinstance(record, dict), f"invalid format of data in {path}"
-            return results_of(record)
+            return results_of(record, self._results_kind)
 
         return lambda: range(len(self)), from_archive
 
@@ -391,7 +401,7 @@ class NASBenchMetaAPI(abc.ABC):
             return
         results = self.arch2infos_dict[index]
         if hp is not None and str(hp) not in results:
-            raise ValueError(_no_hp(index, results, hp))
+            raise ValueError(no_hp(index, results, hp))
         for each in results.values() if hp is None else [results[str(hp)]]:
             each.clear_params()
 
@@ -525,7 +535,7 @@ class NASBenchMetaAPI(abc.ABC):
             raise ValueError(f"arch_index [{arch_index}] does not in arch2infos")
         results = self._results(arch_index)
         if str(hp) not in results:
-            raise ValueError(_no_hp(arch_index, results, hp))
+            raise ValueError(no_hp(arch_index, results, hp))
         # What nobody has seen was made for this call.
         return results[str(hp)] if self._unread(arch_index) else copy.deepcopy(results[str(hp)])
 
@@ -564,7 +574,7 @@ class NASBenchMetaAPI(abc.ABC):
             return None
         results = self._results(index)
         if hp not in results:
-            raise ValueError(_no_hp(index, results, hp))
+            raise ValueError(no_hp(index, results, hp))
         return "\n".join(print_information(results[hp], f"arch-index={index}"))
 
     @staticmethod
@@ -709,7 +719,7 @@ class NASBenchMetaAPI(abc.ABC):
 
     def _show(self, index: int = -1, print_information: Any = None) -> None:
         def show_results(idx: int) -> None:
-            for results in self._results(idx).values():
+            for results in self._shown(idx):
                 arrows = ">" * 40
                 lines = print_information(results)
                 print(f"{arrows} {results.get_total_epoch():03d} epochs {arrows}")
@@ -733,6 +743,10 @@ class NASBenchMetaAPI(abc.ABC):
                 print(f"The {index}-th architecture has not been evaluated or not saved.")
             else:
                 show_results(index)
+
+    def _shown(self, index: int) -> list[Any]:
+        """Results of an architecture in the order in which `show` prints them."""
+        return list(self._results(index).values())
 
     # Beyond the official package.
 
@@ -787,5 +801,6 @@ class NASBenchMetaAPI(abc.ABC):
         return self._backend.home
 
 
-def _no_hp(index: Any, results: Any, hp: Any) -> str:
+def no_hp(index: Any, results: Any, hp: Any) -> str:
+    """What is said where an architecture was not trained with an hp."""
     return f"The {index}-th architecture only has hyper-parameters of {list(results.keys())} instead of {hp}."

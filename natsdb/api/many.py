@@ -14,7 +14,7 @@ import numpy as np
 from natsdb.api.answers import eval_splits
 from natsdb.api.backends import DatabaseBackend
 from natsdb.api.columns import Runs, runs_of
-from natsdb.api.results import mean, summed
+from natsdb.api.results import ArchResults, mean, summed
 from natsdb.schema.datasets import DATASETS, searched
 
 if TYPE_CHECKING:
@@ -34,6 +34,10 @@ class Handle(Protocol):
 
     def __len__(self) -> int:
         """Architectures of the space."""
+
+    @property
+    def _results_kind(self) -> type[ArchResults]:
+        """Whose means these are."""
 
     @property
     def used_time(self) -> float:
@@ -208,7 +212,7 @@ def _simulations(api: Handle, every: np.ndarray, dataset: str, iepoch: int | Non
     measured = [[value for value in values if value > 0] for values in timed.of_arch(timed.cost("latency"))]
     if not all(measured):
         return None
-    found = _Simulations(runs, np.array([mean(values) for values in measured]))
+    found = _Simulations(runs, np.array([api._results_kind._mean(values) for values in measured]))
     if found.passes is not None:
         last = _runs(api, every, dataset, None, hp)
         missing = np.isnan(runs.measured("accuracy", "x-valid"))

@@ -17,8 +17,12 @@ from natsdb.store.locations import default_database
 from natsdb.store.manifest import NAME
 from natsdb.store.snapshot import read_manifest
 
+# Whether the hint that an archive is slow was given in this process.
+_hinted = False
+
 if TYPE_CHECKING:
     from natsdb.api.backends import Backend
+    from natsdb.api.results import ArchResults
     from natsdb.ingest.archive.sources import Source
 
 
@@ -28,6 +32,10 @@ class Space(Protocol):
     _all_base_names: list[str]
     _search_space_name: str
     _space: str
+
+    @property
+    def _results_kind(self) -> type[ArchResults]:
+        """Class of the results."""
 
 
 @dataclass
@@ -54,7 +62,7 @@ def open_benchmark(api: Space, given: Any, fast_mode: bool, verbose: bool, sourc
     by_default = given is None and fast_mode  # then the official handle has no file name, and says less
     name = f"NATS-Bench ({api._search_space_name})"
     if given is None:
-        database = _default_database(api)
+        database = database_by_default(api)
         if database is not None:
             given = database
         elif fast_mode:
@@ -83,9 +91,8 @@ def open_benchmark(api: Space, given: Any, fast_mode: bool, verbose: bool, sourc
 
         archs = list(strings(api._space))
         if is_database(given):
-            return Opened(
-                filename, given if fast_mode else None, archs, DatabaseBackend(given, api._space, source=source)
-            )
+            backend = DatabaseBackend(given, api._space, source=source, kind=api._results_kind)
+            return Opened(filename, given if fast_mode else None, archs, backend)
         if not fast_mode and not is_file:
             raise ValueError(f"fast_mode={fast_mode} must feed the path for file : {given}")
         if is_file:
@@ -93,12 +100,12 @@ def open_benchmark(api: Space, given: Any, fast_mode: bool, verbose: bool, sourc
             _check_space(archive, api._space, given)
             if archive.kind == "single":
                 _hint(given, " (it is one stream, so all of it is read first)")
-                return Opened(filename, None, archs, SingleFileBackend(given, api._space))
+                return Opened(filename, None, archs, SingleFileBackend(given, api._space, api._results_kind))
             _hint(given)
-            return Opened(filename, None, archs, ArchiveBackend(archive))
+            return Opened(filename, None, archs, ArchiveBackend(archive, api._results_kind))
         archive_dir = given
     if isinstance(given, dict):
-        return _of_dictionary(given, filename)
+        return _of_dictionary(given, filename, api._results_kind)
     if archive_dir is None:
         raise ValueError(f"file_path_or_dict [{type(given)}] must be a dict or archive_dir must be set")
     meta = pickle_load(f"{archive_dir}/meta.{PICKLE_EXT}")
@@ -106,7 +113,7 @@ def open_benchmark(api: Space, given: Any, fast_mode: bool, verbose: bool, sourc
     return Opened(filename, archive_dir, list(meta["meta_archs"]), None, OrderedDict(), set(), set())
 
 
-def _default_database(api: Space) -> str | None:
+def database_by_default(api: Space) -> str | None:
     """A database with rows of the space: `$NATSDB_HOME`, one where archives lie, or the user's."""
     from natsdb.api.backends import is_database
 
@@ -120,6 +127,16 @@ def _default_database(api: Space) -> str | None:
         if is_database(path) and any(part.space == api._space for part in read_manifest(Path(path)).parts):
             return path
     return None
+
+
+def archive_by_default(api: Space) -> str | None:
+    """The official archive of the space where it lies by default, None where there is none."""
+    try:
+        home = get_torch_home()
+    except ValueError:
+        return None
+    name = os.path.join(home, api._all_base_names[-1])
+    return next((path for path in (f"{name}-simple", f"{name}.{PICKLE_EXT}") if os.path.exists(path)), None)
 
 
 def _source(path: str, fast_mode: bool) -> Source:
@@ -148,16 +165,20 @@ def _check_space(source: Source, space: str, path: str) -> None:
 
 
 def _hint(path: str, why: str = "") -> None:
+    global _hinted
+    if _hinted:
+        return
+    _hinted = True  # a script may make many handles
     print(f"natsdb: reading {path} as it is{why}; `natsdb ingest {path}` once makes this fast", file=sys.stderr)
 
 
-def _of_dictionary(given: dict[str, Any], filename: str | None) -> Opened:
+def _of_dictionary(given: dict[str, Any], filename: str | None, kind: type[ArchResults]) -> Opened:
     from natsdb.api.backends import results_of
 
     for key in ("meta_archs", "arch2infos", "evaluated_indexes"):
         if key not in given:
             raise ValueError(f"Can not find key[{key}] in the dict")
     given = copy.deepcopy(given)
-    infos = OrderedDict((arch, results_of(given["arch2infos"][arch])) for arch in sorted(given["arch2infos"]))
+    infos = OrderedDict((arch, results_of(given["arch2infos"][arch], kind)) for arch in sorted(given["arch2infos"]))
     hps = {hp for results in infos.values() for hp in results}
     return Opened(filename, None, given["meta_archs"], None, infos, set(given["evaluated_indexes"]), hps)

@@ -64,11 +64,29 @@ def summed(seconds: float, count: int) -> float:
     return sum([seconds] * count)
 
 
-class ResultsCount:
+class _Fields:
+    """Where a run keeps its fields; beside them `_rows`: rows that missing fields come from, weights, order."""
+
+    __slots__ = ("__dict__", "__weakref__", "_rows")
+
+
+# The fields that a run holds by now; its attribute `__dict__` has all of them.
+_held: Callable[[Any], dict[str, Any]] = _Fields.__dict__["__dict__"].__get__
+
+
+class ResultsCount(_Fields):
     """One training run of an architecture on a data set.
 
     Accuracies are in percent, losses in nats, times and latency in seconds, `params` and `flop` in millions.
     """
+
+    __slots__ = ()
+    _rows: tuple[StoredRun | None, Callable[[Any], Any] | None, tuple[str, ...]] | None
+
+    def __new__(cls, *_: Any, **__: Any) -> ResultsCount:
+        self = super().__new__(cls)
+        self._rows = None
+        return self
 
     def __init__(
         self,
@@ -106,33 +124,43 @@ class ResultsCount:
 
     def _lazily(self, run: StoredRun | None, weights: Callable[[Any], Any], order: tuple[str, ...] = FIELDS) -> None:
         """Let fields that the instance does not hold come from a run's rows, and its weights from a function."""
-        self.__dict__["_rows"] = run, weights, order
+        self._rows = run, weights, order
 
     def _forget_weights(self) -> None:
         """Let there be no trained weights. As in the official package the field then comes last in `state_dict`."""
-        self.__dict__.pop("net_state_dict", None)
+        _held(self).pop("net_state_dict", None)
         self.net_state_dict = None
-        if "_rows" in self.__dict__:
-            run, weights, order = self.__dict__["_rows"]
+        run, weights, order = self._rows or (None, None, ())
+        if weights is not None:
             self._lazily(run, weights, (*(name for name in order if name != "net_state_dict"), "net_state_dict"))
+
+    @property
+    def __dict__(self) -> dict[str, Any]:  # type: ignore[override]
+        """All fields, in the official order. Whoever asks may change them: they come from no rows any more."""
+        held = _held(self)
+        if self._rows is not None and self._rows[1] is not None:
+            every = self.state_dict()
+            held.clear()
+            held.update(every)
+            self._rows = self._rows[0], None, ()
+        return held
 
     def __getattr__(self, name: str) -> Any:
         # Called for what the instance does not hold (yet).
-        rows = self.__dict__.get("_rows")
-        if rows is None or name not in FIELDS:
+        run, weights, _ = self._rows or (None, None, ())
+        if weights is None or name not in FIELDS:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        value = rows[1](rows[0]) if name == "net_state_dict" else rows[0].field(name)
-        self.__dict__[name] = value
+        value = weights(run) if name == "net_state_dict" else run.field(name)  # type: ignore[union-attr]
+        _held(self)[name] = value
         return value
 
     def _untouched(self, fields: frozenset[str]) -> StoredRun | None:
         """The run's rows, as long as nobody has asked for one of these fields, and could have changed it."""
-        mine = self.__dict__
-        rows = mine.get("_rows")
-        return rows[0] if rows is not None and fields.isdisjoint(mine) else None
+        rows = self._rows
+        return rows[0] if rows is not None and rows[1] is not None and fields.isdisjoint(_held(self)) else None
 
     def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *(FIELDS if "_rows" in self.__dict__ else ())]
+        return sorted({*dir(type(self)), *_held(self), *(self._rows[2] if self._rows is not None else ())} - {"_rows"})
 
     def update_train_info(self, train_acc1es: Any, train_acc5es: Any, train_losses: Any, train_times: Any) -> None:
         """Set all that was measured in training: dictionaries by epoch."""
@@ -214,22 +242,29 @@ class ResultsCount:
             if all(each is not None for _, each in seconds):
                 times: dict[str, float | None] = {}
                 for name, each in seconds:
-                    total = summed(each, count)
-                    times[f"T-{name}@epoch"], times[f"T-{name}@total"] = total / count, total
+                    times[f"T-{name}@epoch"], times[f"T-{name}@total"] = self._mean_of_equal(each or 0.0, count)
                 return times
         found: dict[str, float | None] = {"T-train@epoch": None, "T-train@total": None}
         if isinstance(self.train_times, dict):
-            train = list(self.train_times.values())
-            found = {"T-train@epoch": mean(train), "T-train@total": sum(train)}
+            found = dict(zip(found, self._mean_and_sum(list(self.train_times.values())), strict=True))
         for name in self.eval_names:
             try:
                 every = [self.eval_times[f"{name}@{epoch}"] for epoch in range(self.epochs)]
-                found[f"T-{name}@epoch"], found[f"T-{name}@total"] = mean(every), sum(every)
+                found[f"T-{name}@epoch"], found[f"T-{name}@total"] = self._mean_and_sum(every)
             except NatsdbError:
                 raise
             except Exception:
                 found[f"T-{name}@epoch"] = found[f"T-{name}@total"] = None
         return found
+
+    @staticmethod
+    def _mean_and_sum(seconds: list[float]) -> tuple[float, float]:
+        return mean(seconds), sum(seconds)
+
+    @staticmethod
+    def _mean_of_equal(seconds: float, count: int) -> tuple[float, float]:
+        total = summed(seconds, count)
+        return total / count, total
 
     def _lacks(self, split: str, iepoch: int | None) -> bool:
         """Whether it is known at once that a split was not evaluated at an epoch, so that `get_eval` would raise."""
@@ -247,11 +282,9 @@ class ResultsCount:
         Raises:
             NatsdbError: it does.
         """
-        rows = self.__dict__.get("_rows")
-        if rows is not None and rows[0] is not None and rows[0].superseded_by:
-            run: StoredRun = rows[0]
-            if iepoch is None or iepoch == HPS[run.block.hp] - 1:
-                raise superseded(run.block.space, run.arch, run.key[0], run.block.hp, run.superseded_by)
+        run = self._rows[0] if self._rows is not None else None
+        if run is not None and run.superseded_by and (iepoch is None or iepoch == HPS[run.block.hp] - 1):
+            raise superseded(run.block.space, run.arch, run.key[0], run.block.hp, run.superseded_by)
 
     def get_eval_set(self) -> list[str]:
         """Names of the evaluated splits."""
@@ -311,7 +344,7 @@ class ResultsCount:
         now = total = None
         if isinstance(self.eval_times, dict) and self.eval_times:
             if key not in self.eval_times:
-                raise ValueError(f"{key} not in {self.eval_times.keys()}")
+                raise self._no_time(key)
             now = self.eval_times[key]
             total = sum([self.eval_times[f"{name}@{epoch}"] for epoch in range(iepoch + 1)])
         return {
@@ -321,6 +354,9 @@ class ResultsCount:
             "cur_time": now,
             "all_time": total,
         }
+
+    def _no_time(self, key: str) -> Exception:
+        return ValueError(f"{key} not in {self.eval_times.keys()}")
 
     def get_net_param(self, clone: bool = False) -> Any:
         """Trained weights, None where there are none; a copy if `clone`."""
@@ -350,19 +386,17 @@ class ResultsCount:
 
     def state_dict(self) -> dict[str, Any]:
         """All fields, from which `create_from_state_dict` makes an equal run."""
-        if "_rows" not in self.__dict__:
-            return dict(self.__dict__)
-        fields = {name: getattr(self, name) for name in self.__dict__["_rows"][2]}
-        return fields | {name: value for name, value in self.__dict__.items() if name != "_rows"}
+        order = self._rows[2] if self._rows is not None else ()
+        return {name: getattr(self, name) for name in order} | _held(self)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Set fields."""
-        self.__dict__.update(state_dict)
+        _held(self).update(state_dict)
 
-    @staticmethod
-    def create_from_state_dict(state_dict: dict[str, Any]) -> ResultsCount:
+    @classmethod
+    def create_from_state_dict(cls, state_dict: dict[str, Any]) -> ResultsCount:
         """A run from its fields."""
-        made = ResultsCount(None, None, None, None, None, None, None, None, None, None)
+        made = cls(None, None, None, None, None, None, None, None, None, None)
         made.load_state_dict(state_dict)
         return made
 
@@ -372,8 +406,8 @@ class ResultsCount:
     def __deepcopy__(self, memo: dict[int, Any]) -> ResultsCount:
         made = type(self).__new__(type(self))
         memo[id(self)] = made
-        for name, value in self.__dict__.items():
-            made.__dict__[name] = value if name == "_rows" else copy.deepcopy(value, memo)
+        made._rows = self._rows
+        _held(made).update((name, copy.deepcopy(value, memo)) for name, value in _held(self).items())
         return made
 
 
@@ -389,6 +423,10 @@ def _measured(run: StoredRun, split: str, iepoch: int | None) -> dict[str, Any] 
 
 class ArchResults:
     """All runs of an architecture at one hp: `all_results` by (data set, seed), `dataset_seed`: seeds by data set."""
+
+    # What NAS-Bench-201 has otherwise.
+    _run_kind: type[ResultsCount] = ResultsCount
+    _mean: Callable[[list[Any]], Any] = staticmethod(mean)
 
     def __init__(self, arch_index: Any, arch_str: Any) -> None:
         self.arch_index = int(arch_index)
@@ -410,19 +448,27 @@ class ArchResults:
             KeyError: there is no run on this data set.
         """
         seeds, runs = self.dataset_seed[dataset], self._runs(dataset)
-
-        def agreed(values: list[Any]) -> list[Any]:
-            same = len(values) < 2 or len({f"{value:.5f}" for value in values}) == 1
-            return values if same else [values[seeds.index(888)]]
-
-        flops, params = agreed([run.flop for run in runs]), agreed([run.params for run in runs])
+        flops, params = ([getattr(run, name) for run in runs] for name in ("flop", "params"))
         latencies = [latency for latency in (run.get_latency() for run in runs) if latency > 0]
         return {
-            "flops": mean(flops),
-            "params": mean(params),
-            "latency": mean(latencies) if latencies else None,
-            **_means(run.get_times() for run in runs),
+            "flops": self._mean(self._agreed(flops, seeds)),
+            "params": self._mean(self._agreed(params, seeds)),
+            "latency": self._mean(latencies) if latencies else None,
+            **self._means(run.get_times() for run in runs),
         }
+
+    @staticmethod
+    def _agreed(values: list[Any], seeds: list[int]) -> list[Any]:
+        same = len(values) < 2 or len({f"{value:.5f}" for value in values}) == 1
+        return values if same else [values[seeds.index(888)]]
+
+    def _means(self, infos: Iterable[dict[str, Any]]) -> dict[str, Any]:
+        """Means by key; None where the first has none."""
+        columns: defaultdict[str, list[Any]] = defaultdict(list)
+        for info in infos:
+            for key, value in info.items():
+                columns[key].append(value)
+        return {key: None if values[0] is None else self._mean(values) for key, values in columns.items()}
 
     def get_metrics(
         self, dataset: str, setname: str, iepoch: int | None = None, is_random: bool | int = False
@@ -445,7 +491,7 @@ class ArchResults:
         ]
         if isinstance(is_random, bool):
             if not is_random:
-                return _means(infos)
+                return self._means(infos)
             return infos[random.randint(0, len(infos) - 1)]
         if not isinstance(is_random, int):
             raise ValueError(f"invalid value for is_random: {is_random}")
@@ -569,13 +615,15 @@ class ArchResults:
         """
         self.__dict__.update(
             {
-                name: _each_run(value, object, ResultsCount.create_from_state_dict) if name == "all_results" else value
+                name: _each_run(value, object, self._run_kind.create_from_state_dict)
+                if name == "all_results"
+                else value
                 for name, value in state_dict.items()
             }
         )
 
-    @staticmethod
-    def create_from_state_dict(state_dict_or_file: dict[str, Any] | str) -> ArchResults:
+    @classmethod
+    def create_from_state_dict(cls, state_dict_or_file: dict[str, Any] | str) -> ArchResults:
         """An instance from its fields, or from a file of them.
 
         Raises:
@@ -589,7 +637,7 @@ class ArchResults:
             state_dict = state_dict_or_file
         else:
             raise ValueError(f"invalid type of state_dict_or_file : {type(state_dict_or_file)}")
-        made = ArchResults(-1, -1)
+        made = cls(-1, -1)
         made.load_state_dict(state_dict)
         return made
 
@@ -617,15 +665,6 @@ class ArchResults:
             f"{type(self).__name__}(arch-index={self.arch_index}, arch={self.arch_str}, "
             f"{len(self.all_results)} runs, clear={self.clear_net_done})"
         )
-
-
-def _means(infos: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """Means by key; None where the first has none."""
-    columns: defaultdict[str, list[Any]] = defaultdict(list)
-    for info in infos:
-        for key, value in info.items():
-            columns[key].append(value)
-    return {key: None if values[0] is None else mean(values) for key, values in columns.items()}
 
 
 def _each_run(runs: Any, kind: type, change: Callable[[Any], Any]) -> dict[Any, Any]:

@@ -256,3 +256,13 @@ def test_a_short_script_loads_no_more_than_it_needs(real_db: Path) -> None:
         "print([name for name in heavy if name in sys.modules])\n"
     )
     assert _run("-c", code).stdout == "[]\n"
+
+
+def test_a_script_of_nas_201_api_1x_is_answered_as_one(real_db: Path) -> None:
+    code = (
+        "from nas_201_api import NASBench201API as API\n"
+        f"results = API({str(real_db)!r}, verbose=False).query_by_index(11)\n"
+        "print(round(results.get_metrics('cifar10', 'ori-test')['accuracy'].item(), 2))\n"
+    )
+    done = _run("--nas-201-api", "1.3", "-Wignore", "-c", code)
+    assert (done.stdout, done.stderr) == ("91.58\n", "")
