@@ -5,12 +5,14 @@ from __future__ import annotations
 import bz2
 import pickle
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
 import nats_bench
 import pytest
 
+import archives
 from natsdb import NatsdbError, api
 from natsdb.api import genotype_utils
 
@@ -73,6 +75,39 @@ def test_paths_and_tars_are_taken(official: dict[str, Path], real_db: Path) -> N
     with pytest.raises(ValueError, match="must be a dict or archive_dir must be set"):
         nats_bench.create(official["tss"], "tss", True, False)
     assert len(api.create(official["tss"], "tss", True, False)) == len(api.create(real_db, "tss")) == 15625
+
+
+def test_what_a_first_look_up_says(
+    official: dict[str, Path], real_db: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    theirs = nats_bench.create(str(official["tss"]), "tss", fast_mode=True, verbose=False)
+    mine = api.create(str(real_db), "tss", fast_mode=True, verbose=False)
+    said = []
+    for handle in (theirs, theirs, mine):
+        handle.verbose = True
+        handle.get_net_config(11, "cifar10")
+        said.append([line.partition("] ")[2] for line in capsys.readouterr().out.splitlines()])
+    first, second, own = said
+    assert first[1:] == [f"Call clear_params with archive_root={official['tss']} and index=11"]
+    assert own == second
+    assert own[1:] == ["Call _prepare_info with index=11 skip because it is in arch2infos_dict"]
+
+
+def test_a_single_file_whose_name_has_other_digits(real_records: Any, tmp_path: Path) -> None:
+    path = archives.write_single(tmp_path, "sss", {11: real_records["sss", 11]})
+    wrong = path.rename(path.with_name("NATS-sss-v1_0-00000.pickle.pbz2"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        theirs = nats_bench.create(str(wrong), "sss", verbose=False)
+    with pytest.warns(
+        UserWarning, match=r"-00000\.pickle\.pbz2: its MD5 ends in .*, its name says 00000; it is read all"
+    ):
+        mine = api.create(str(wrong), "sss", verbose=False)
+    asked = (11, "cifar10", 5, "90", False)
+    assert mine.get_more_info(*asked) == theirs.get_more_info(*asked)
+    wrong.write_bytes(bz2.compress(bz2.decompress(wrong.read_bytes())[:-50]))
+    with pytest.warns(UserWarning, match="its MD5 ends in"), pytest.raises(NatsdbError, match=re.escape(f"{wrong}: ")):
+        api.create(str(wrong), "sss", verbose=False)
 
 
 def test_each_difference_is_in_the_docs() -> None:
