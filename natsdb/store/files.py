@@ -48,6 +48,7 @@ class ListedFiles(fsspec.AbstractFileSystem):
         self._parts = {part.path: part for part in snapshot.manifest.parts}
         self._checked: set[str] = set()
         self._held: dict[str, _Descriptor] = {}
+        self._ends: dict[str, _End] = {}
 
     def failure(self, text: str) -> NatsdbError | None:
         """The error of a file that DuckDB tells of; it tells nothing but the text, of several files that of the first.
@@ -110,7 +111,7 @@ class ListedFiles(fsspec.AbstractFileSystem):
         return file
 
     def _remote(self, part: Part) -> _File:
-        end = _End(self, part)
+        end = self._ends.setdefault(part.path, _End(self, part))
         return _File(part.bytes, end.read)
 
     def failed(self, part: Part, error: Exception) -> NatsdbError:
@@ -183,29 +184,31 @@ class _Descriptor:
 
 
 class _End:
-    """Reads a file behind a URL. Its end, which holds the footer, is asked for several times and fetched once: what was
-    fetched of it is kept, and only what lies before that is fetched still."""
+    """Reads a file behind a URL. Its end, which holds the footer and the page index, is asked for at each opening and
+    fetched once: what was fetched of it is kept, some 64 kB, and only what lies before that is fetched still."""
 
     def __init__(self, files: ListedFiles, part: Part) -> None:
         self._files, self._part, self._tail = files, part, b""
         self._checked = not part.footer
 
     def read(self, size: int, at: int) -> bytes:
-        known = self._part.bytes - len(self._tail)
-        if at + size <= min(known, self._part.bytes - 8):
+        tail, whole = self._tail, self._part.bytes
+        known = whole - len(tail)
+        if at + size <= min(known, whole - 8):
             return self._files.fetch(self._part, at, at + size)
         if at < known:
-            first = min(at, max(0, self._part.bytes - _TAIL))
-            self._tail = self._files.fetch(self._part, first, known) + self._tail
-            self._check()
-        start = at - self._part.bytes + len(self._tail)
-        return self._tail[start : start + size]
+            first = min(at, max(0, whole - _TAIL))
+            # Several threads may fetch it at once: each has the whole of what it asked for.
+            tail = self._tail = self._files.fetch(self._part, first, known) + tail
+            self._check(tail)
+        start = at - whole + len(tail)
+        return tail[start : start + size]
 
-    def _check(self) -> None:
+    def _check(self, tail: bytes) -> None:
         """Compare the footer, when all of it is here."""
-        length = int.from_bytes(self._tail[-8:-4], "little") + 8
-        if self._checked or length > len(self._tail):
+        length = int.from_bytes(tail[-8:-4], "little") + 8
+        if self._checked or length > len(tail):
             return
-        if f"{zlib.crc32(self._tail[-length:]):08x}" != self._part.footer:
+        if f"{zlib.crc32(tail[-length:]):08x}" != self._part.footer:
             raise self._files.failed(self._part, ValueError("its footer is not the one that was written"))
         self._checked = True
