@@ -51,7 +51,7 @@ mutants: $(VENV)/.tested  ## small wrong changes to the core, one at a time: whi
 	$(BIN)/pip install --quiet --disable-pip-version-check 'cosmic-ray>=8.4'
 	$(BIN)/python tests/mutants.py $(MUTANTS)
 
-bench: $(VENV)/.tested  ## measure ingest and queries at full scale, as ratios (needs 8 GB of disk, 20 minutes)
+bench: $(VENV)/.tested  ## measure ingest and queries at full scale, as ratios (needs 4 GB of disk, an hour at first)
 	$(BIN)/pytest tests/benchmarks -m '' --benchmark-only --benchmark-columns=min,median,rounds -s
 
 lint: $(VENV)/.installed  ## format, lint, types

@@ -1,7 +1,7 @@
-"""Full-scale archives, made once, and the table of results.
+"""A full-scale database and a sample of its archives, made once, and the table of results.
 
-`NATSDB_BENCH_DIR` (default `.bench`) holds archives and databases: 8 GB at full scale. `NATSDB_BENCH_SCALE` limits the
-architectures of each space, to try the benchmarks out.
+`NATSDB_BENCH_DIR` (default `.bench`) holds them: 4 GB. `NATSDB_BENCH_ARCHIVES` says how many architectures of each
+space have an archive file, 1,024 without it; `NATSDB_BENCH_SCALE` limits those of the database, to try them out.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from synthetic import record, write_folder
 
 HOME = Path(os.environ.get("NATSDB_BENCH_DIR") or Path(__file__).parents[2] / ".bench").resolve()
 SCALE = int(os.environ.get("NATSDB_BENCH_SCALE") or 0)
+ARCHIVES = min(int(os.environ.get("NATSDB_BENCH_ARCHIVES") or 1024), SCALE or 1 << 20)
 JOBS = os.cpu_count() or 1
 
 
@@ -56,10 +57,10 @@ def results() -> Iterator[Results]:
 
 @pytest.fixture(scope="session")
 def folders() -> list[Path]:
-    """Complete archive folders of both spaces."""
+    """Archive folders of both spaces, of their first architectures."""
     made = []
     for space, name in archives.FOLDERS.items():
-        count = min(SCALE or SPACES[space].size, SPACES[space].size)
+        count = min(ARCHIVES, SPACES[space].size)
         folder = HOME / (name if count == SPACES[space].size else f"{name}-{count}")
         print(f"\nmaking {folder} where it is not there", flush=True)
         made.append(write_folder(folder, space, range(count), jobs=JOBS))

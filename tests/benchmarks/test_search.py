@@ -12,7 +12,7 @@ from typing import Any
 import nats_bench
 import pytest
 
-from full_scale import SCALE, Results
+from full_scale import ARCHIVES, Results
 from natsdb.schema.datasets import searched
 from natsdb.schema.spaces import SPACES
 from natsdb.search import ALGORITHMS, Benchmark, published_budget, read_trainings, search
@@ -60,7 +60,7 @@ def test_a_run_that_asks_nats_bench(
 
 
 def _ask_official(api: Any, propose: Any, answers: Any, budget: float, run: int) -> None:
-    index, size = SPACES["tss"].by_numbers, min(SCALE or SPACES["tss"].size, SPACES["tss"].size)
+    index, size = SPACES["tss"].by_numbers, min(ARCHIVES, SPACES["tss"].size)
     proposals = propose(Benchmark(answers, budget, random.Random(run)), random.Random(run))
     told, spent = None, 0.0
     while spent < budget:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote
 
 import polars as pl
@@ -22,6 +19,7 @@ from natsdb.schema.errors import NatsdbError
 from natsdb.store.check import check
 from natsdb.store.locations import located
 from natsdb.store.snapshot import read_manifest
+from server import Server
 
 pytest.importorskip("aiohttp", reason="the extra `remote` is not installed")
 
@@ -30,59 +28,6 @@ QUESTIONS = (
     "from curve('sss', 40, 'cifar10', '90')",
     "select space, hp, count(*), max(loss) from metric group by all order by all",
 )
-
-
-class Server:
-    """A folder behind HTTP: `sent` has each answer's path, status and bytes; `cut` so many answers are broken off in
-    the middle (-1: all); `ranges`: whether ranges of bytes are answered."""
-
-    def __init__(self, folder: Path) -> None:
-        self.sent: list[tuple[str, int, int]] = []
-        self.cut, self.ranges = 0, True
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-            def do_GET(self) -> None:
-                path = folder / unquote(self.path).lstrip("/")
-                if not path.is_file():
-                    self.send_error(404)
-                    return
-                content, status = path.read_bytes(), 200
-                size = len(content)
-                asked = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
-                if asked and server.ranges:
-                    first = int(asked[1]) if asked[1] else max(0, size - int(asked[2]))
-                    content, status = content[first : int(asked[2]) + 1 if asked[1] and asked[2] else size], 206
-                self.send_response(status)
-                if status == 206:
-                    self.send_header("Content-Range", f"bytes {first}-{first + len(content) - 1}/{size}")
-                self.send_header("Accept-Ranges", "bytes" if server.ranges else "none")
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                if self.command == "HEAD":
-                    return
-                if server.cut and status == 206:
-                    server.cut -= 1
-                    self.wfile.write(content[: len(content) // 2])
-                    self.close_connection = True
-                    return
-                self.wfile.write(content)
-                server.sent.append((self.path, status, len(content)))
-
-            do_HEAD = do_GET
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
 
 @pytest.fixture
