@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from natsdb.schema.errors import Missing
 from natsdb.schema.meanings import KEYS
 from natsdb.schema.names import nearest
+from natsdb.schema.spaces import SPACES
 from natsdb.schema.tables import TABLES
 from natsdb.sql.tables import chosen_views, registered, search_columns, table_views
 from natsdb.store.choice import check_source
@@ -47,9 +48,12 @@ def statements(database: Path | str, manifest: Manifest, source: str | None = No
         source: the only one whose rows are chosen; by default one for each architecture and data set.
 
     Raises:
-        Missing: the database has no rows of the source.
+        Missing: the database has no rows of the source, or holds a space that is not registered here.
     """
     root = database if isinstance(database, str) else str(database.resolve())
+    if unknown := sorted({part.space for part in manifest.parts if part.space} - SPACES.keys()):
+        what = f"it holds the space {unknown[0]!r}, which is not registered in this process"
+        raise Missing(what, where=root, remedy="import the module that registers it first")
     if source is not None:
         check_source(manifest, source, "")
     folder = resources.files("natsdb.sql")

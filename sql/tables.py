@@ -73,10 +73,17 @@ def registered() -> list[str]:
         f"create or replace macro archs_of(space) as {_case('space', sizes)}",
         "create or replace macro coverage_of(archs, space) as format('{:,} of {:,}', archs, archs_of(space))",
         f"create or replace macro last_arch() as {max(sizes.values()) - 1}",
-        f"create or replace macro is_halved(dataset) as dataset in ({_listed(halved)})",
+        f"create or replace macro is_halved(dataset) as {_known('dataset', f'dataset in ({_listed(halved)})')}",
         "create or replace macro validation_split_of(dataset) as "
-        f"case when dataset in ({_listed(validated)}) then 'x-valid' else 'ori-test' end",
+        + _known("dataset", f"case when dataset in ({_listed(validated)}) then 'x-valid' else 'ori-test' end"),
     ]
+
+
+def _known(column: str, value: str) -> str:
+    """The value for a data set that is registered; an error for others, whose rows it would be wrong for."""
+    remedy = "is not registered: import the module that does it, or mend the name"
+    unknown = f"error('the data set ' || {column} || ' {remedy}')"
+    return f"case when {column} in ({_listed(DATASETS)}) then {value} else {unknown} end"
 
 
 def search_columns() -> str:

@@ -32,21 +32,28 @@ _SECONDS = {split: f"{split.replace('-', '_')}_seconds" for split in ("train", "
 
 
 class Recent:
-    """The last few columns that were asked for, by key. It holds nothing else, so that it keeps no handle alive."""
+    """The last columns that were asked for, by key, up to so many bytes, and one at least. It holds nothing else, so
+    that it keeps no handle alive."""
 
-    def __init__(self, room: int) -> None:
-        self._room = room
+    def __init__(self, room: int = 16 << 20) -> None:
+        self._room, self._bytes = room, 0
         self._held: OrderedDict[Hashable, Any] = OrderedDict()
 
     def __call__(self, key: Hashable, make: Callable[[], Any]) -> Any:
         found = self._held.get(key)
         if found is None:
-            # Two threads may make the same arrays: the later one stays, both are right.
-            self._held[key] = found = make()
-            while len(self._held) > self._room:
+            found = make()
+            # Two threads may make the same arrays: the first one's stay, both are right.
+            if self._held.setdefault(key, found) is found:
+                self._bytes += _bytes_of(found)
+            while self._bytes > self._room and len(self._held) > 1:
                 with suppress(KeyError):
-                    self._held.popitem(last=False)
+                    self._bytes -= _bytes_of(self._held.popitem(last=False)[1])
         return found
+
+
+def _bytes_of(columns: Any) -> int:
+    return sum(column.nbytes for column in columns.values()) if isinstance(columns, dict) else columns.nbytes
 
 
 def blocks_of(manifest: Manifest, source: str, space: str) -> dict[int, dict[tuple[str, str], Part]]:
@@ -76,7 +83,7 @@ class StoredBlock:
     Args:
         database, space, hp: where the files lie, and what they are.
         parts: what the manifest says of its files, by table.
-        keep: remembers pages of columns, or columns of row groups; by default the last four of this block.
+        keep: remembers pages of columns, or columns of row groups; by default those of this block.
         check: read the key columns of `metric` too, and compare them with what the forms say.
 
     Raises:
@@ -107,7 +114,7 @@ class StoredBlock:
         rows = np.array([form.rows for form in self.forms], np.int64)[self.form_of]
         last = np.array([len(form.last) for form in self.forms], np.int64)[self.form_of]
         self.rows, self.last = _starts(rows), _starts(last)
-        self._keep = keep or Recent(4)
+        self._keep = keep or Recent()
         self._small: dict[tuple[str, str], np.ndarray] = {}
 
     def _column_of(self, table: str, name: str, rows: int) -> np.ndarray:

@@ -92,8 +92,7 @@ class DatabaseBackend:
         self.path, self.space, self.source, self.kind = path, space, source, kind
         # A script may change its working directory.
         self.home = (home or Path(path)).absolute()
-        # Pages of columns: 50 to 160 kB each.
-        self._recent = Recent(128)
+        self._recent = Recent()
         self._open()
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -45,6 +45,7 @@ class LazyInfos(OrderedDict[int, Any]):
     def __delitem__(self, arch: int) -> None:
         super().__delitem__(arch)
         self.unread.discard(arch)
+        self._made.pop(arch, None)
 
     # What the dictionary in C would do without asking `__getitem__`.
     get = MutableMapping.get  # type: ignore[assignment]
@@ -74,6 +75,7 @@ class LazyInfos(OrderedDict[int, Any]):
     def clear(self) -> None:
         super().clear()
         self.unread.clear()
+        self._made.clear()
 
     def copy(self) -> OrderedDict[int, Any]:  # type: ignore[override]
         return OrderedDict(self.items())
@@ -122,10 +124,13 @@ class Unread(OrderedDict[str, Any]):
         self._read: Callable[[], Results] | None = read
 
     def _fill(self) -> None:
-        read, self._read = self._read, None
-        if read is not None:
-            for hp, results in read().items():
-                super().__setitem__(hp, results)
+        # Of two threads both may read; what they read is the same, and neither sees it half filled.
+        if (read := self._read) is not None:
+            found = read()
+            if self._read is not None:
+                for hp, results in found.items():
+                    super().__setitem__(hp, results)
+                self._read = None
 
     def copy(self) -> OrderedDict[str, Any]:  # type: ignore[override]
         return OrderedDict(self.items())

@@ -31,6 +31,8 @@ from natsdb.store.snapshot import Snapshot
 SCHEME = "natsdb"
 # Local files that stay open: DuckDB opens each anew for each query, and each time Python's threads wait for each other.
 _MOST_HELD = 128
+# Bytes of a file's end that are kept, once it was compared with the manifest: DuckDB asks for a thousandth of the file.
+_MOST_KEPT = 1 << 17
 # Bytes of a first request: a footer takes 0.5 to 21 kB, most of them 1 kB.
 _TAIL = 4096
 
@@ -179,13 +181,13 @@ class _Descriptor:
             os.lseek(self._number, at, os.SEEK_SET)
             return os.read(self._number, size)
 
-    def __del__(self) -> None:
-        os.close(self._number)
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:
+        close(self._number)  # bound above: at the end of the process `os` may be gone
 
 
 class _End:
     """Reads a file behind a URL. Its end, which holds the footer and the page index, is asked for at each opening and
-    fetched once: what was fetched of it is kept, some 64 kB, and only what lies before that is fetched still."""
+    fetched once: up to `_MOST_KEPT` bytes of it are kept, and only what lies before them is fetched still."""
 
     def __init__(self, files: ListedFiles, part: Part) -> None:
         self._files, self._part, self._tail = files, part, b""
@@ -199,8 +201,10 @@ class _End:
         if at < known:
             first = min(at, max(0, whole - _TAIL))
             # Several threads may fetch it at once: each has the whole of what it asked for.
-            tail = self._tail = self._files.fetch(self._part, first, known) + tail
+            tail = self._files.fetch(self._part, first, known) + tail
             self._check(tail)
+            if len(tail) <= _MOST_KEPT:
+                self._tail = tail
         start = at - whole + len(tail)
         return tail[start : start + size]
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from natsdb.store.parquet import reading
+from natsdb.store.parquet import damaged, reading
 
 # Fields of `PageHeader` (1 to 5) and of its `DataPageHeader`, a kind of page, encodings, kinds of Thrift's fields.
 _TYPE, _SIZE, _COMPRESSED, _CHECKSUM, _DATA = 1, 2, 3, 4, 5
@@ -57,6 +57,12 @@ class Pages:
     def __init__(self, path: str, chunk: Any) -> None:
         if chunk.compression != "ZSTD" or chunk.physical_type != "DOUBLE" or chunk.has_dictionary_page:
             raise Strange("it is no column of floats, zstd, without a dictionary")
+        # What the footer says is compared with the manifest; no checksum covers what a page's header says.
+        known = {("PLAIN", "RLE"): _PLAIN, ("BYTE_STREAM_SPLIT", "RLE"): _BYTE_STREAM_SPLIT}
+        encoding = known.get(tuple(sorted(chunk.encodings)))
+        if encoding is None:
+            raise Strange("its pages are encoded in several ways")
+        self._encoding = encoding
         self._path, self._rows, self._start = path, chunk.num_values, chunk.data_page_offset
         self._end = self._start + chunk.total_compressed_size
         self._found: list[Page] = []
@@ -65,7 +71,7 @@ class Pages:
         """The page that holds a row of the row group.
 
         Raises:
-            Damaged, Missing: the file cannot be read.
+            Damaged, Missing: the file cannot be read, or a page is not encoded as the footer says.
             Strange: a page is not as natsdb writes them.
         """
         found = self._found
@@ -86,8 +92,11 @@ class Pages:
         rows, encoding = data.get(_ROWS, 0), data.get(_ENCODING, -1)
         compressed, size = fields.get(_COMPRESSED, 0), fields.get(_SIZE, 0)
         page = Page(first, first + rows, at + length, compressed, size, fields[_CHECKSUM] & 0xFFFFFFFF, encoding)
-        # No checksum covers a header, so that what it says twice must agree: also of a page that nobody reads.
-        if encoding not in (_PLAIN, _BYTE_STREAM_SPLIT) or rows <= 0 or size != len(_levels(rows)) + 8 * rows:
+        if encoding != self._encoding:
+            # PyArrow would believe it.
+            raise damaged(self._path, ValueError("a page is encoded in another way than its footer says"))
+        # What a header says twice must agree: also of a page that nobody reads.
+        if rows <= 0 or size != len(_levels(rows)) + 8 * rows:
             raise Strange("it is no page of floats without nulls")
         if compressed <= 0 or page.at + compressed > self._end or page.end > self._rows:
             raise Strange("a page reaches beyond its column")

@@ -1,7 +1,7 @@
 """A full-scale database and a sample of its archives, made once, and the table of results.
 
 `NATSDB_BENCH_DIR` (default `.bench`) holds them: 4 GB. `NATSDB_BENCH_ARCHIVES` says how many architectures of each
-space have an archive file, 1,024 without it; `NATSDB_BENCH_SCALE` limits those of the database, to try them out.
+space have an archive file, 4,096 without it; `NATSDB_BENCH_SCALE` limits those of the database, to try them out.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from synthetic import record, write_folder
 
 HOME = Path(os.environ.get("NATSDB_BENCH_DIR") or Path(__file__).parents[2] / ".bench").resolve()
 SCALE = int(os.environ.get("NATSDB_BENCH_SCALE") or 0)
-ARCHIVES = min(int(os.environ.get("NATSDB_BENCH_ARCHIVES") or 1024), SCALE or 1 << 20)
+ARCHIVES = min(int(os.environ.get("NATSDB_BENCH_ARCHIVES") or 4096), SCALE or 1 << 20)
 JOBS = os.cpu_count() or 1
 
 

@@ -78,6 +78,24 @@ def test_check_compares_a_database_behind_http(made_up_db: Path, tmp_path: Path)
         server.close()
 
 
+def test_a_damaged_footer_is_said_each_time(made_up_db: Path, tmp_path: Path) -> None:
+    """What was fetched of a file's end is kept only when it is the end that was written."""
+    shutil.copytree(made_up_db, tmp_path / "db")
+    for part in read_manifest(tmp_path / "db").of("final"):
+        path = tmp_path / "db" / part.path
+        data = bytearray(path.read_bytes())
+        data[-60] ^= 4
+        path.write_bytes(data)
+    server = Server(tmp_path / "db")
+    try:
+        with natsdb.connect(server.url) as connection:
+            for _ in range(3):
+                with pytest.raises(NatsdbError, match="its footer is not the one that was written"):
+                    connection.sql("select avg(accuracy) from final").fetchall()
+    finally:
+        server.close()
+
+
 def test_scan_and_info_read_in_place_too(server: Server, made_up_db: Path) -> None:
     lazy = [natsdb.scan("final", db).filter(pl.col("hp") == "200") for db in (server.url, made_up_db)]
     assert lazy[0].collect().equals(lazy[1].collect())

@@ -257,3 +257,15 @@ def test_what_cannot_be_registered_is_said(registered: None) -> None:
         datasets.register(DataSet("mine", "cifar100", 10, 8, {}, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)))
     with pytest.raises(NatsdbError, match="there is no space 'x'; choose tss, sss or toy"):
         spaces.space_of("x")
+
+
+def test_a_process_that_does_not_know_them_says_so(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is answered from a registry would be wrong: which split is the test, how large the space is."""
+    with monkeypatch.context() as patch:
+        patch.delitem(DATASETS, "digits")
+        for ask in ("more_info('toy', 3, 'digits', '12')", "rank_correlation('digits', '12', '01', space := 'toy')"):
+            with pytest.raises(NatsdbError, match="the data set digits is not registered: import the module that"):
+                natsdb.query(f"from {ask}", home)
+    monkeypatch.delitem(SPACES, "toy")
+    with pytest.raises(NatsdbError, match="it holds the space 'toy', which is not registered in this process; import"):
+        natsdb.query("from leaderboard", home)

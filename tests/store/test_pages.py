@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from natsdb.schema.errors import Damaged
 from natsdb.schema.tables import arrow_schema
 from natsdb.store.pages import Pages, Strange, read_page
 from natsdb.store.parquet import write_options
@@ -98,6 +100,23 @@ def test_nulls_are_left_to_pyarrow(tmp_path: Path) -> None:
         _read(path, 0, "accuracy", [5])
 
 
+def test_a_header_that_names_another_encoding_is_damage(tmp_path: Path) -> None:
+    """Two bits make plain values split ones: no checksum covers a header, and PyArrow would read other numbers."""
+    path = _write(tmp_path / "a.parquet", _table(np.random.default_rng(0).random(300)), 60)
+    start, whole = pq.read_metadata(path).row_group(0).column(5).data_page_offset, path.read_bytes()
+    found = 0
+    for at in range(start, start + 40):
+        data = bytearray(whole)
+        data[at] ^= 0x12
+        path.write_bytes(data)
+        with suppress(Strange):
+            try:
+                _read(path, 0, "accuracy", [5])
+            except Damaged:
+                found += 1
+    assert found == 1
+
+
 def test_every_flipped_bit_of_a_column_gives_an_error_or_exact_values(tmp_path: Path) -> None:
     """Headers, which no checksum covers, as well as pages."""
     values = np.random.default_rng(0).random(300)
@@ -113,7 +132,7 @@ def test_every_flipped_bit_of_a_column_gives_an_error_or_exact_values(tmp_path: 
         path.write_bytes(data)
         try:
             found = _read(path, 0, "accuracy", rows)
-        except Strange:
+        except (Strange, Damaged):
             continue
         if struct.pack("15d", *found) != struct.pack("15d", *values[rows]):
             wrong.append(bit)
