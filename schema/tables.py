@@ -27,9 +27,9 @@ BLOCK = 1024
 # Rows of this many consecutive architectures share a Parquet row group, by hp, and pages hold this many rows: a page is
 # what the facade reads for one curve, and DuckDB too, by the page index. Chosen by tests/benchmarks/test_storage.py. Of
 # tss at hp 200, groups of 8, 16, 32, 64 architectures in pages of 6,000 rows: a page of accuracy and one of loss take
-# 0.59, 0.44, 0.51, 1.30 ms to find and read (headers are read one after another), a curve by SQL 14.6, 7.0, 5.8, 4.9 ms, a
-# scan 71, 89, 45, 63 ms, a curve over HTTP 329, 169, 176, 192 kB; footers 82, 41, 21, 11 kB a block. Pages of 10,000 rows
-# save 0.2 B of 11.5 B a row, and of 20,000 another 0.3.
+# 0.59, 0.44, 0.51, 1.30 ms to find and read (headers are read one after another), a curve by SQL 14.6, 7.0, 5.8, 4.9
+# ms, a scan 71, 89, 45, 63 ms, a curve over HTTP 329, 169, 176, 192 kB; footers 82, 41, 21, 11 kB a block. Pages of
+# 10,000 rows save 0.2 B of 11.5 B a row, and of 20,000 another 0.3.
 GROUPS = {"01": 1024, "12": 256, "90": 64, "200": 32}
 PAGE_ROWS = {"01": 20_000, "12": 10_000, "90": 10_000, "200": 6_000}
 
