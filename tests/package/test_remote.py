@@ -81,7 +81,7 @@ def test_check_compares_a_database_behind_http(made_up_db: Path, tmp_path: Path)
 def test_a_damaged_footer_is_said_each_time(made_up_db: Path, tmp_path: Path) -> None:
     """What was fetched of a file's end is kept only when it is the end that was written."""
     shutil.copytree(made_up_db, tmp_path / "db")
-    for part in read_manifest(tmp_path / "db").of("final"):
+    for part in read_manifest(tmp_path / "db").of("final")[1:]:  # the first is read to know its columns
         path = tmp_path / "db" / part.path
         data = bytearray(path.read_bytes())
         data[-60] ^= 4

@@ -263,9 +263,11 @@ def test_a_process_that_does_not_know_them_says_so(home: Path, monkeypatch: pyte
     """What is answered from a registry would be wrong: which split is the test, how large the space is."""
     with monkeypatch.context() as patch:
         patch.delitem(DATASETS, "digits")
+        datasets.searched.cache_clear()
         for ask in ("more_info('toy', 3, 'digits', '12')", "rank_correlation('digits', '12', '01', space := 'toy')"):
             with pytest.raises(NatsdbError, match="the data set digits is not registered: import the module that"):
                 natsdb.query(f"from {ask}", home)
+    datasets.searched.cache_clear()
     monkeypatch.delitem(SPACES, "toy")
     with pytest.raises(NatsdbError, match="it holds the space 'toy', which is not registered in this process; import"):
         natsdb.query("from leaderboard", home)
