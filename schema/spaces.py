@@ -21,7 +21,7 @@ def register(space: Space) -> Space:
     if SPACES.get(space.name, space) is not space:
         raise NatsdbError(f"there is a space {space.name!r} already", remedy="give it another name")
     if unknown := [hp for hp in space.hps if hp not in HPS]:
-        raise NatsdbError(f"there is no schedule {unknown[0]!r}", remedy=f"choose {either(HPS)}, or add it to HPS")
+        raise NatsdbError(f"there is no schedule {unknown[0]!r}", remedy=f"choose {either(HPS)}")
     SPACES[space.name] = space
     return space
 
