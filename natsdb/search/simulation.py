@@ -142,6 +142,12 @@ class Benchmark:
 
     def __init__(self, answers: Trainings, budget: float, chance: random.Random) -> None:
         self.space, self.dataset, self.budget = answers.space, answers.dataset, budget
+        if self.space not in SPACES:
+            # A new process has run the script, but not what is below its guard.
+            raise NatsdbError(
+                f"a process of the search knows no space {self.space!r}",
+                remedy="register it above the script's `if __name__ == '__main__'`",
+            )
         of = SPACES[self.space]
         self.positions, self.values, self.epochs = len(of.positions), len(of.choices), HPS[answers.hp]
         self.spent = 0.0
