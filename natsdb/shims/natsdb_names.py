@@ -20,6 +20,7 @@ FOLDER = os.path.dirname(os.path.abspath(__file__))
 # `nas_201_api` that it is for.
 CHOICE = "NATSDB_RUN_VENDORED"
 NAS_201_API = "NATSDB_NAS_201_API"
+_VERSIONS = ("1", "1.0", "1.1", "1.2", "1.3", "2", "2.0", "2.1")
 _PACKAGES = {"site-packages", "dist-packages"}
 
 
@@ -53,6 +54,21 @@ def _vendored(name: str) -> tuple[ModuleSpec | None, str]:
     spec = PathFinder.find_spec(name, [each for each in path if not _PACKAGES.intersection(each.split(os.sep))])
     # A folder without code is no copy, as the default database may be named like that.
     return (spec, os.path.dirname(spec.origin)) if spec is not None and spec.origin else (None, "")
+
+
+def major_version(version: str, given: str) -> int:
+    """1 or 2, of a version of `nas_201_api`, also with a v before it.
+
+    Raises:
+        NatsdbError: there is no such version; `given` is what it was given by.
+    """
+    if version.removeprefix("v") not in _VERSIONS:
+        from natsdb.schema.errors import NatsdbError  # who asks has it
+
+        raise NatsdbError(
+            f"{given} {version}".rstrip() + ": there is no such version of nas_201_api", remedy="1.0 to 1.3, 2.0 or 2.1"
+        )
+    return int(version.removeprefix("v")[0])
 
 
 def install(say: bool = False) -> None:

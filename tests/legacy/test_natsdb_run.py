@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from natsdb.api.nas_201_versions import Version
 from natsdb.run import run
 from natsdb.schema.errors import NatsdbError
 
@@ -237,6 +238,8 @@ def test_wrong_options_are_said(tmp_path: Path) -> None:
             ["--nas-201-api", "9.9", "x.py"],
             "--nas-201-api 9.9: there is no such version of nas_201_api; 1.0 to 1.3, 2.0",
         ),
+        (["--nas-201-api", "1.9", "x.py"], "--nas-201-api 1.9: there is no such version"),
+        (["--nas-201-api=2.7", "x.py"], "--nas-201-api 2.7: there is no such version"),
         (["--nas-201-api"], "--nas-201-api: there is no such version"),
         (["--vendor", "x.py"], "there is no option --vendor; see `natsdb run --help`"),
         (["-uZ", "x.py"], "there is no option -uZ that a script can be run with"),
@@ -245,6 +248,17 @@ def test_wrong_options_are_said(tmp_path: Path) -> None:
     ):
         with pytest.raises(NatsdbError, match=re.escape(said)):
             run(arguments)
+
+
+@pytest.mark.parametrize("version", ["3.0", "latest", "1.9"])
+def test_a_wrong_version_in_the_environment_is_said_like_a_wrong_option(
+    version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NATSDB_NAS_201_API", version)
+    with pytest.raises(NatsdbError, match=rf"^\$NATSDB_NAS_201_API {version}: there is no such version .* or 2\.1$"):
+        Version()
+    monkeypatch.setenv("NATSDB_NAS_201_API", "v1.3")
+    assert Version().first
 
 
 def test_a_short_script_loads_no_more_than_it_needs(real_db: Path) -> None:
