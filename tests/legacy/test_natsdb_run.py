@@ -207,6 +207,23 @@ def test_copies_that_come_with_a_script_are_passed_over_or_chosen(tmp_path: Path
     assert (chosen.stdout, chosen.stderr) == ("[True, True]\nTrue\n", "")
 
 
+def test_a_copy_without_an_init_file_and_one_of_one_file_are_copies_too(tmp_path: Path) -> None:
+    (tmp_path / "nas_201_api").mkdir()
+    (tmp_path / "nas_201_api" / "work.py").write_text("WHO = 'copy'\n")
+    (tmp_path / "nats_bench.py").write_text("WHO = 'copy'\n")
+    script = tmp_path / "script.py"
+    script.write_text("import nas_201_api, nats_bench\nprint(hasattr(nats_bench, 'WHO'), nas_201_api.__name__)\n")
+    done = _run(script)
+    assert done.stdout == "False natsdb.api.nas_201\n"
+    assert [line.split(" is passed over, ")[0] for line in done.stderr.splitlines()] == [
+        f"natsdb: {tmp_path / 'nas_201_api'}",
+        f"natsdb: {tmp_path / 'nats_bench.py'}",
+    ]
+    script.write_text("import nats_bench\nfrom nas_201_api import work\nprint(work.WHO, nats_bench.WHO)\n")
+    chosen = _run("--vendored", script)
+    assert (chosen.stdout, chosen.stderr) == ("copy copy\n", "")
+
+
 def test_another_sitecustomize_runs_too_in_processes_of_the_script(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text("import builtins\nbuiltins.customized = True\n")
     child = "import nats_bench; print(customized, nats_bench.__name__)"
