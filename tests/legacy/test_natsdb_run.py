@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import natsdb
 from natsdb.api.nas_201_versions import Version
 from natsdb.run import run
 from natsdb.schema.errors import NatsdbError
@@ -247,6 +248,24 @@ def test_options_of_python_folders_and_standard_input(tmp_path: Path) -> None:
         theirs, mine = (_run(*arguments, cwd=tmp_path, by=by, given=seen) for by in (PYTHON, NATSDB))
         assert theirs.returncode == 0
         assert (mine.stdout, mine.stderr) == (theirs.stdout, theirs.stderr)
+
+
+def test_options_of_python_need_no_installed_natsdb(tmp_path: Path) -> None:
+    """As in a checkout: `-S` leaves installed packages out."""
+    (tmp_path / "natsdb").symlink_to(Path(natsdb.__file__).parent)
+    (tmp_path / "script.py").write_text("import sys\nprint(sys.argv, sys.path[0], sys.flags.safe_path)\n")
+    by = [sys.executable, "-S", "-m", "natsdb", "run"]
+    for options, first in (["-S"], str(tmp_path)), (["-S", "-E"], str(tmp_path)):
+        done = _run(*options, "script.py", "x", cwd=tmp_path, by=by)
+        assert (done.stdout, done.stderr) == (f"['script.py', 'x'] {first} False\n", "")
+    assert "['script.py'] " in _run("-S", "-P", "script.py", cwd=tmp_path, by=by).stdout
+
+
+def test_after_a_script_python_asks_on_with_what_the_script_made(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text("made = 5\n")
+    done = _run("-i", tmp_path / "script.py", given="print('made', made)\n")
+    assert done.stdout.rstrip().endswith("made 5")
+    assert "SystemExit" not in done.stderr
 
 
 def test_wrong_options_are_said(tmp_path: Path) -> None:
