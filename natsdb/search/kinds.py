@@ -91,12 +91,18 @@ def run(
     if isinstance(algorithm, str) and any(algorithm in names for names in SHARING.values()):
         _refuse(algorithm, {**many, **best})
         return _with_shared_weights(algorithm, space, datasets, db, seeds, options or {}, own, epoch_done, told)
-    name = algorithm if isinstance(algorithm, str) else getattr(algorithm, "name", getattr(algorithm, "__name__", ""))
+    name = _name_of(algorithm)
     _refuse(name, own if name in ("bohb", "all") else {**own, **best})
     if len(seeds) > 1:
         raise NatsdbError("a search on the database has one seed for all its runs", remedy="say how many with --runs")
     many |= {"seed": seeds[0] if seeds else 0, "hp": hp or "12", "runs": 500 if runs is None else runs}
     return _on_the_database(algorithm, space, datasets, db, options or {}, best_of_all_epochs, many, progress, told)
+
+
+def _name_of(algorithm: str | Callable[..., Any] | Algorithm) -> str:
+    if isinstance(algorithm, str):
+        return algorithm
+    return str(getattr(algorithm, "name", getattr(algorithm, "__name__", repr(algorithm))))
 
 
 def _refuse(algorithm: str, options: dict[str, Any]) -> None:
@@ -130,7 +136,14 @@ def _on_the_database(
         for dataset in datasets:
             try:
                 made = search(
-                    one, space, dataset, db, options=own, mixed=mixed and one == "bohb", progress=progress, **many
+                    one,
+                    space,
+                    dataset,
+                    db,
+                    options=own,
+                    mixed=mixed and _name_of(one) == "bohb",
+                    progress=progress,
+                    **many,
                 )
             except NatsdbError as error:
                 if len(algorithms) * len(datasets) == 1:

@@ -26,7 +26,7 @@ from natsdb.cli import app
 from natsdb.cli.demo import EMBEDDED
 from natsdb.ingest import collect
 from natsdb.schema.errors import Damaged, NatsdbError
-from natsdb.search import ALGORITHMS, Algorithm, Benchmark, read_trainings, search
+from natsdb.search import ALGORITHMS, Algorithm, Benchmark, read_trainings, run, search
 from natsdb.search.running import play
 from natsdb.store.snapshot import read_manifest
 
@@ -355,6 +355,13 @@ def test_what_cannot_be_searched_is_said_in_one_sentence(made_up_db: Path, argum
     assert (code, out) == (1, "")
     assert error.count("\n") == 1
     assert said in error.replace("\n", " ")
+
+
+def test_an_algorithm_and_its_name_search_alike(db: Path) -> None:
+    asked: dict[str, Any] = {"runs": 1, "budget": 4000.0, "jobs": 1, "best_of_all_epochs": True}
+    (named,) = run("bohb", "tss", ["cifar10"], db, **asked).reports
+    (given,) = run(ALGORITHMS["bohb"], "tss", ["cifar10"], db, **asked).reports
+    assert (given.search, given.algorithm) == (named.search, "bohb")
 
 
 def test_a_database_without_seconds_is_refused(tmp_path: Path) -> None:
