@@ -7,6 +7,7 @@ from functools import cache
 from typing import NamedTuple
 
 from natsdb.schema.errors import NatsdbError
+from natsdb.schema.names import did_you_mean
 
 Channels = tuple[float, float, float]
 
@@ -83,6 +84,16 @@ def searched() -> tuple[str, ...]:
     """Names of the data sets that searches run on: those that are nobody's twin."""
     twins = {dataset.twin for dataset in DATASETS.values()}
     return tuple(name for name in DATASETS if name not in twins)
+
+
+def check_searched(name: str) -> None:
+    """Refuse what is no data set to search on.
+
+    Raises:
+        NatsdbError: it is none; the message names those that there are.
+    """
+    if name not in searched():
+        raise NatsdbError(f"there is no data set {name!r} to search on", remedy=did_you_mean(name, searched()))
 
 
 _CIFAR10: tuple[Channels, Channels] = ((125.3, 123.0, 113.9), (63.0, 62.1, 66.7))

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from natsdb.schema.datasets import DATASETS, searched
+from natsdb.schema.datasets import DATASETS, check_searched
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.names import did_you_mean
 from natsdb.schema.schedules import HPS
@@ -70,8 +70,7 @@ def read_trainings(
     import natsdb
 
     size = space_of(space).size
-    if dataset not in searched():
-        raise NatsdbError(f"there is no data set {dataset!r} to search on", remedy=did_you_mean(dataset, searched()))
+    check_searched(dataset)
     if hp not in HPS:
         raise NatsdbError(f"there is no schedule {hp!r}", remedy=did_you_mean(hp, HPS))
     where, trained = str(located(db)), DATASETS[dataset].validated
