@@ -1,5 +1,6 @@
 """The command `natsdb`. Scripts are run without the command line's own imports, which take longer than many of them."""
 
+import os
 import sys
 
 
@@ -8,11 +9,21 @@ def main() -> None:
     if sys.argv[1:2] == ["run"] and sys.argv[2:] and sys.argv[2] not in ("-h", "--help"):
         from natsdb.run import main as run
 
-        sys.exit(run(sys.argv[2:]))
+        code = run(sys.argv[2:])
+        if code and not sys.flags.inspect:  # python -i would show it as an exception
+            sys.exit(code)
+        return
     from natsdb.cli import app
 
     app()
 
 
 if __name__ == "__main__":
+    if not __package__:
+        # Run as a file, as `natsdb run` does for options of python's own: `natsdb` lies beside this folder, not in it.
+        parent = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+        if sys.flags.safe_path:
+            sys.path.append(parent)
+        else:
+            sys.path[0] = parent
     main()

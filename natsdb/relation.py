@@ -48,8 +48,6 @@ FETCH = names_in(
 )
 # Tables and views of the session: they live in memory and go with the connection.
 IN_MEMORY = names_in("create create_view insert insert_into to_table to_view update")
-# SQL over the relation: the statement is checked as any other.
-ASK = names_in("query")
 REFUSED = names_in("to_csv to_parquet write_csv write_parquet")
 
 _ALLOWED = DERIVE | FETCH | IN_MEMORY

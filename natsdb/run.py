@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 import os
-import re
 import runpy
 import subprocess
 import sys
@@ -110,11 +109,7 @@ def _own_options(arguments: Sequence[str]) -> tuple[dict[str, str], list[str]]:
         elif name == "--nas-201-api":
             if not equals:
                 value = rest.pop(1) if len(rest) > 1 else ""
-            if not re.fullmatch(r"v?[12](\.\d+)?", value):
-                raise NatsdbError(
-                    f"{name} {value}".rstrip() + ": there is no such version of nas_201_api",
-                    remedy="1.0 to 1.3, 2.0 or 2.1",
-                )
+            natsdb_names.major_version(value, name)
             chosen[natsdb_names.NAS_201_API] = value
             rest.pop(0)
         else:

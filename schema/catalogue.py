@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 
 def catalogue_tables() -> dict[str, pa.Table]:
-    """The tables `arch` (48,393 rows of tss and sss), `arch_cost` (a row for each data set), `dataset` and `epoch`."""
+    """The tables `arch` (all of each registered space: 48,393 rows where these are tss and sss), `arch_cost` (a row for
+    each data set), `dataset` and `epoch`."""
     import pyarrow as pa
 
     def table(name: str, columns: list[object]) -> pa.Table:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from natsdb.schema.errors import NatsdbError
+from natsdb.schema.names import did_you_mean
 
 Channels = tuple[float, float, float]
 
@@ -66,16 +68,41 @@ def register(dataset: DataSet) -> DataSet:
     """Let natsdb know a data set, in this process: catalogue, ingest, SQL, facade and searches take it like the others.
 
     Raises:
-        NatsdbError: there is another one of its name, or of its name in columns that is no twin.
+        NatsdbError: there is another one of its name, or of its name in columns that is no twin; or that name, the
+            budget or the twin cannot be one.
     """
+    if not dataset.short.isidentifier():
+        raise NatsdbError(f"{dataset.short!r} cannot be in names of columns", remedy="give it letters, digits and _")
+    if dataset.twin and (dataset.twin not in DATASETS or "x-valid" not in DATASETS[dataset.twin].splits):
+        raise NatsdbError(
+            f"there is no data set {dataset.twin!r} with a split x-valid to be the twin of {dataset.name}",
+            remedy="register the twin first",
+        )
+    budget = seconds_of(dataset.budget, dataset.name)
     if DATASETS.get(dataset.name, dataset) is not dataset:
         raise NatsdbError(f"there is a data set {dataset.name!r} already", remedy="give it another name")
     for other in DATASETS.values():
         if other.short == dataset.short and dataset.name not in (other.name, other.twin) and dataset.twin != other.name:
             raise NatsdbError(f"columns of {other.name} are named {other.short}", remedy="give it another short name")
+    object.__setattr__(dataset, "budget", budget)
     DATASETS[dataset.name] = dataset
     searched.cache_clear()
     return dataset
+
+
+def seconds_of(budget: Any, dataset: str) -> float:
+    """A budget as a plain float, as SQL takes it.
+
+    Raises:
+        NatsdbError: it is no finite number above 0.
+    """
+    try:
+        seconds = float(budget)
+    except (TypeError, ValueError):
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise NatsdbError(f"the budget {budget!r} of {dataset} is no number of seconds above 0", remedy="leave it out")
+    return seconds
 
 
 @cache
@@ -83,6 +110,16 @@ def searched() -> tuple[str, ...]:
     """Names of the data sets that searches run on: those that are nobody's twin."""
     twins = {dataset.twin for dataset in DATASETS.values()}
     return tuple(name for name in DATASETS if name not in twins)
+
+
+def check_searched(name: str) -> None:
+    """Refuse what is no data set to search on.
+
+    Raises:
+        NatsdbError: it is none; the message names those that there are.
+    """
+    if name not in searched():
+        raise NatsdbError(f"there is no data set {name!r} to search on", remedy=did_you_mean(name, searched()))
 
 
 _CIFAR10: tuple[Channels, Channels] = ((125.3, 123.0, 113.9), (63.0, 62.1, 66.7))

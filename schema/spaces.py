@@ -1,7 +1,11 @@
-"""The search spaces that there are. A new one is a module like `topology.py`, and a word in the line that registers."""
+"""The search spaces that there are. A new one is a module like `topology.py`, and a word beside TSS."""
 
 from __future__ import annotations
 
+import itertools
+import re
+
+from natsdb.schema.datasets import seconds_of
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.names import either
 from natsdb.schema.schedules import HPS
@@ -9,25 +13,52 @@ from natsdb.schema.size import SSS
 from natsdb.schema.space import Space
 from natsdb.schema.topology import TSS
 
-SPACES: dict[str, Space] = {}
+# These two are as `register` wants them; it would make all their strings to see that.
+SPACES: dict[str, Space] = {one.name: one for one in (TSS, SSS)}
 
 
 def register(space: Space) -> Space:
     """Let natsdb know a space, in this process: catalogue, ingest, SQL, facade and searches take it like tss.
 
     Raises:
-        NatsdbError: there is another one of its name, or it has a schedule that there is not.
+        NatsdbError: there is another one of its name, it has no schedule or one that there is not, its `order` is not
+            one of all its architectures, its pattern does not tell its strings from those of the others, or a budget
+            is none.
     """
-    if SPACES.get(space.name, space) is not space:
+    if SPACES.get(space.name) is space:
+        return space
+    if space.name in SPACES:
         raise NatsdbError(f"there is a space {space.name!r} already", remedy="give it another name")
+    if not space.hps:
+        raise NatsdbError(f"the space {space.name} has no schedule", remedy=f"choose {either(HPS)}")
     if unknown := [hp for hp in space.hps if hp not in HPS]:
-        raise NatsdbError(f"there is no schedule {unknown[0]!r}", remedy=f"choose {either(HPS)}, or add it to HPS")
+        raise NatsdbError(f"there is no schedule {unknown[0]!r}", remedy=f"choose {either(HPS)}")
+    products = itertools.product(space.choices, repeat=len(space.positions))
+    if len(space.every) != space.size or set(space.every) != set(products):
+        raise NatsdbError(
+            f"the `order` of {space.name} is not each of its {space.size:,} architectures once",
+            remedy="leave it out, or let it give the tuples of choices at all positions",
+        )
+    _tell_apart(space)
+    budgets = {dataset: seconds_of(budget, dataset) for dataset, budget in space.budgets.items()}
+    object.__setattr__(space, "budgets", budgets)
     SPACES[space.name] = space
     return space
 
 
-for _one in (TSS, SSS):
-    register(_one)
+def _tell_apart(space: Space) -> None:
+    """Refuse a space whose strings cannot be known by patterns, as readers of archives know them."""
+    pattern = re.compile(space.pattern)
+    if missed := next((text for text in space.strings if not pattern.fullmatch(text)), None):
+        raise NatsdbError(f"the pattern of {space.name} does not match its {missed!r}", remedy="let it match all whole")
+    for other in SPACES.values():
+        for of, texts, by in ((space, other.strings, pattern), (other, space.strings, re.compile(other.pattern))):
+            if text := next((text for text in texts if by.fullmatch(text)), None):
+                stranger = other if of is space else space
+                raise NatsdbError(
+                    f"the pattern of {of.name} matches {text!r} of {stranger.name}",
+                    remedy="let a pattern match the strings of one space only",
+                )
 
 
 def space_of(name: str) -> Space:

@@ -103,7 +103,7 @@ TABLES: dict[str, Table] = {
     for table in (
         Table(
             "arch",
-            "an architecture of a search space (all 48,393, always)",
+            "an architecture of a search space (all of each: 48,393 of tss and sss, and those of registered spaces)",
             ("space", "arch"),
             (
                 _SPACE,

@@ -7,7 +7,7 @@ Source: Dong et al., NATS-Bench (TPAMI 2021), section 3; the tests compare them 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -15,10 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from natsdb.schema.errors import NatsdbError
-from natsdb.schema.size import SSS, SSS_CELL
-from natsdb.schema.space import Skeleton
 from natsdb.schema.spaces import arch_index, arch_str, space_of
-from natsdb.schema.topology import EDGES, OPS, TSS, skeleton
+from natsdb.schema.topology import EDGES, OPS
 
 
 class ReluConvNorm(nn.Module):
@@ -143,34 +141,7 @@ def network(space: str, arch: int | str | Sequence[int], classes: int) -> Networ
     arch_index(space, text)
     if of.skeleton is None:
         raise NatsdbError(f"it is not known what the networks of {space} are made of", remedy="give it a `skeleton`")
-    return _network(of.skeleton(text), classes)
-
-
-def network_of_config(config: Mapping[str, Any]) -> Network:
-    """The network of a dictionary as the official `get_net_config` gives it.
-
-    Raises:
-        NatsdbError: it is the configuration of no network of these spaces.
-    """
-    try:
-        name, classes = config["name"], int(config["num_classes"])
-        if name == "infer.tiny":
-            arch_index(TSS.name, config["arch_str"])
-            return _network(skeleton(config["arch_str"], int(config["C"]), int(config["N"])), classes)
-        if name == "infer.shape.tiny" and config["genotype"] == SSS_CELL:
-            return network(SSS.name, config["channels"], classes)
-    except KeyError as error:
-        raise NatsdbError(
-            f"the network's configuration has no key {error}", remedy="take it from get_net_config"
-        ) from None
-    raise NatsdbError(
-        f"{dict(config)!r:.200} is no network of tss or sss",
-        remedy="its name is infer.tiny or infer.shape.tiny, the latter with the official genotype",
-    )
-
-
-def _network(made_of: Skeleton, classes: int) -> Network:
-    return Network(made_of.ops, made_of.widths, made_of.reductions, classes)
+    return Network(*of.skeleton(text), classes)
 
 
 def _operation(op: str, inputs: int, outputs: int) -> nn.Module:

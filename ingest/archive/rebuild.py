@@ -113,7 +113,7 @@ class StoredBlock:
         self.forms = [stored_form(text) for text in texts]
         rows = np.array([form.rows for form in self.forms], np.int64)[self.form_of]
         last = np.array([len(form.last) for form in self.forms], np.int64)[self.form_of]
-        self.rows, self.last = _starts(rows), _starts(last)
+        self.rows, self.last = _cumulative(rows), _cumulative(last)
         self._keep = keep or Recent()
         self._small: dict[tuple[str, str], np.ndarray] = {}
 
@@ -134,7 +134,7 @@ class StoredBlock:
             if footer.num_rows != self.rows[-1]:
                 self._damaged("metric", "it has other rows than its table seed says")
             groups = range(footer.num_row_groups)
-            return _starts(np.array([footer.row_group(n).num_rows for n in groups], np.int64))
+            return _cumulative(np.array([footer.row_group(n).num_rows for n in groups], np.int64))
 
     @cached_property
     def weights(self) -> np.ndarray:
@@ -261,7 +261,7 @@ def _codes(column: pa.ChunkedArray) -> tuple[np.ndarray, list[str]]:
     return as_numpy(array.indices), array.dictionary.to_pylist()
 
 
-def _starts(counts: np.ndarray) -> np.ndarray:
+def _cumulative(counts: np.ndarray) -> np.ndarray:
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
 
 

@@ -27,7 +27,6 @@ from natsdb.schema.errors import NatsdbError
 
 # Slot numbers are written into a template's floats as MARK + slot: exact in float64, and no value of a record.
 MARK = 2.0**52
-_FLOAT = b"G"
 _INTS = {"BININT1": 1, "BININT2": 2, "BININT": 4}
 
 

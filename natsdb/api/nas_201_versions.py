@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from natsdb.schema.errors import NatsdbError
-from natsdb.shims.natsdb_names import NAS_201_API
+from natsdb.shims.natsdb_names import NAS_201_API, major_version
 
 _OTHER = {1: 2, 2: 1}
 _MEANS = {1: "1.x, where it is 200 epochs", 2: "2.1, where it is 12 epochs"}
@@ -29,12 +29,16 @@ OMITTED: Any = _Omitted("12")
 
 
 class Version:
-    """What is known of the script so far: the major version, whether it was chosen, whether answers rest on a guess."""
+    """What is known of the script so far: the major version, whether it was chosen, whether answers rest on a guess.
+
+    Raises:
+        NatsdbError: the environment names a version that there is not.
+    """
 
     def __init__(self) -> None:
-        chosen = os.environ.get(NAS_201_API, "").lstrip("v")[:1]
+        chosen = os.environ.get(NAS_201_API, "")
         self._chosen = bool(chosen)
-        self._major: int | None = int(chosen) if chosen else None
+        self._major: int | None = major_version(chosen, f"${NAS_201_API}") if chosen else None
         self._guessed = ""
 
     @property

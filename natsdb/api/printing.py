@@ -12,7 +12,7 @@ _LABELS = {"x-valid": "valid", "x-test": "test", "ori-test": "test"}
 def information_lines(
     information: ArchResults, extra_info: Any, show: bool, splits: dict[str, tuple[str, ...]]
 ) -> list[str]:
-    """Two lines a data set, costs and measurements; `splits` says which are shown of cifar10-valid."""
+    """Two lines a data set, costs and measurements; `splits`: shown after train, if not x-valid and x-test."""
     names = information.get_dataset_names()
     lines = [information.arch_str, f"datasets : {names}, extra-info : {extra_info}"]
     for dataset in names:

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from natsdb.schema.datasets import DATASETS, searched
+from natsdb.schema.datasets import DATASETS, check_searched, searched
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.names import did_you_mean
 from natsdb.schema.size import SSS
 from natsdb.schema.spaces import space_of
 from natsdb.schema.topology import TSS
-from natsdb.search.repeated import SearchReport, search
-from natsdb.search.running import ALGORITHMS, Algorithm, load_algorithm
+from natsdb.search.repeated import SearchReport, loaded, search
+from natsdb.search.running import ALGORITHMS, Algorithm, options_of
 
 # With shared weights, by space; PyTorch is not imported to tell them apart.
 SHARING = {
@@ -36,7 +36,7 @@ class Done:
 def run(
     algorithm: str | Callable[..., Any] | Algorithm,
     space: str,
-    datasets: Sequence[str] = (),
+    datasets: str | Sequence[str] = (),
     db: str | os.PathLike[str] | None = None,
     *,
     runs: int | None = None,
@@ -63,8 +63,8 @@ def run(
     Args:
         algorithm: as in `natsdb.search.search`; all for all of these; or one of `SHARING`, which trains on images.
         space: tss or sss.
-        datasets: cifar10, cifar100, ImageNet16-120; if none those that the database can answer for, and with shared
-            weights cifar10.
+        datasets: one or several of cifar10, cifar100, ImageNet16-120; if none those that the database can answer for,
+            and with shared weights cifar10.
         runs, budget, hp, jobs, source: of searches on the database, as in `natsdb.search.search`.
         seeds: one for all runs on the database (0); with shared weights one or several (777).
         options: of the algorithm, by name; of all, each takes its own.
@@ -85,18 +85,27 @@ def run(
             remedy=f"{did_you_mean(algorithm, ('all', *_NAMES))}, and FILE.py:FUNCTION for your own",
         )
     space_of(space)
+    datasets = (datasets,) if isinstance(datasets, str) else datasets
+    for dataset in datasets:
+        check_searched(dataset)
     own = {"data": data, "searches": searches, "device": device, "images": images, "download": download or None}
     many: dict[str, Any] = {"runs": runs, "budget": budget, "hp": hp, "jobs": jobs, "source": source}
     best = {"best_of_all_epochs": best_of_all_epochs or None}
     if isinstance(algorithm, str) and any(algorithm in names for names in SHARING.values()):
         _refuse(algorithm, {**many, **best})
         return _with_shared_weights(algorithm, space, datasets, db, seeds, options or {}, own, epoch_done, told)
-    name = algorithm if isinstance(algorithm, str) else getattr(algorithm, "name", getattr(algorithm, "__name__", ""))
+    name = _name_of(algorithm)
     _refuse(name, own if name in ("bohb", "all") else {**own, **best})
     if len(seeds) > 1:
         raise NatsdbError("a search on the database has one seed for all its runs", remedy="say how many with --runs")
     many |= {"seed": seeds[0] if seeds else 0, "hp": hp or "12", "runs": 500 if runs is None else runs}
     return _on_the_database(algorithm, space, datasets, db, options or {}, best_of_all_epochs, many, progress, told)
+
+
+def _name_of(algorithm: str | Callable[..., Any] | Algorithm) -> str:
+    if isinstance(algorithm, str):
+        return algorithm
+    return str(getattr(algorithm, "name", getattr(algorithm, "__name__", repr(algorithm))))
 
 
 def _refuse(algorithm: str, options: dict[str, Any]) -> None:
@@ -122,20 +131,32 @@ def _on_the_database(
     if every and (unknown := set(options) - {name for one in ALGORITHMS.values() for name in one.options}):
         named = ", ".join(ALGORITHMS)
         raise NatsdbError(f"none of {named} has an option --{sorted(unknown)[0]}", remedy="leave it out")
+    taken = []
+    for one in algorithms:
+        chosen, _ = loaded(one)
+        own = {name: value for name, value in options.items() if name in chosen.options} if every else options
+        # Else it would fail on each data set.
+        options_of(chosen, own)
+        taken.append((one, own))
     datasets = datasets or _answered(space, many["hp"], db) or searched()[:1]
     done = Done()
-    for one in algorithms:
-        has = load_algorithm(one).options if every else options
-        own = {key: value for key, value in options.items() if key in has}
+    for one, own in taken:
         for dataset in datasets:
             try:
                 made = search(
-                    one, space, dataset, db, options=own, mixed=mixed and one == "bohb", progress=progress, **many
+                    one,
+                    space,
+                    dataset,
+                    db,
+                    options=own,
+                    mixed=mixed and _name_of(one) == "bohb",
+                    progress=progress,
+                    **many,
                 )
             except NatsdbError as error:
                 if len(algorithms) * len(datasets) == 1:
                     raise
-                done.failures.append((f"{one}, {dataset}", str(error)))
+                done.failures.append((f"{_name_of(one)}, {dataset}", str(error)))
                 continue
             done.reports.append(made)
             told(made)
@@ -174,10 +195,13 @@ def _with_shared_weights(
         raise NatsdbError(f"{algorithm} searches {other}, not {space}", remedy=remedy)
     try:
         from natsdb.training.weight_sharing import search as search_with_shared_weights
+        from natsdb.training.weight_sharing.registry import options_of as shared_options_of
     except ImportError as error:
         raise NatsdbError(
             f"a search with shared weights needs PyTorch ({error})", remedy="pip install 'natsdb[training]'"
         ) from error
+    # Else `seed` and others would be taken for what the method is called with.
+    shared_options_of(algorithm, options)
     if own["data"] is None:
         raise NatsdbError(f"{algorithm} trains on images", remedy="name the folder of the data set with --data DIR")
     home = _home(db)

@@ -84,7 +84,7 @@ def search(
     from natsdb.store.writing import writing
 
     leave_if_starting()
-    chosen, work = _loaded(algorithm)
+    chosen, work = loaded(algorithm)
     if chosen.name in ALGORITHMS and chosen is not ALGORITHMS[chosen.name]:
         raise NatsdbError(
             f"a search of your own is named {chosen.name}, as one of natsdb's", remedy="give it another name"
@@ -165,7 +165,7 @@ def _alone(home: Path, search: str) -> Iterator[None]:
             lock.unlink()
 
 
-def _loaded(algorithm: str | Callable[..., Any] | Algorithm) -> tuple[Algorithm, str | Algorithm]:
+def loaded(algorithm: str | Callable[..., Any] | Algorithm) -> tuple[Algorithm, str | Algorithm]:
     """An algorithm, and what another process can find it by: its name where it has one."""
     if isinstance(algorithm, str):
         return load_algorithm(algorithm), algorithm

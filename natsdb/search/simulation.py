@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from natsdb.schema.datasets import DATASETS, searched
+from natsdb.schema.datasets import DATASETS, check_searched
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.names import did_you_mean
 from natsdb.schema.schedules import HPS
@@ -70,8 +70,7 @@ def read_trainings(
     import natsdb
 
     size = space_of(space).size
-    if dataset not in searched():
-        raise NatsdbError(f"there is no data set {dataset!r} to search on", remedy=did_you_mean(dataset, searched()))
+    check_searched(dataset)
     if hp not in HPS:
         raise NatsdbError(f"there is no schedule {hp!r}", remedy=did_you_mean(hp, HPS))
     where, trained = str(located(db)), DATASETS[dataset].validated
@@ -142,6 +141,12 @@ class Benchmark:
 
     def __init__(self, answers: Trainings, budget: float, chance: random.Random) -> None:
         self.space, self.dataset, self.budget = answers.space, answers.dataset, budget
+        if self.space not in SPACES:
+            # A new process has run the script, but not what is below its guard.
+            raise NatsdbError(
+                f"a process of the search knows no space {self.space!r}",
+                remedy="register it above the script's `if __name__ == '__main__'`",
+            )
         of = SPACES[self.space]
         self.positions, self.values, self.epochs = len(of.positions), len(of.choices), HPS[answers.hp]
         self.spent = 0.0

@@ -20,6 +20,7 @@ FOLDER = os.path.dirname(os.path.abspath(__file__))
 # `nas_201_api` that it is for.
 CHOICE = "NATSDB_RUN_VENDORED"
 NAS_201_API = "NATSDB_NAS_201_API"
+_VERSIONS = ("1", "1.0", "1.1", "1.2", "1.3", "2", "2.0", "2.1")
 _PACKAGES = {"site-packages", "dist-packages"}
 
 
@@ -51,8 +52,33 @@ def _vendored(name: str) -> tuple[ModuleSpec | None, str]:
     # Scripts put other things than text there too, which the import system passes over.
     path = [each for each in sys.path if isinstance(each, str) and os.path.abspath(each) != FOLDER]
     spec = PathFinder.find_spec(name, [each for each in path if not _PACKAGES.intersection(each.split(os.sep))])
-    # A folder without code is no copy, as the default database may be named like that.
-    return (spec, os.path.dirname(spec.origin)) if spec is not None and spec.origin else (None, "")
+    if spec is None:
+        return None, ""
+    folders = spec.submodule_search_locations
+    if spec.origin:
+        return spec, os.path.dirname(spec.origin) if folders else spec.origin
+    # No `__init__.py`: a folder without modules is no copy, as the default database may be named like that.
+    with_modules = [folder for folder in folders or () if os.path.isdir(folder) and _has_modules(folder)]
+    return (spec, with_modules[0]) if with_modules else (None, "")
+
+
+def _has_modules(folder: str) -> bool:
+    return any(name.endswith(".py") for name in os.listdir(folder))
+
+
+def major_version(version: str, given: str) -> int:
+    """1 or 2, of a version of `nas_201_api`, also with a v before it.
+
+    Raises:
+        NatsdbError: there is no such version; `given` is what it was given by.
+    """
+    if version.removeprefix("v") not in _VERSIONS:
+        from natsdb.schema.errors import NatsdbError  # who asks has it
+
+        raise NatsdbError(
+            f"{given} {version}".rstrip() + ": there is no such version of nas_201_api", remedy="1.0 to 1.3, 2.0 or 2.1"
+        )
+    return int(version.removeprefix("v")[0])
 
 
 def install(say: bool = False) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import natsdb
+from natsdb.api.nas_201_versions import Version
 from natsdb.run import run
 from natsdb.schema.errors import NatsdbError
 
@@ -206,6 +208,23 @@ def test_copies_that_come_with_a_script_are_passed_over_or_chosen(tmp_path: Path
     assert (chosen.stdout, chosen.stderr) == ("[True, True]\nTrue\n", "")
 
 
+def test_a_copy_without_an_init_file_and_one_of_one_file_are_copies_too(tmp_path: Path) -> None:
+    (tmp_path / "nas_201_api").mkdir()
+    (tmp_path / "nas_201_api" / "work.py").write_text("WHO = 'copy'\n")
+    (tmp_path / "nats_bench.py").write_text("WHO = 'copy'\n")
+    script = tmp_path / "script.py"
+    script.write_text("import nas_201_api, nats_bench\nprint(hasattr(nats_bench, 'WHO'), nas_201_api.__name__)\n")
+    done = _run(script)
+    assert done.stdout == "False natsdb.api.nas_201\n"
+    assert [line.split(" is passed over, ")[0] for line in done.stderr.splitlines()] == [
+        f"natsdb: {tmp_path / 'nas_201_api'}",
+        f"natsdb: {tmp_path / 'nats_bench.py'}",
+    ]
+    script.write_text("import nats_bench\nfrom nas_201_api import work\nprint(work.WHO, nats_bench.WHO)\n")
+    chosen = _run("--vendored", script)
+    assert (chosen.stdout, chosen.stderr) == ("copy copy\n", "")
+
+
 def test_another_sitecustomize_runs_too_in_processes_of_the_script(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text("import builtins\nbuiltins.customized = True\n")
     child = "import nats_bench; print(customized, nats_bench.__name__)"
@@ -231,12 +250,32 @@ def test_options_of_python_folders_and_standard_input(tmp_path: Path) -> None:
         assert (mine.stdout, mine.stderr) == (theirs.stdout, theirs.stderr)
 
 
+def test_options_of_python_need_no_installed_natsdb(tmp_path: Path) -> None:
+    """As in a checkout: `-S` leaves installed packages out."""
+    (tmp_path / "natsdb").symlink_to(Path(natsdb.__file__).parent)
+    (tmp_path / "script.py").write_text("import sys\nprint(sys.argv, sys.path[0], sys.flags.safe_path)\n")
+    by = [sys.executable, "-S", "-m", "natsdb", "run"]
+    for options, first in (["-S"], str(tmp_path)), (["-S", "-E"], str(tmp_path)):
+        done = _run(*options, "script.py", "x", cwd=tmp_path, by=by)
+        assert (done.stdout, done.stderr) == (f"['script.py', 'x'] {first} False\n", "")
+    assert "['script.py'] " in _run("-S", "-P", "script.py", cwd=tmp_path, by=by).stdout
+
+
+def test_after_a_script_python_asks_on_with_what_the_script_made(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text("made = 5\n")
+    done = _run("-i", tmp_path / "script.py", given="print('made', made)\n")
+    assert done.stdout.rstrip().endswith("made 5")
+    assert "SystemExit" not in done.stderr
+
+
 def test_wrong_options_are_said(tmp_path: Path) -> None:
     for arguments, said in (
         (
             ["--nas-201-api", "9.9", "x.py"],
             "--nas-201-api 9.9: there is no such version of nas_201_api; 1.0 to 1.3, 2.0",
         ),
+        (["--nas-201-api", "1.9", "x.py"], "--nas-201-api 1.9: there is no such version"),
+        (["--nas-201-api=2.7", "x.py"], "--nas-201-api 2.7: there is no such version"),
         (["--nas-201-api"], "--nas-201-api: there is no such version"),
         (["--vendor", "x.py"], "there is no option --vendor; see `natsdb run --help`"),
         (["-uZ", "x.py"], "there is no option -uZ that a script can be run with"),
@@ -245,6 +284,17 @@ def test_wrong_options_are_said(tmp_path: Path) -> None:
     ):
         with pytest.raises(NatsdbError, match=re.escape(said)):
             run(arguments)
+
+
+@pytest.mark.parametrize("version", ["3.0", "latest", "1.9"])
+def test_a_wrong_version_in_the_environment_is_said_like_a_wrong_option(
+    version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NATSDB_NAS_201_API", version)
+    with pytest.raises(NatsdbError, match=rf"^\$NATSDB_NAS_201_API {version}: there is no such version .* or 2\.1$"):
+        Version()
+    monkeypatch.setenv("NATSDB_NAS_201_API", "v1.3")
+    assert Version().first
 
 
 def test_a_short_script_loads_no_more_than_it_needs(real_db: Path) -> None:

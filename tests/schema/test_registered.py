@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import itertools
+import math
 import pickle
 import random
 import statistics
@@ -255,6 +256,44 @@ def test_what_cannot_be_registered_is_said(registered: None) -> None:
         spaces.register(replace(TOY, name="b", hps=("13",)))
     with pytest.raises(NatsdbError, match="columns of cifar100 are named cifar100; give it another short name"):
         datasets.register(DataSet("mine", "cifar100", 10, 8, {}, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)))
+    for changed, said in (
+        ({"hps": ()}, "the space b has no schedule; choose 01, 12, 90 or 200"),
+        ({"order": lambda: [KINDS]}, "the `order` of b is not each of its 27 architectures once"),
+        ({"order": lambda: [*TOY.every, KINDS]}, "the `order` of b is not each of its 27 architectures once"),
+        ({"pattern": "add.*"}, "the pattern of b does not match its 'mix-mix-mix'"),
+        ({"pattern": ".*"}, r"the pattern of b matches '\|.*' of tss; let a pattern match the strings of one space"),
+        ({"text": "+".join, "pattern": r"[a-z+]*|\d+(:\d+)+"}, "the pattern of b matches '8:8:8:8:8' of sss"),
+        (
+            {"text": ":".join, "choices": tuple("123"), "order": None, "pattern": "(1|2|3)(:.){2}"},
+            "the pattern of sss matches '1:1:1' of b",
+        ),
+        ({"text": "/".join, "pattern": ".*/.*", "budgets": {"digits": math.nan}}, "the budget nan of digits is no num"),
+    ):
+        with pytest.raises(NatsdbError, match=said):
+            spaces.register(replace(TOY, name="b", **changed))
+    for other, said in (
+        (replace(DIGITS, name="b", short='b"c'), "'b\"c' cannot be in names of columns; give it letters"),
+        (replace(DIGITS, name="b", short="b", budget=0), "the budget 0 of b is no number of seconds above 0"),
+        (replace(DIGITS, name="b", short="b", budget="long"), "the budget 'long' of b is no number of seconds"),
+        (
+            replace(DIGITS, name="b", short="b", twin="c"),
+            "there is no data set 'c' with a split x-valid to be the twin",
+        ),
+        (replace(DIGITS, name="b", short="b", twin="cifar10"), "there is no data set 'cifar10' with a split x-valid"),
+    ):
+        with pytest.raises(NatsdbError, match=said):
+            datasets.register(other)
+    assert "b" not in SPACES
+    assert "b" not in DATASETS
+    try:
+        assert repr(datasets.register(replace(DIGITS, name="b", short="b", budget=np.float64(70))).budget) == "70.0"
+        same = replace(TOY, name="b", text="/".join, pattern="[a-z/]*", budgets={"digits": np.int64(7)})
+        assert spaces.register(same) is spaces.register(same)
+        assert repr(same.budgets) == "{'digits': 7.0}"
+    finally:
+        for named in (SPACES, DATASETS):
+            named.pop("b", None)
+        datasets.searched.cache_clear()
     with pytest.raises(NatsdbError, match="there is no space 'x'; choose tss, sss or toy"):
         spaces.space_of("x")
 

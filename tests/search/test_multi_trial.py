@@ -6,6 +6,7 @@ import itertools
 import math
 import random
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import nats_bench
@@ -54,6 +55,11 @@ def test_answers_are_those_of_simulate_train_eval(
             mine.add((accuracy, round(benchmark.spent - before, 6)))
         assert official <= mine
         assert len(mine) == answers.start[arch + 1] - answers.start[arch]
+
+
+def test_a_process_that_knows_no_such_space_says_where_to_register_it() -> None:
+    with pytest.raises(NatsdbError, match="knows no space 'toy'; register it above the script's `if __name__"):
+        Benchmark(replace(_whole(), space="toy"), 1e9, random.Random(0))
 
 
 def test_the_nearest_architecture_answers_for_one_that_is_not_there(made_up_db: Path) -> None:

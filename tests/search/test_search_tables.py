@@ -21,6 +21,7 @@ import pytest
 from typer.testing import CliRunner
 
 import natsdb
+import natsdb.search
 from databases import contents, flip_in_page
 from natsdb.cli import app
 from natsdb.cli.demo import EMBEDDED
@@ -355,6 +356,31 @@ def test_what_cannot_be_searched_is_said_in_one_sentence(made_up_db: Path, argum
     assert (code, out) == (1, "")
     assert error.count("\n") == 1
     assert said in error.replace("\n", " ")
+
+
+def test_an_algorithm_and_its_name_search_alike(db: Path) -> None:
+    asked: dict[str, Any] = {"runs": 1, "budget": 4000.0, "jobs": 1, "best_of_all_epochs": True}
+    (named,) = natsdb.search.run("bohb", "tss", ["cifar10"], db, **asked).reports
+    (given,) = natsdb.search.run(ALGORITHMS["bohb"], "tss", ["cifar10"], db, **asked).reports
+    assert (given.search, given.algorithm) == (named.search, "bohb")
+
+
+def test_what_fails_on_every_data_set_is_said_before_the_first(db: Path) -> None:
+    def mine(benchmark: Benchmark, chance: random.Random, *, first: int = 0) -> Any:
+        yield first
+        raise KeyError(first)
+
+    both, asked = ["cifar10", "cifar100"], {"db": db, "runs": 1, "budget": 1e9}
+    with pytest.raises(NatsdbError, match="there is no data set 'digits' to search on; "):
+        natsdb.search.run("random", "tss", "digits", **asked)
+    with pytest.raises(NatsdbError, match="there is no data set 'digits' to search on; "):
+        natsdb.search.run("random", "tss", ["cifar10", "digits"], **asked)
+    with pytest.raises(NatsdbError, match="mine has no option --last; there is --first"):
+        natsdb.search.run(mine, "tss", both, options={"last": 3}, **asked)
+    failures = natsdb.search.run(mine, "tss", both, **asked).failures
+    assert [name for name, _ in failures] == ["mine, cifar10", "mine, cifar100"]
+    done = natsdb.search.run("random", "tss", "cifar10", db, runs=1, budget=300.0)
+    assert [one.dataset for one in done.reports] == ["cifar10"]
 
 
 def test_a_database_without_seconds_is_refused(tmp_path: Path) -> None:

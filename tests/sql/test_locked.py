@@ -119,7 +119,8 @@ def test_every_method_of_a_connection_is_allowed_on_purpose_or_refused(real_db: 
 def test_every_method_of_a_relation_is_allowed_on_purpose_or_refused(real_db: Path) -> None:
     asked = natsdb.connect(real_db).sql("select arch, space from arch")
     names = set(_strange_names(duckdb.DuckDBPyRelation))
-    groups = (relation.DERIVE, relation.FETCH, relation.IN_MEMORY, relation.ASK, relation.REFUSED)
+    # The statement of `query` is checked as any other.
+    groups = (relation.DERIVE, relation.FETCH, relation.IN_MEMORY, frozenset({"query"}), relation.REFUSED)
     assert names <= frozenset.union(*groups)
     assert sum(map(len, groups)) == len(frozenset.union(*groups))
     assert {name for name in names if re.search("csv|parquet|json", name)} == names & relation.REFUSED

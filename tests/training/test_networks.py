@@ -19,7 +19,7 @@ from natsdb.schema.errors import NatsdbError  # noqa: E402
 from natsdb.schema.size import SSS_CELL  # noqa: E402
 from natsdb.schema.spaces import SPACES, arch_index, arch_str  # noqa: E402
 from natsdb.schema.topology import OPS  # noqa: E402
-from natsdb.training.networks import counted_cost, network, network_of_config  # noqa: E402
+from natsdb.training.networks import counted_cost, network  # noqa: E402
 
 _DRAW = random.Random(5)
 # Cells of one operation throughout: all none and all skip compute nothing, the others are extremes too.
@@ -122,7 +122,6 @@ def test_every_way_to_name_an_architecture_gives_the_same_network() -> None:
 
     for space in ("tss", "sss"):
         ways = [lambda s=space: network(s, 4321, 10), lambda s=space: network(s, arch_str(s, 4321), 10)]
-        ways.append(lambda s=space: network_of_config(_config(s, 4321, 10)))
         if space == "sss":
             ways.append(lambda: network("sss", SPACES["sss"].every[4321], 10))
         first, *others = [of(way) for way in ways]
@@ -139,7 +138,3 @@ def test_a_wrong_architecture_is_one_sentence() -> None:
         network("tss", 15_625, 10)
     with pytest.raises(NatsdbError, match="no architecture of sss"):
         network("sss", [8, 8, 8, 8, 9], 10)
-    with pytest.raises(NatsdbError, match="no network of tss or sss"):
-        network_of_config({"name": "infer.nasnet-cifar", "num_classes": 10})
-    with pytest.raises(NatsdbError, match="no key 'arch_str'"):
-        network_of_config({"name": "infer.tiny", "C": 16, "N": 5, "num_classes": 10})

@@ -17,8 +17,8 @@ from xautodl.models.cell_searchs.generic_model import GenericNAS201Model  # noqa
 from xautodl.models.cell_searchs.genotypes import Structure  # noqa: E402
 
 from natsdb.schema.spaces import SPACES, arch_str  # noqa: E402
-from natsdb.schema.topology import EDGES, OPS  # noqa: E402
-from natsdb.training.networks import network, network_of_config  # noqa: E402
+from natsdb.schema.topology import EDGES, OPS, skeleton  # noqa: E402
+from natsdb.training.networks import Network, network  # noqa: E402
 from natsdb.training.weight_sharing.darts import Darts2  # noqa: E402
 from natsdb.training.weight_sharing.gdas import Gdas, gumbel_sample  # noqa: E402
 from natsdb.training.weight_sharing.loop import weight_optimizer  # noqa: E402
@@ -193,9 +193,7 @@ def test_initial_draws_equal_the_authors() -> None:
 
 @pytest.mark.parametrize("arch", ARCHS[3:10])
 def test_one_hot_shares_equal_the_single_network(arch: int) -> None:
-    single = network_of_config(
-        {"name": "infer.tiny", "C": 8, "N": 2, "arch_str": arch_str("tss", arch), "num_classes": 10}
-    ).double()
+    single = Network(*skeleton(arch_str("tss", arch), 8, 2), 10).double()
     _same_as_single(single, Supernet(10, 8, 2).double(), arch, 16)
 
 

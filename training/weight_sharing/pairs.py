@@ -11,8 +11,7 @@ from pathlib import Path
 
 import torch
 
-from natsdb.schema.datasets import DATASETS, searched
-from natsdb.schema.errors import NatsdbError
+from natsdb.schema.datasets import DATASETS, check_searched
 from natsdb.training.data import Images, TrainingData, augmented, load, normalized, train_batches
 from natsdb.training.weight_sharing.method import Batch, Epoch
 
@@ -25,8 +24,7 @@ def load_for_search(
     Raises:
         NatsdbError: the data set is none of these, missing or damaged.
     """
-    if dataset not in searched():
-        raise NatsdbError(f"no search runs on {dataset!r}", remedy=f"choose {', '.join(searched())}")
+    check_searched(dataset)
     return load(DATASETS[dataset].validated, folder, device, images=images, download=download)
 
 
