@@ -133,7 +133,7 @@ def test_wrong_options_are_one_sentence(pictures: Path, tmp_path: Path) -> None:
         ({"algorithm": "darts"}, "there is no search 'darts' with shared weights; choose darts-v1, darts-v2, gdas"),
         ({"algorithm": "tas", "space": "tss"}, "in tss there is no search 'tas'"),
         ({"space": "nas"}, "there is no space 'nas'; choose tss or sss"),
-        ({"dataset": "cifar10-valid"}, "no search runs on 'cifar10-valid'; choose cifar10, cifar100"),
+        ({"dataset": "cifar10-valid"}, "there is no data set 'cifar10-valid' to search on; did you mean cifar10?"),
         ({"data": tmp_path / "none"}, "is not here or damaged"),
         ({"device": "abacus"}, "there is no device 'abacus'"),
         ({"seed": -1}, "a seed is a whole number"),
