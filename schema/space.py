@@ -30,7 +30,11 @@ class Skeleton(NamedTuple):
 
 def other_choice(space: Space, choices: Choices, chance: random.Random) -> Choices:
     """A uniform position gets another choice."""
-    at = int(chance.random() * len(choices))
+    return other_choice_at(space, choices, int(chance.random() * len(choices)), chance)
+
+
+def other_choice_at(space: Space, choices: Choices, at: int, chance: random.Random) -> Choices:
+    """A position gets another choice than it has, uniformly."""
     value = (choices[at] + 1 + int(chance.random() * (len(space.choices) - 1))) % len(space.choices)
     return (*choices[:at], value, *choices[at + 1 :])
 

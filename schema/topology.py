@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from natsdb.schema.space import Choices, Skeleton, Space
+from natsdb.schema.space import Choices, Skeleton, Space, other_choice_at
 
 if TYPE_CHECKING:
     import random
@@ -102,9 +102,7 @@ def _mutated(space: Space, choices: Choices, chance: random.Random) -> Choices:
     """A node, then one of its edges, each uniformly, gets another operation, as in the authors' script."""
     node = 1 + int(chance.random() * 3)
     edges = [edge for edge, (to, _) in enumerate(EDGES) if to == node]
-    at = edges[int(chance.random() * node)]
-    value = (choices[at] + 1 + int(chance.random() * (len(OPS) - 1))) % len(OPS)
-    return (*choices[:at], value, *choices[at + 1 :])
+    return other_choice_at(space, choices, edges[int(chance.random() * node)], chance)
 
 
 TSS = Space(
