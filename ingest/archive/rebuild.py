@@ -230,11 +230,12 @@ class StoredBlock:
         """The pages of a column; None where it is not read by pages."""
         key = group, name
         if key not in self._pages:
-            footer, self._pages[key] = self._footers["metric"], None
-            with suppress(Strange):
-                if not self._check:
+            footer, pages = self._footers["metric"], None
+            if not self._check:
+                with suppress(Strange):
                     column = footer.row_group(group).column(footer.schema.names.index(name))
-                    self._pages[key] = Pages(self._metric, column)
+                    pages = Pages(self._metric, column)
+            self._pages[key] = pages
         return self._pages[key]
 
     def at_last(self, name: str) -> np.ndarray:
