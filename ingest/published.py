@@ -57,12 +57,18 @@ def ingest_published(
     Raises:
         NatsdbError: a table is none, or contradicts the database; the database is unchanged.
     """
+    return add_published([read_published(path) for path in paths], home, source=source, replace=replace)
+
+
+def add_published(
+    tables: Sequence[Published], home: Path, *, source: str | None = None, replace: bool = False
+) -> IngestReport:
+    """`ingest_published` of tables that were read."""
     import polars as pl
 
     started = time.monotonic()
     source = source or KIND
     check_name(source)
-    tables = [read_published(path) for path in paths]
     digest = hashlib.sha256(repr((source, replace, [table.md5 for table in tables])).encode()).hexdigest()[:16]
     with only_writer(home):
         before = open_manifest(home)

@@ -259,7 +259,9 @@ class BlockWriter:
             folder = f"source={self._source}/space={self._space}/hp={hp}/block={self._block:02d}"
             for table, (path, rows, reduced) in writer.close().items():
                 part = Part(table, self._source, self._space, hp, self._block, f"{table}/{folder}", rows, 0)
-                parts.append(named_after_contents(path, self._folder, replace(part, reduced=reduced)))
+                doubled = writer.doubled() if table == "seed" and self._published is not None else None
+                part = replace(part, reduced=reduced, doubled=doubled)
+                parts.append(named_after_contents(path, self._folder, part))
         return parts if self.changed else []
 
     def abort(self) -> None:
@@ -301,6 +303,14 @@ class _HpWriter:
         self._metric.write_table(metric, row_group_size=len(metric))
         for table in _SMALL:
             self._small[table].append(plain(tables[table], table))
+
+    def doubled(self) -> int:
+        """How many accuracies are of seed 0 beside others of the same architecture, data set and split."""
+        key = ["arch", "dataset", "split"]
+        final = pa.concat_tables(self._small["final"])
+        rows = final.select(key).append_column("mean", pc.equal(final["seed"], 0))
+        each = rows.group_by(key).aggregate([("mean", "min"), ("mean", "max")])
+        return pc.sum(pc.and_not(each["mean_max"], each["mean_min"])).as_py() or 0
 
     def close(self) -> dict[str, tuple[Path, int, int]]:
         """Path, rows, and for `seed` reduced runs, by table."""

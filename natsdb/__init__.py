@@ -32,9 +32,9 @@ def _home(db: str | os.PathLike[str] | None) -> Path:
 
 
 def _opened(db: str | os.PathLike[str] | None, version: int | None = None) -> tuple[Path | str, Manifest]:
-    from natsdb.store.snapshot import open_snapshot
+    from natsdb.store.snapshot import open_with_builtin
 
-    snapshot = open_snapshot(db, version)
+    snapshot = open_with_builtin(db, version)
     return snapshot.home, snapshot.manifest
 
 
@@ -74,10 +74,10 @@ def connect(
         >>> natsdb.connect().sql("select * from best('cifar100', 'x-test', '200')")  # doctest: +SKIP
     """
     from natsdb.connection import open_database
-    from natsdb.store.snapshot import open_snapshot
+    from natsdb.store.snapshot import open_with_builtin
 
     return open_database(
-        open_snapshot(db, version),
+        open_with_builtin(db, version),
         source=source,
         unlocked=unlocked,
         tables=tables,
@@ -131,9 +131,10 @@ def scan(table: str, db: str | os.PathLike[str] | None = None, *, version: int |
         Missing: there is no database or no such table.
     """
     from natsdb.frames import scan_table
-    from natsdb.store.snapshot import open_snapshot
+    from natsdb.store.snapshot import open_with_builtin
 
-    return scan_table(_table(table), open_snapshot(db, version))
+    snapshot = open_with_builtin(db, version)
+    return scan_table(_table(table, snapshot.manifest), snapshot)
 
 
 def files(table: str, db: str | os.PathLike[str] | None = None) -> list[str]:
@@ -144,18 +145,20 @@ def files(table: str, db: str | os.PathLike[str] | None = None) -> list[str]:
     Raises:
         NatsdbError: there is no database or no such table.
     """
-    name = _table(table).name
-    home, manifest = _opened(db)
-    return [f"{home}/{file}" for file in manifest.files(name)]
+    from natsdb.store.snapshot import open_with_builtin
+
+    snapshot = open_with_builtin(db)
+    name = _table(table, snapshot.manifest).name
+    return [snapshot.path(file) for file in snapshot.manifest.files(name)]
 
 
-def _table(name: str) -> Table:
+def _table(name: str, manifest: Manifest) -> Table:
     from natsdb.schema.names import did_you_mean
-    from natsdb.schema.tables import TABLES
 
-    if name not in TABLES:
-        raise Missing(f"there is no table {name!r}", remedy=did_you_mean(name, TABLES))
-    return TABLES[name]
+    tables = manifest.tables()
+    if name not in tables:
+        raise Missing(f"there is no table {name!r}", remedy=did_you_mean(name, tables))
+    return tables[name]
 
 
 @dataclass(frozen=True)

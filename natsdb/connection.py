@@ -16,8 +16,9 @@ from natsdb.relation import names_in, refused, unwrapped, wrapped
 from natsdb.schema.errors import Missing, NatsdbError
 from natsdb.schema.names import did_you_mean
 from natsdb.schema.tables import TABLES
-from natsdb.sql import MACROS, VIEWS, install
+from natsdb.sql import MACROS, MADE, VIEWS, install, taken
 from natsdb.store.files import SCHEME, ListedFiles
+from natsdb.store.manifest import Manifest
 from natsdb.store.snapshot import Snapshot
 
 # What a locked connection runs: questions, and tables, views and macros of the session, which live in memory.
@@ -90,7 +91,7 @@ class Connection:
         # DuckDB registers frames for a connection and not for its cursors.
         self._tables = dict(tables or {})
         for name, frame in self._tables.items():
-            _register(connection, name, frame)
+            _register(connection, name, frame, snapshot.manifest)
 
     def sql(self, query: Any, **options: Any) -> Any:
         """Like DuckDB's `sql`: a relation.
@@ -223,7 +224,7 @@ def open_database(
         if memory_limit is not None:
             connection.execute(f"set memory_limit = {_literal(memory_limit)}")
         connection.register_filesystem(files)
-        install(connection, f"{SCHEME}:/", snapshot.manifest, source)
+        install(connection, lambda path: f"{SCHEME}://{path}", snapshot.manifest, source)
     opened = Connection(connection, files, snapshot, tables)
     if unlocked:
         return connection
@@ -237,13 +238,13 @@ def _literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _register(connection: duckdb.DuckDBPyConnection, name: str, frame: Any) -> None:
+def _register(connection: duckdb.DuckDBPyConnection, name: str, frame: Any, manifest: Manifest) -> None:
     """Make a frame a table of the session.
 
     Raises:
         NatsdbError: the name is taken, or DuckDB cannot read the object.
     """
-    if name.lower() in {one.lower() for one in (*TABLES, *VIEWS, *MACROS)}:
+    if taken(name, manifest):
         raise NatsdbError(f"{name!r} is a table of natsdb's", remedy="choose another name for your own")
     try:
         connection.register(name, unwrapped(frame))
@@ -271,7 +272,7 @@ def explained(connection: duckdb.DuckDBPyConnection, error: Exception) -> Natsdb
     )
     name = missing[1] if missing else ""
     if isinstance(error, duckdb.CatalogException) and name:
-        names = [*TABLES, *VIEWS, *MACROS]
+        names = [*TABLES, *VIEWS, *MACROS, *MADE]
         own = _names(connection, "select table_name from information_schema.tables where table_schema = 'main'")
         # Views that natsdb's views are made of are nobody's answer.
         inner = {f"{before}_{table}" for before in ("all", "chosen") for table in TABLES}

@@ -11,7 +11,7 @@ from natsdb.schema.errors import NatsdbError, NotWritable
 from natsdb.schema.tables import TABLES
 from natsdb.sql import install
 from natsdb.store.locations import local
-from natsdb.store.snapshot import open_snapshot
+from natsdb.store.snapshot import BESIDE, Snapshot, falls_back, open_with_builtin
 from natsdb.store.versions import pin
 from natsdb.store.writing import whole_file
 
@@ -24,9 +24,9 @@ def write_duckdb(file: str | os.PathLike[str], db: str | os.PathLike[str] | None
     """See `natsdb.write_duckdb`; `written_by` is natsdb's version."""
     import duckdb
 
-    snapshot = open_snapshot(local(db))
+    snapshot = open_with_builtin(db if falls_back(db) else local(db))
     home, target = Path(snapshot.home).resolve(), Path(file)
-    root = plain_path(home)
+    plain_path(home)
     again = f"natsdb duckdb {target.name} --db {home}"
     origin = {
         "natsdb": written_by,
@@ -40,14 +40,20 @@ def write_duckdb(file: str | os.PathLike[str], db: str | os.PathLike[str] | None
             whole_file(target) as temporary,
             duckdb.connect(str(temporary), config={"storage_compatibility_version": STORAGE_VERSION}) as connection,
         ):
-            install(connection, root, snapshot.manifest)
+            install(connection, lambda path: _plain(snapshot, path), snapshot.manifest)
             connection.execute(f"create view natsdb as select {columns}, {snapshot.manifest.version} as version")
     except (OSError, duckdb.IOException) as error:
         raise NotWritable(f"cannot write ({error})", where=str(target), remedy="name another file") from error
     # As long as the file is there, its version's files stay. A database that cannot be written is not vacuumed either.
-    with suppress(OSError):
-        pin(home, snapshot.manifest.version, target.resolve())
+    if not snapshot.builtin:
+        with suppress(OSError):
+            pin(home, snapshot.manifest.version, target.resolve())
     return target
+
+
+def _plain(snapshot: Snapshot, path: str) -> str:
+    root = Path(snapshot.root(path)).resolve()
+    return f"{plain_path(root)}/{path.removeprefix(BESIDE)}"
 
 
 def plain_path(home: Path) -> str:

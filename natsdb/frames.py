@@ -17,7 +17,7 @@ _HELD: list[Snapshot] = []
 
 def scan_table(table: Table, snapshot: Snapshot) -> pl.LazyFrame:
     """A table at one version of a database."""
-    types = polars_types(table.name)
+    types = polars_types(table)
     parts = snapshot.manifest.of(table.name)
     if not parts:
         return pl.LazyFrame(schema=types)
@@ -25,7 +25,7 @@ def scan_table(table: Table, snapshot: Snapshot) -> pl.LazyFrame:
         _HELD.append(snapshot)
     # polars takes every folder above a file that has a `=` in its name for a column, the first of a name first. Under
     # such a folder the columns are said for each source, space and hp, which polars does not skip then.
-    hive = table.partitioned and "=" not in str(snapshot.home)
+    hive = table.partitioned and not any("=" in str(snapshot.root(part.path)) for part in parts)
     groups: dict[tuple[Any, ...], list[Part]] = {}
     for part in parts:
         place = () if hive or not table.partitioned else (part.source, part.space, part.hp)

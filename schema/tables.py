@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-# Format 2 (2026): columns, digests and versions in the manifest, page checksums in the files. Format 1 is read still.
-FORMAT_VERSION = 2
+# Format 2 (2026): columns, digests and versions in the manifest, page checksums in the files. Format 3 (2026): attached
+# tables. Earlier ones are read still.
+FORMAT_VERSION = 3
 
 # Measurements lie in blocks of this many consecutive architectures: a unit of work, a file per table and hp.
 BLOCK = 1024
@@ -262,6 +263,7 @@ class _Type(NamedTuple):
 _TYPES = {
     "VARCHAR": _Type("string", "String", "sc:Text"),
     "INTEGER": _Type("int32", "Int32", "sc:Integer"),
+    "BIGINT": _Type("int64", "Int64", "sc:Integer"),
     "SMALLINT": _Type("int16", "Int16", "sc:Integer"),
     "DOUBLE": _Type("float64", "Float64", "sc:Float"),
     "BOOLEAN": _Type("bool_", "Boolean", "sc:Boolean"),
@@ -276,37 +278,40 @@ def _of_types(table: Table, make: Callable[[_Type], Any], list_of: Callable[[Any
     return found
 
 
-@cache
-def column_types(name: str) -> dict[str, pa.DataType]:
+def column_types(table: Table) -> dict[str, pa.DataType]:
     """Arrow types of all columns of a table, folder names included."""
     import pyarrow as pa
 
-    return _of_types(TABLES[name], lambda one: getattr(pa, one.arrow)(), pa.list_)
+    return _of_types(table, lambda one: getattr(pa, one.arrow)(), pa.list_)
 
 
-def polars_types(name: str) -> dict[str, pl.DataType]:
+def polars_types(table: Table) -> dict[str, pl.DataType]:
     """polars types of all columns of a table, folder names included."""
     import polars as pl
 
-    return _of_types(TABLES[name], lambda one: getattr(pl, one.polars), pl.List)
+    return _of_types(table, lambda one: getattr(pl, one.polars), pl.List)
 
 
-def croissant_types(name: str) -> dict[str, dict[str, Any]]:
+def croissant_types(table: Table) -> dict[str, dict[str, Any]]:
     """What Croissant says of the type of each column of a table, folder names included."""
-    return _of_types(
-        TABLES[name], lambda one: {"dataType": one.croissant}, lambda element: {**element, "repeated": True}
-    )
+    return _of_types(table, lambda one: {"dataType": one.croissant}, lambda element: {**element, "repeated": True})
 
 
 @cache
 def arrow_schema(name: str) -> pa.Schema:
-    """Arrow schema of a table's Parquet file: the columns that are not folder names."""
+    """Arrow schema of the Parquet files of one of natsdb's tables: the columns that are not folder names."""
+    return schema_of(TABLES[name])
+
+
+def schema_of(table: Table) -> pa.Schema:
+    """Arrow schema of a table's Parquet files."""
     import pyarrow as pa
 
+    types = column_types(table)
     return pa.schema(
         [
-            pa.field(column.name, column_types(name)[column.name], metadata={"meaning": column.meaning})
-            for column in TABLES[name].columns
+            pa.field(column.name, types[column.name], metadata={"meaning": column.meaning})
+            for column in table.columns
             if not column.partition
         ]
     )

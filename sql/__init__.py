@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import resources
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from natsdb.schema.errors import Missing
@@ -11,9 +11,10 @@ from natsdb.schema.meanings import KEYS
 from natsdb.schema.names import nearest
 from natsdb.schema.spaces import SPACES
 from natsdb.schema.tables import TABLES
-from natsdb.sql.tables import chosen_views, registered, search_columns, table_views
+from natsdb.sql.attached import measure_views
+from natsdb.sql.tables import Locate, attached_views, chosen_views, registered, search_columns, table_views
 from natsdb.store.choice import check_source
-from natsdb.store.manifest import Manifest
+from natsdb.store.manifest import Attached, Manifest, provenance
 
 if TYPE_CHECKING:
     import duckdb
@@ -41,19 +42,23 @@ VIEWS = (
 MACROS = ("simulated", "curve", "best", "pareto", "rank_correlation", "neighbours", "more_info", "paired", "agreement")
 
 
-def statements(database: Path | str, manifest: Manifest, source: str | None = None) -> list[str]:
-    """SQL that makes all views and macros over a database's files, which it names by absolute paths or by URL.
+# Views and macros that are made in Python, of registries and of what a database holds.
+MADE = ("measure", "measured")
+
+
+def statements(locate: Locate, manifest: Manifest, source: str | None = None) -> list[str]:
+    """SQL that makes all views and macros over a database's files.
 
     Args:
+        locate: how SQL names a file, by its path in the database.
         source: the only one whose rows are chosen; by default one for each architecture and data set.
 
     Raises:
         Missing: the database has no rows of the source, or holds a space that is not registered here.
     """
-    root = database if isinstance(database, str) else str(database.resolve())
     if unknown := sorted({part.space for part in manifest.parts if part.space} - SPACES.keys()):
         what = f"it holds the space {unknown[0]!r}, which is not registered in this process"
-        raise Missing(what, where=root, remedy="import the module that registers it first")
+        raise Missing(what, where=locate(""), remedy="import the module that registers it first")
     if source is not None:
         check_source(manifest, source, "")
     folder = resources.files("natsdb.sql")
@@ -62,14 +67,21 @@ def statements(database: Path | str, manifest: Manifest, source: str | None = No
         every.append(folder.joinpath(f"{name}.sql").read_text("utf-8"))
         if name == "search_cell":
             every.append(search_columns())
-    return [*registered(), *table_views(root, manifest), *chosen_views(root, manifest, source), *every]
+    views = [*table_views(locate, manifest), *attached_views(locate, manifest), *measure_views(manifest)]
+    return [*registered(), *views, *chosen_views(locate, manifest, source), *every]
 
 
 def install(
-    connection: duckdb.DuckDBPyConnection, database: Path | str, manifest: Manifest, source: str | None = None
+    connection: duckdb.DuckDBPyConnection, locate: Locate, manifest: Manifest, source: str | None = None
 ) -> None:
     """Make all views and macros over a database in a connection; arguments and errors are those of `statements`."""
-    connection.execute(";\n".join(statements(database, manifest, source)))
+    connection.execute(";\n".join(statements(locate, manifest, source)))
+
+
+def taken(name: str, manifest: Manifest | None = None) -> bool:
+    """Whether natsdb has a table, view or macro of a name, in whatever case, or a database an attached table."""
+    own = {*TABLES, *VIEWS, *MACROS, *MADE, *(table.name for table in (manifest.attached if manifest else ()))}
+    return name.lower() in {one.lower() for one in own} or name.lower().startswith(("all_", "chosen_", "counted_"))
 
 
 def comment(name: str) -> str:
@@ -80,31 +92,36 @@ def comment(name: str) -> str:
     )
 
 
-def explanation(name: str) -> str:
+def explanation(name: str, attached: Sequence[Attached] = ()) -> str:
     """What a table, view, macro, column or key of the official dictionaries means.
+
+    Args:
+        attached: tables beside natsdb's own.
 
     Raises:
         Missing: there is nothing of this name.
     """
     lines = []
-    if name in TABLES:
-        table = TABLES[name]
+    tables = {**TABLES, **{one.name: one.table for one in attached}}
+    if name in tables:
+        table = tables[name]
         lines = [f"{name}: a row is {table.row}", f"key: {', '.join(table.key)}", ""]
         lines += [f"  {column.name:<18} {column.type:<10} {column.meaning}" for column in table.columns]
+        lines += [line for one in attached if one.name == name for line in provenance(one)]
     elif name in (*VIEWS, *MACROS):
         lines = [comment(name)]
     elif name in KEYS:
         lines = [f"{name}: {KEYS[name]}"]
     else:
-        for table in TABLES.values():
+        for table in tables.values():
             lines += [
                 f"{table.name}.{column.name} ({column.type}): {column.meaning}"
                 for column in table.columns
                 if column.name == name
             ]
     if not lines:
-        columns = {column.name for table in TABLES.values() for column in table.columns}
-        near = nearest(name, [*TABLES, *VIEWS, *MACROS, *KEYS, *sorted(columns)])[:3]
-        remedy = f"did you mean {', '.join(near)}? tables are {', '.join(TABLES)}"
+        columns = {column.name for table in tables.values() for column in table.columns}
+        near = nearest(name, [*tables, *VIEWS, *MACROS, *KEYS, *sorted(columns)])[:3]
+        remedy = f"did you mean {', '.join(near)}? tables are {', '.join(tables)}"
         raise Missing(f"there is no table, view or column {name!r}", remedy=remedy)
     return "\n".join(lines)

@@ -8,7 +8,7 @@ at the last epoch of the schedule those of `chosen_final`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from natsdb.schema.datasets import DATASETS, searched
@@ -17,6 +17,9 @@ from natsdb.schema.spaces import SPACES
 from natsdb.schema.tables import BLOCK_TABLES, TABLES, Table
 from natsdb.store.choice import contested, places
 from natsdb.store.manifest import Manifest, Part
+
+# Where a file of the database is, by its path in it.
+Locate = Callable[[str], str]
 
 # Whether a run is a reduced one; where its file, of format 1, does not say so, as `natsdb.store.choice.is_reduced`.
 _EPOCHS = " ".join(f"when '{hp}' then {epochs}" for hp, epochs in HPS.items())
@@ -28,7 +31,7 @@ _RUN = ("source", "space", "hp", "arch", "dataset", "seed")
 _CHOSEN_FOR = ("space", "hp", "arch", "dataset")
 
 
-def table_views(root: str, manifest: Manifest) -> list[str]:
+def table_views(locate: Locate, manifest: Manifest) -> list[str]:
     """SQL of a view with each table's name; for one in blocks, of `all_TABLE` too, with the block as a column.
 
     The block of an architecture is known, so macros about one architecture name it and read one file of 32: opening a
@@ -37,12 +40,17 @@ def table_views(root: str, manifest: Manifest) -> list[str]:
     views = []
     for table in TABLES.values():
         name = f"all_{table.name}" if table.partitioned else table.name
-        views.append(_view(name, _rows(table, manifest.of(table.name), root)))
+        views.append(_view(name, _rows(table, manifest.of(table.name), locate)))
         if table.partitioned:
             # Columns are qualified: DuckDB binds a view's bare names to the parameters of a macro that reads it.
             columns = ", ".join(f"files.{column.name}" for column in table.columns)
             views.append(_view(table.name, f"select {columns} from {name} as files"))
     return views
+
+
+def attached_views(locate: Locate, manifest: Manifest) -> list[str]:
+    """SQL of a view with each attached table's name."""
+    return [_view(f'"{one.name}"', _rows(one.table, manifest.of(one.name), locate)) for one in manifest.attached]
 
 
 def registered() -> list[str]:
@@ -111,18 +119,18 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(map(_text, names))
 
 
-def chosen_views(root: str, manifest: Manifest, source: str | None) -> list[str]:
+def chosen_views(locate: Locate, manifest: Manifest, source: str | None) -> list[str]:
     """SQL of the views of rows that count; `source`: the only one to choose from, all if None.
 
     Where one source lies alone all its rows count, and nothing is asked run by run: that is decided by file.
     """
     cells, tables = contested(manifest), manifest.published_sources()
-    views = [_view("placed_run", _placed_run(root, manifest, cells))] if cells else []
-    views.append(_view("counted_final", _counting("final", root, manifest, None, "counted")))
+    views = [_view("placed_run", _placed_run(locate, manifest, cells))] if cells else []
+    views.append(_view("counted_final", _counting("final", locate, manifest, None, "counted")))
     for name in BLOCK_TABLES:
         counts = "chosen_for_curves" if name == "metric" else "chosen"
         views.append(
-            _view(f"chosen_{name}", _counting(name, root, manifest, source, counts if source is None else "counted"))
+            _view(f"chosen_{name}", _counting(name, locate, manifest, source, counts if source is None else "counted"))
         )
     inner = f"result.epoch < case result.hp {_EPOCHS} end - 1"
     published = any((part.space, part.hp, part.block) in cells for part in manifest.parts if part.source in tables)
@@ -142,17 +150,17 @@ def _view(name: str, query: str) -> str:
     return f"create or replace view {name} as {query}"
 
 
-def _rows(table: Table, parts: list[Part], root: str) -> str:
+def _rows(table: Table, parts: list[Part], locate: Locate) -> str:
     """Query of the rows of files, with all columns of their table; those that a file lacks are null."""
     if not parts:
         typed = [f'null::{column.type} as "{column.name}"' for column in table.columns]
         return f"select {', '.join([*typed, *(['0 as block'] if table.partitioned else [])])} where false"
     queries = []
     for columns in dict.fromkeys(part.columns for part in parts):
-        listed = ", ".join(_text(f"{root}/{part.path}") for part in parts if part.columns == columns)
+        listed = ", ".join(_text(locate(part.path)) for part in parts if part.columns == columns)
         have = {*columns, *(column.name for column in table.columns if column.partition)}
         chosen = [
-            f"files.{column.name}" if column.name in have else f'null::{column.type} as "{column.name}"'
+            f'files."{column.name}"' if column.name in have else f'null::{column.type} as "{column.name}"'
             for column in table.columns
         ]
         if not table.partitioned:
@@ -171,7 +179,7 @@ def _text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-def _placed_run(root: str, manifest: Manifest, cells: set[tuple[str, str, int]]) -> str:
+def _placed_run(locate: Locate, manifest: Manifest, cells: set[tuple[str, str, int]]) -> str:
     """Query: a row is a run of a contested block, and whether it counts. Key: source, space, hp, arch, dataset, seed.
 
     `counted`: within its source; `chosen`, `chosen_for_curves`: among all.
@@ -189,7 +197,7 @@ with
 place (source, reduced, place, curve_place) as (values {ranked}),
 ranked as (
     select {key}, place.place, place.curve_place
-    from ({_rows(TABLES["seed"], parts, root)}) as run
+    from ({_rows(TABLES["seed"], parts, locate)}) as run
     inner join place on place.source = run.source and place.reduced = ({_REDUCED})
 )
 select
@@ -201,7 +209,7 @@ from ranked
 """
 
 
-def _counting(name: str, root: str, manifest: Manifest, source: str | None, counts: str) -> str:
+def _counting(name: str, locate: Locate, manifest: Manifest, source: str | None, counts: str) -> str:
     """Query of a table's rows, the block as a column, of the runs for which `placed_run` says so in a column."""
     table, tables, cells = TABLES[name], manifest.published_sources(), contested(manifest, source)
     parts = [part for part in manifest.of(name) if source in (None, part.source)]
@@ -209,16 +217,16 @@ def _counting(name: str, root: str, manifest: Manifest, source: str | None, coun
     records = [part for part in doubtful if part.source not in tables]
     published = [part for part in doubtful if part.source in tables]
     if not doubtful:
-        return f"select * from all_{name}" if source is None else _rows(table, parts, root)
+        return f"select * from all_{name}" if source is None else _rows(table, parts, locate)
     # No `using` and no bare names: DuckDB binds those of a view to the parameters of a macro that reads it.
     counting = f"semi join placed_run as run on run.{counts} and {_equal('run', 'every', _RUN)}"
     clear = [part for part in parts if part not in doubtful]
-    queries = [_rows(table, clear, root)] if clear else []
+    queries = [_rows(table, clear, locate)] if clear else []
     if records:
-        queries.append(f"select every.* from ({_rows(table, records, root)}) as every {counting}")
+        queries.append(f"select every.* from ({_rows(table, records, locate)}) as every {counting}")
     if published:
         # A mean has no seed of its own (0): beside seeds of the same split it would count as one more.
-        rows = _rows(table, published, root)
+        rows = _rows(table, published, locate)
         key = [column for column in table.key if column not in ("seed", "epoch")]
         of = ", ".join(f"other.{column}" for column in key)
         seeded = f"select distinct {of}, 0 as seed from ({rows}) as other where other.seed != 0"

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from natsdb.ingest.hub.listing import PublishedFile
-from natsdb.schema.tables import TABLES
-from natsdb.store.manifest import Manifest
+from natsdb.store.manifest import Manifest, provenance
 
 TITLE = "NATS-Bench: Benchmarking NAS Algorithms for Architecture Topology and Size"
 AUTHORS = ("Xuanyi Dong", "Lu Liu", "Katarzyna Musial", "Bogdan Gabrys")
@@ -30,7 +29,7 @@ _SIZES = ((10**3, "1K"), (10**4, "10K"), (10**5, "100K"), (10**6, "1M"), (10**7,
 
 def card(files: Sequence[PublishedFile], manifest: Manifest, *, repo: str | None, license: str) -> str:
     """Text of the data card of these files."""
-    tables = [name for name in TABLES if any(file.table == name for file in files)]
+    tables = [name for name in manifest.tables() if any(file.table == name for file in files)]
     origins = sources(files, manifest)
     text = [
         _head(files, tables, license),
@@ -67,10 +66,11 @@ def card(files: Sequence[PublishedFile], manifest: Manifest, *, repo: str | None
     ]
     for name in tables:
         rows = sum(file.rows for file in files if file.table == name)
-        table = TABLES[name]
+        table = manifest.tables()[name]
         text += [
             f"### {name}\n",
             f"A row is {table.row}; key: {', '.join(table.key)}. {rows:,} rows.\n",
+            *(f"{line}\n" for one in manifest.attached if one.name == name for line in provenance(one)),
             "| column | type | meaning, with its unit |",
             "|---|---|---|",
             *(f"| `{one.name}` | {one.type} | {one.meaning.replace('|', chr(92) + '|')} |" for one in table.columns),

@@ -9,7 +9,7 @@ from typing import Any
 
 from natsdb.ingest.hub.card import AUTHORS, CITATION, SYNTHETIC, TITLE
 from natsdb.ingest.hub.listing import PublishedFile
-from natsdb.schema.tables import TABLES, Table, croissant_types
+from natsdb.schema.tables import Table, croissant_types
 from natsdb.store.manifest import Manifest
 
 # The context that the specification gives: terms of Croissant are in `cr`, the others are schema.org's.
@@ -37,7 +37,7 @@ _PARQUET = "application/x-parquet"
 
 def croissant(files: Sequence[PublishedFile], manifest: Manifest, day: str, *, repo: str | None, license: str) -> str:
     """Text of `croissant.json` of these files, published on `day` (ISO 8601)."""
-    tables = [table for name, table in TABLES.items() if any(file.table == name for file in files)]
+    tables = [table for name, table in manifest.tables().items() if any(file.table == name for file in files)]
     synthetic = any(file.source == "synthetic" for file in files)
     return (
         json.dumps(
@@ -89,7 +89,7 @@ def _files(table: Table) -> dict[str, Any]:
 
 
 def _records(table: Table) -> dict[str, Any]:
-    types = croissant_types(table.name)
+    types = croissant_types(table)
     return {
         "@type": "cr:RecordSet",
         "@id": table.name,

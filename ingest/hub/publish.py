@@ -24,7 +24,7 @@ from natsdb.ingest.hub.card import card
 from natsdb.ingest.hub.croissant import croissant
 from natsdb.ingest.hub.listing import PublishedFile
 from natsdb.schema.errors import NatsdbError, NotWritable
-from natsdb.schema.tables import TABLES, column_types
+from natsdb.schema.tables import Table, column_types
 from natsdb.store.locations import local
 from natsdb.store.manifest import NAME, Manifest, Part, WeightsFile
 from natsdb.store.parquet import MADE_AGAIN, damaged, open_parquet, reading, write_options
@@ -70,7 +70,10 @@ def publish(
         raise NotWritable("there is something already", where=str(target), remedy="name a new folder")
     digest = hashlib.sha256((home / NAME).read_bytes()).hexdigest()[:8]
     folder = target.with_name(f".{target.name}-{digest}.part")
-    tasks = [_Task(home, folder, path, tuple(parts)) for path, parts in _files(manifest).items()]
+    tables = manifest.tables()
+    tasks = [
+        _Task(home, folder, path, tuple(parts), tables[parts[0].table]) for path, parts in _files(manifest).items()
+    ]
     total = sum(len(task.parts) for task in tasks)
 
     def tick(done: int, rows: int) -> None:
@@ -103,6 +106,7 @@ class _Task:
     folder: Path
     path: str
     parts: tuple[Part, ...]
+    table: Table
 
 
 def _files(manifest: Manifest) -> dict[str, list[Part]]:
@@ -110,7 +114,7 @@ def _files(manifest: Manifest) -> dict[str, list[Part]]:
     files: dict[str, list[Part]] = {}
     for part in sorted(manifest.parts):
         if part.rows:
-            name = f"{part.source}-{part.space}-{part.hp}" if TABLES[part.table].partitioned else part.table
+            name = f"{part.source}-{part.space}-{part.hp}" if part.source else part.table
             files.setdefault(f"data/{part.table}/{name}.parquet", []).append(part)
     return files
 
@@ -153,8 +157,7 @@ def _write(task: _Task) -> PublishedFile:
 
 
 def _rewrite(task: _Task, path: Path) -> None:
-    table = TABLES[task.parts[0].table]
-    types = column_types(table.name)
+    table, types = task.table, column_types(task.table)
     schema = pa.schema([pa.field(name, kind) for name, kind in types.items()])
     with pq.ParquetWriter(path, schema, **write_options(schema)) as writer:
         for part in task.parts:

@@ -44,7 +44,7 @@ def serve(
     from natsdb.site import opened
     from natsdb.site.serve import server
 
-    with opened(site, db, sql=sql) as (folder, database), server(folder, port, database) as running:
+    with opened(site, db, sql=sql) as (folder, databases), server(folder, port, databases) as running:
         print(f"http://127.0.0.1:{running.server_port}/ (^C ends it)", flush=True)
         with suppress(KeyboardInterrupt):
             running.serve_forever()

@@ -18,6 +18,7 @@ from natsdb.schema.errors import NatsdbError
 from natsdb.schema.names import did_you_mean
 from natsdb.search.running import ALGORITHMS, Algorithm, Task, load_algorithm, options_of, published_budget, run_task
 from natsdb.search.simulation import Trainings, read_trainings
+from natsdb.store.manifest import NAME
 
 # Runs that a process does at a time: what an interruption loses at most.
 _CHUNK = 25
@@ -220,6 +221,8 @@ def _rows(answers: Trainings) -> str:
 def _held(home: Path, search: str, runs: int, provenance: dict[str, Any]) -> bool:
     import natsdb
 
+    if not (home / NAME).exists():
+        return False
     with natsdb.connect(home) as connection:
         held = connection.execute(
             "select count(*), min(provenance) from search_run where search = ?", [search]

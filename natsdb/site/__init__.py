@@ -24,7 +24,7 @@ from natsdb.site.data import INDEX, write_data
 from natsdb.site.vendor import write_vendor
 from natsdb.store.locations import local
 from natsdb.store.manifest import NAME
-from natsdb.store.snapshot import Snapshot, open_snapshot
+from natsdb.store.snapshot import BESIDE, Snapshot, falls_back, in_one, open_with_builtin
 from natsdb.store.writing import whole_folder, writing
 
 __all__ = ["opened", "write_pages", "write_site"]
@@ -50,16 +50,15 @@ def write_site(
     Raises:
         NatsdbError: there is no database, DuckDB-WASM cannot be had, `out` holds something else or cannot be written.
     """
-    database = local(db)
-    target = Path(out)
+    # One version, whatever other processes publish meanwhile; what may fail comes first, what takes long last.
+    snapshot = _opened(db)
+    database, target = Path(snapshot.home), Path(out)
     if target.exists() and not (target / INDEX).is_file() and not (target.is_dir() and not any(target.iterdir())):
         raise NatsdbError(
             "there is something here that is not a site of natsdb", where=str(target), remedy="name another folder"
         )
     if target.resolve() == database.resolve() or database.resolve().is_relative_to(target.resolve()):
         raise NatsdbError("the database lies in this folder", where=str(target), remedy="name another folder")
-    # One version, whatever other processes publish meanwhile; what may fail comes first, what takes long last.
-    snapshot = open_snapshot(database)
     with writing(target, "name another folder, or make room"), whole_folder(target) as new:
         write_pages(new, snapshot, sql=sql, progress=progress)
         if sql:
@@ -87,14 +86,18 @@ def _write_database(folder: Path, snapshot: Snapshot, progress: Callable[[str, i
     for done, part in enumerate(manifest.parts):
         if progress is not None:
             progress("Parquet files", done, len(manifest.parts), done)
-        path = folder / part.path
+        path = folder / part.path.removeprefix(BESIDE)
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             os.link(snapshot.path(part.path), path)
         except OSError:
             shutil.copyfile(snapshot.path(part.path), path)
     folder.mkdir(exist_ok=True)
-    folder.joinpath(NAME).write_text(replace(manifest, weights=()).to_json(), encoding="utf-8")
+    folder.joinpath(NAME).write_text(replace(in_one(manifest), weights=()).to_json(), encoding="utf-8")
+
+
+def _opened(db: str | os.PathLike[str] | None) -> Snapshot:
+    return open_with_builtin(None if falls_back(db) else local(db))
 
 
 @contextmanager
@@ -104,8 +107,9 @@ def opened(
     *,
     sql: bool = True,
     progress: Callable[[str, int, int, int], None] | None = None,
-) -> Iterator[tuple[Path, Path]]:
-    """Folder of a site and of its database, to serve; where no site is named, one of the database that goes when done.
+) -> Iterator[tuple[Path, list[Path]]]:
+    """Folder of a site, and those that its database's files lie in, to serve; where no site is named, one of the
+    database that goes when done.
 
     Raises:
         NatsdbError: there is no such site or database, or `write_pages` raises.
@@ -113,10 +117,9 @@ def opened(
     if site is not None:
         if not (Path(site) / INDEX).is_file():
             raise NatsdbError("there is no site here", where=str(site), remedy="write one with `natsdb site OUT`")
-        yield Path(site), Path(site) / "db"
+        yield Path(site), [Path(site) / "db"]
         return
-    database = local(db)
-    snapshot = open_snapshot(database)  # held until nothing is served any more
+    snapshot = _opened(db)  # held until nothing is served any more
     with tempfile.TemporaryDirectory(prefix="natsdb-site-") as folder:
         write_pages(Path(folder), snapshot, sql=sql, progress=progress)
-        yield Path(folder), database
+        yield Path(folder), [Path(snapshot.root(path)) for path in ("", BESIDE)]

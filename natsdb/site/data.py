@@ -24,7 +24,7 @@ from natsdb.schema.tables import BLOCK, TABLES
 from natsdb.sql import MACROS, VIEWS, statements
 from natsdb.store.choice import rank
 from natsdb.store.manifest import Manifest
-from natsdb.store.snapshot import Snapshot
+from natsdb.store.snapshot import Snapshot, in_one
 
 INDEX = "data/site.json"
 # Architectures in a file of runs: 30 to 60 kB each.
@@ -204,7 +204,7 @@ def browser_sql(manifest: Manifest) -> str:
     """Views and macros for DuckDB-WASM: a statement ends with a line `;`, files' paths begin with `db/`."""
     kept = [
         text.strip().rstrip(";")
-        for text in statements("db", manifest)
+        for text in statements(lambda path: f"db/{path}", in_one(manifest))
         if not any(f"create or replace {kind} {name}" in text for name in NOT_IN_BROWSER for kind in ("view", "macro"))
     ]
     return "\n;\n".join(kept) + "\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,20 +15,20 @@ from natsdb.schema.errors import NatsdbError
 _TYPES = {".mjs": "text/javascript", ".js": "text/javascript", ".wasm": "application/wasm", ".json": "application/json"}
 
 
-def server(site: Path, port: int, database: Path | None = None) -> ThreadingHTTPServer:
+def server(site: Path, port: int, databases: Sequence[Path] = ()) -> ThreadingHTTPServer:
     """A server of a site at 127.0.0.1; its `server_port` says where when `port` is 0.
 
     Args:
         site: the site's folder.
         port: TCP port; 0 for any that is free.
-        database: folder that answers for the site's `db/`; by default that in the site.
+        databases: folders that answer for the site's `db/`, the first that has a file; by default that in the site.
 
     Raises:
         NatsdbError: the port is taken.
     """
 
     class Handler(_Handler):
-        roots = (site.resolve(), (database or site / "db").resolve())
+        roots = (site.resolve(), *(folder.resolve() for folder in databases or [site / "db"]))
 
     try:
         return ThreadingHTTPServer(("127.0.0.1", port), Handler)
@@ -42,17 +43,19 @@ class _Handler(SimpleHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     extensions_map = SimpleHTTPRequestHandler.extensions_map | _TYPES
-    roots: tuple[Path, Path]
+    roots: tuple[Path, ...]
     _left: int
 
     def translate_path(self, path: str) -> str:
         """The file that a request names, or a path that does not exist where it would lie outside the site."""
         wanted = unquote(urlsplit(path).path).lstrip("/")
-        root, database = self.roots
-        if wanted.startswith("db/"):
-            root, wanted = database, wanted.removeprefix("db/")
-        file = (root / (wanted or "index.html")).resolve()
-        return str(file if file.is_relative_to(root) and file.is_file() else root / "no such file")
+        site, *databases = self.roots
+        own = wanted.startswith("db/")
+        for root in databases if own else [site]:
+            file = (root / (wanted.removeprefix("db/") if own else wanted or "index.html")).resolve()
+            if file.is_relative_to(root) and file.is_file():
+                return str(file)
+        return str(site / "no such file")
 
     def send_head(self) -> BinaryIO | None:
         """Headers, and the file at the first byte to send (RFC 9110, section 14; of several ranges the whole file)."""

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from natsdb.schema.errors import Damaged, Missing, NatsdbError
-from natsdb.schema.tables import TABLES
 from natsdb.store.locations import located
-from natsdb.store.manifest import NAME, Manifest, Part, WeightsFile
+from natsdb.store.manifest import FOLDERS, NAME, Manifest, Part, WeightsFile
 from natsdb.store.parquet import footer_digest
 from natsdb.store.snapshot import VERSIONS, Snapshot, open_snapshot
 from natsdb.store.versions import manifest_files
@@ -173,7 +172,7 @@ def _known_digest(one: Listed) -> str:
 
 def _strays(home: Path, listed: dict[str, Listed]) -> list[str]:
     found = []
-    folders = {*TABLES, "weights", VERSIONS, ".ingest"}
+    folders = {*FOLDERS, VERSIONS, ".ingest"}
     for path in home.rglob("*"):
         name = path.relative_to(home).as_posix()
         if not path.is_file() or name in listed or name == NAME or _NOT_DATA.fullmatch(name):

@@ -66,8 +66,8 @@ def places(sources: Iterable[str], published: set[str]) -> list[Place]:
 def contested(manifest: Manifest, source: str | None = None) -> set[tuple[str, str, int]]:
     """Where it must be asked run by run which rows count, as (space, hp, block): elsewhere all do.
 
-    That is where several sources lie, reduced runs beside full ones, or a published table, which may have means and
-    seeds of the same split. Format 1 did not count reduced runs.
+    That is where several sources lie, reduced runs beside full ones, or a published table that has means and seeds of
+    the same split, or may have, as nobody counted. Format 1 did not count reduced runs.
 
     Args:
         source: as if there were only this one.
@@ -79,7 +79,8 @@ def contested(manifest: Manifest, source: str | None = None) -> set[tuple[str, s
     tables = manifest.published_sources()
 
     def alike(part: Part) -> bool:
-        return part.source not in tables and "reduced" in part.columns and part.reduced in (0, part.rows)
+        single = part.doubled == 0 or part.source not in tables
+        return single and "reduced" in part.columns and part.reduced in (0, part.rows)
 
     return {cell for cell, parts in cells.items() if len(parts) > 1 or not alike(parts[0])}
 

@@ -84,7 +84,8 @@ class ListedFiles(fsspec.AbstractFileSystem):
             raise PermissionError(f"{self._snapshot.home} is only read")
         part = self._part(path)
         try:
-            file = self._remote(part) if isinstance(self._snapshot.home, str) else self._local(part)
+            remote = isinstance(self._snapshot.root(part.path), str)
+            file = self._remote(part) if remote else self._local(part)
         except NatsdbError as error:
             self._failures[str(error)] = error
             raise

@@ -9,6 +9,8 @@ from pathlib import Path
 from natsdb.schema.errors import NatsdbError
 
 _URL = re.compile(r"(s3|https?):/+")
+# natsdb's own database, which comes with the package: see `natsdb/builtin/README.md`.
+BUILTIN = Path(__file__).resolve().parents[1] / "builtin"
 
 
 def default_database() -> Path:

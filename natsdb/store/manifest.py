@@ -13,11 +13,15 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from natsdb.schema.errors import Damaged, NatsdbError
-from natsdb.schema.tables import FORMAT_VERSION, TABLES
+from natsdb.schema.tables import FORMAT_VERSION, TABLES, Column, Table
 
 NAME = "natsdb.json"
-# What of a part goes into the text of a manifest only where it says something.
-_OPTIONAL = {"sha256": "", "footer": "", "reduced": 0}
+# The folder of attached tables' files.
+ATTACHED = "attached"
+# Folders that hold the files which manifests list.
+FOLDERS = (*TABLES, ATTACHED, "weights")
+# What of an entry goes into the text of a manifest only where it says something.
+_OPTIONAL = {"sha256": "", "footer": "", "reduced": 0, "doubled": None, "origin": "", "licence": "", "citation": ""}
 
 
 @dataclass(frozen=True, order=True)
@@ -25,9 +29,10 @@ class Part:
     """A Parquet file of a table. `path` is relative to the database; `block` is the architecture index // BLOCK.
 
     `bytes`, `sha256` and `footer` (CRC-32 of the Parquet footer) tell damage; the digests are empty in a file that
-    format 1 wrote. `reduced`: in `seed`, how many of the runs are reduced ones. `columns`: what the file has, in order,
-    without those that are names of folders. The tables of the catalogue have one file each, with source, space and hp
-    empty and block 0.
+    format 1 wrote. `reduced`: in `seed`, how many of the runs are reduced ones. `doubled`: in `seed` of a published
+    table, how many accuracies are means (seed 0) of a split that has single runs too; None where nobody counted.
+    `columns`: what the file has, in order, without those that are names of folders. The tables of the catalogue, and
+    attached ones, have one file each, with source, space and hp empty and block 0.
     """
 
     table: str
@@ -41,6 +46,7 @@ class Part:
     sha256: str = ""
     footer: str = ""
     reduced: int = 0
+    doubled: int | None = None
     columns: tuple[str, ...] = ()
 
 
@@ -58,7 +64,8 @@ class WeightsFile:
 
 @dataclass(frozen=True)
 class Ingested:
-    """A source that was ingested: its name as given, what it was, and the fingerprint of its listing."""
+    """A source that was ingested: its name as given, what it was, the fingerprint of its listing; where it comes from,
+    under what licence, and what to cite, where that was said."""
 
     source: str
     space: str
@@ -66,6 +73,59 @@ class Ingested:
     name: str
     fingerprint: str
     archs: int
+    origin: str = ""
+    licence: str = ""
+    citation: str = ""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A column of an attached table that is no key: its type in DuckDB's words, meaning and unit as far as known."""
+
+    name: str
+    type: str
+    meaning: str = ""
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class Attached:
+    """A table that was attached: a row is an architecture, or one on a data set, or that and further key columns.
+
+    `key`: space, arch, dataset if there is one, then others; `others`: the types of these, in DuckDB's words;
+    `datasets`: those that it has rows of (none where `dataset` is no key); `archs`: how many architectures; `file`: the
+    name that it was read from; `encoding`: how its architectures were written there.
+    """
+
+    name: str
+    key: tuple[str, ...]
+    measures: tuple[Measure, ...]
+    archs: int
+    others: tuple[str, ...] = ()
+    datasets: tuple[str, ...] = ()
+    file: str = ""
+    encoding: str = ""
+    about: str = ""
+    origin: str = ""
+    licence: str = ""
+    citation: str = ""
+
+    @property
+    def table(self) -> Table:
+        """Its columns, as those of natsdb's own tables are described."""
+        known = {column.name: column for column in TABLES["arch_cost"].columns if column.name in self.key}
+        others = dict(zip(self.key[len(known) :], self.others, strict=True))
+        keys = [known.get(name) or Column(name, others[name], "a key of its own") for name in self.key]
+        measured = [
+            Column(one.name, one.type, f"{one.meaning or one.name}{f' ({one.unit})' if one.unit else ''}")
+            for one in self.measures
+        ]
+        return Table(self.name, self.about or f"of {self.file or self.name}", self.key, (*keys, *measured))
+
+
+def provenance(one: Attached | Ingested) -> list[str]:
+    """Where a table comes from, under what licence, what to cite: a line each, of what was said."""
+    return [f"{what}: {text}" for what in ("origin", "licence", "citation") if (text := getattr(one, what))]
 
 
 @dataclass(frozen=True)
@@ -79,10 +139,15 @@ class Manifest:
     parts: tuple[Part, ...] = ()
     ingests: tuple[Ingested, ...] = ()
     weights: tuple[WeightsFile, ...] = ()
+    attached: tuple[Attached, ...] = ()
     version: int = 0
     when: str = ""
     command: str = ""
     format: int = field(default=FORMAT_VERSION)
+
+    def tables(self) -> dict[str, Table]:
+        """All tables by name: natsdb's own, then those that were attached."""
+        return {**TABLES, **{one.name: one.table for one in self.attached}}
 
     def of(self, table: str) -> list[Part]:
         """A table's parts, in order of source, space, hp and block."""
@@ -108,10 +173,11 @@ class Manifest:
 
     def same_contents(self, other: Manifest) -> bool:
         """Whether both list the same files and sources, whichever version they are."""
-        return (set(self.parts), self.ingests, set(self.weights)) == (
+        return (set(self.parts), self.ingests, set(self.weights), self.attached) == (
             set(other.parts),
             other.ingests,
             set(other.weights),
+            other.attached,
         )
 
     def to_json(self) -> str:
@@ -126,7 +192,8 @@ class Manifest:
             "when": self.when,
             "command": self.command,
             "columns": schemas,
-            "ingests": [asdict(ingest) for ingest in self.ingests],
+            "ingests": [_said(asdict(ingest)) for ingest in self.ingests],
+            "attached": [asdict(table) for table in self.attached],
             "parts": [_plain_part(part, schemas[part.table]) for part in sorted(self.parts)],
             "weights": _plain_weights(self.weights),
         }
@@ -136,9 +203,13 @@ class Manifest:
 def _plain_part(part: Part, schemas: list[list[str]]) -> dict[str, Any]:
     # Not `asdict`, which copies deeply and takes ten times as long.
     plain = {name: getattr(part, name) for name in Part.__dataclass_fields__ if name != "columns"}
-    plain = {name: value for name, value in plain.items() if name not in _OPTIONAL or value != _OPTIONAL[name]}
+    plain = _said(plain)
     at = schemas.index(list(part.columns))
     return {**plain, "columns": at} if at else plain
+
+
+def _said(plain: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in plain.items() if name not in _OPTIONAL or value != _OPTIONAL[name]}
 
 
 def _plain_weights(weights: Iterable[WeightsFile]) -> list[list[Any]]:
@@ -183,6 +254,7 @@ def parse_manifest(text: str, where: str) -> Manifest:
             ),
             ingests=ingests,
             weights=tuple(WeightsFile(*one) for one in data["weights"]),
+            attached=tuple(map(_attached, data.get("attached", ()))),
             version=data["version"],
             when=data["when"],
             command=data["command"],
@@ -193,6 +265,11 @@ def parse_manifest(text: str, where: str) -> Manifest:
             where=where,
             remedy="`natsdb repair` restores it from its copy, if that is whole; else ingest into a new folder",
         ) from error
+
+
+def _attached(data: dict[str, Any]) -> Attached:
+    lists = {name: tuple(data[name]) for name in ("key", "others", "datasets")}
+    return Attached(**{**data, **lists, "measures": tuple(Measure(**one) for one in data["measures"])})
 
 
 def _columns_of_format_1(table: str) -> tuple[str, ...]:
@@ -209,6 +286,21 @@ def with_parts(manifest: Manifest, parts: Iterable[Part]) -> Manifest:
     replaced = {place(part) for part in new}
     kept = [part for part in manifest.parts if place(part) not in replaced]
     return replace(manifest, parts=tuple(sorted([*kept, *new])))
+
+
+def with_attached(manifest: Manifest, table: Attached, part: Part) -> Manifest:
+    """The manifest with an attached table, in place of one of its name, and its file."""
+    others = without_attached(manifest, table.name)
+    return replace(with_parts(others, [part]), attached=tuple(sorted([*others.attached, table], key=lambda t: t.name)))
+
+
+def without_attached(manifest: Manifest, name: str) -> Manifest:
+    """The manifest without an attached table and its file."""
+    return replace(
+        manifest,
+        parts=tuple(part for part in manifest.parts if part.table != name),
+        attached=tuple(table for table in manifest.attached if table.name != name),
+    )
 
 
 def with_weights(manifest: Manifest, weights: Iterable[WeightsFile]) -> Manifest:

@@ -62,20 +62,21 @@ def write_options(schema: pa.Schema, page_rows: int | None = None) -> dict[str, 
     }
 
 
-def write_part(table: pa.Table, folder: Path, part: Part, **options: Any) -> Part:
+def write_part(table: pa.Table, folder: Path, part: Part, schema: pa.Schema | None = None, **options: Any) -> Part:
     """Write a table's rows as one file below `folder`, named after its contents.
 
     Args:
-        table: rows with the columns of `schema.tables.arrow_schema`.
+        table: rows with the columns of the schema.
         part: what it is; `path` is the folder that the file goes into. Path, rows, size and digests are filled in.
+        schema: of the file; that of natsdb's table, `schema.tables.arrow_schema`, if None.
         options: of PyArrow's writer, instead of those of `write_options`.
     """
-    schema = arrow_schema(part.table).remove_metadata()
+    schema = (arrow_schema(part.table) if schema is None else schema).remove_metadata()
     rows = table.select(schema.names).cast(schema)
     temporary = folder / f"{part.table}-{os.getpid()}.tmp"
     temporary.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(rows, temporary, **{**write_options(schema), **options})
-    return named_after_contents(temporary, folder, replace(part, rows=len(rows)))
+    return named_after_contents(temporary, folder, replace(part, rows=len(rows), columns=tuple(schema.names)))
 
 
 def named_after_contents(temporary: Path, folder: Path, part: Part) -> Part:
@@ -90,8 +91,8 @@ def named_after_contents(temporary: Path, folder: Path, part: Part) -> Part:
     target = folder / path
     target.parent.mkdir(parents=True, exist_ok=True)
     os.replace(temporary, target)
-    names = tuple(name for name in arrow_schema(part.table).names)
-    return replace(part, path=path, bytes=size, sha256=digest, footer=footer, columns=names)
+    columns = part.columns or tuple(arrow_schema(part.table).names)
+    return replace(part, path=path, bytes=size, sha256=digest, footer=footer, columns=columns)
 
 
 def footer_digest(file: Any, size: int) -> str:

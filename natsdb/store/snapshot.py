@@ -2,37 +2,56 @@
 
 Publishing never changes a file: it adds new ones and replaces the manifest. So a reader that keeps the manifest which
 it opened sees one version for as long as it likes; `versions.vacuum` removes files of older versions that nobody holds.
+
+What asks opens `open_with_builtin`: natsdb's own database where there is no other, and beside another one those tables
+of it that join. What writes, compares or copies a database opens `open_snapshot`.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import sys
 import weakref
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from natsdb.schema.errors import Damaged, Missing
-from natsdb.store.locations import located
+from natsdb.store.locations import BUILTIN, default_database, located
 from natsdb.store.manifest import NAME, Manifest, WeightsFile, parse_manifest
 
 # A hidden folder of manifests, the current one among them: the same file as `natsdb.json`, by another name.
 VERSIONS = ".versions"
+# What a file of natsdb's own database is called beside those of another one.
+BESIDE = ".builtin/"
+# Whether it was said that natsdb's own database answers.
+_said = False
 
 
 @dataclass(frozen=True)
 class Snapshot:
     """A database at one version. `home` is its folder, or its URL.
 
-    Keep the object as long as its files are read: it holds the version against `vacuum`.
+    Keep the object as long as its files are read: it holds the version against `vacuum`. `own`: the same without
+    natsdb's own database beside it.
     """
 
     home: Path | str
     manifest: Manifest
+    own: Snapshot | None = None
 
     def path(self, relative: str) -> str:
         """Absolute path, or URL, of one of the database's files."""
-        return f"{self.home}/{relative}"
+        return f"{self.root(relative)}/{relative.removeprefix(BESIDE)}"
+
+    def root(self, relative: str) -> Path | str:
+        """The folder or URL below which one of the database's files lies."""
+        return BUILTIN if relative.startswith(BESIDE) else self.home
+
+    @property
+    def builtin(self) -> bool:
+        """Whether it is natsdb's own database."""
+        return self.home == BUILTIN
 
 
 def version_name(version: int) -> str:
@@ -73,6 +92,67 @@ def open_snapshot(db: str | os.PathLike[str] | None, version: int | None = None,
     if check:
         check_sizes(home, snapshot.manifest)
     return snapshot
+
+
+def open_with_builtin(db: str | os.PathLike[str] | None, version: int | None = None) -> Snapshot:
+    """A database as questions see it, with natsdb's own beside it; see `with_builtin`.
+
+    Where none is named, by the caller or by `$NATSDB_HOME`, and the user has none, it is natsdb's own, and a line on
+    standard error says so, once a process.
+
+    Raises:
+        As `open_snapshot`.
+    """
+    if falls_back(db):
+        if version is None:
+            _say_builtin()
+        return open_snapshot(BUILTIN, version)
+    return with_builtin(open_snapshot(db, version))
+
+
+def falls_back(db: str | os.PathLike[str] | None) -> bool:
+    """Whether questions go to natsdb's own database, since no other is named and the user has none."""
+    return db is None and not os.environ.get("NATSDB_HOME") and not (default_database() / NAME).exists()
+
+
+def _say_builtin() -> None:
+    global _said
+    if not _said:
+        _said = True
+        print(
+            "natsdb: no database of yours, so the built-in one answers: final accuracies of all topologies, curves of "
+            "architectures 0 and 11, hardware costs, proxies; `natsdb ingest ARCHIVE` brings the rest",
+            file=sys.stderr,
+        )
+
+
+def with_builtin(snapshot: Snapshot) -> Snapshot:
+    """A database, and natsdb's own where it has nothing itself: attached tables of names that it has not, and all
+    measurements if it has none, so that what counts its rows counts only these."""
+    own = snapshot.manifest
+    if snapshot.builtin or not (BUILTIN / NAME).exists():
+        return snapshot
+    beside = open_snapshot(BUILTIN, check=False).manifest
+    names = {table.name for table in own.attached}
+    attached = [table for table in beside.attached if table.name not in names]
+    measured = any(part.space for part in own.parts)
+    tables = {table.name for table in attached}
+    parts = [part for part in beside.parts if part.table in tables or (part.space and not measured)]
+    return Snapshot(
+        snapshot.home,
+        replace(
+            own,
+            parts=(*own.parts, *(replace(part, path=BESIDE + part.path) for part in parts)),
+            attached=tuple(sorted([*own.attached, *attached], key=lambda table: table.name)),
+            ingests=own.ingests if measured else (*own.ingests, *beside.ingests),
+        ),
+        own=snapshot,
+    )
+
+
+def in_one(manifest: Manifest) -> Manifest:
+    """The manifest of a copy that has natsdb's own files among its others; none of their names are the same."""
+    return replace(manifest, parts=tuple(replace(part, path=part.path.removeprefix(BESIDE)) for part in manifest.parts))
 
 
 def check_sizes(home: Path, manifest: Manifest) -> None:

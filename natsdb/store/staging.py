@@ -20,7 +20,7 @@ from natsdb.schema.datasets import DATASETS
 from natsdb.schema.errors import Damaged, NatsdbError
 from natsdb.schema.spaces import SPACES
 from natsdb.schema.tables import CATALOGUE, TABLES
-from natsdb.store.manifest import NAME, Manifest, Part, WeightsFile, with_parts
+from natsdb.store.manifest import FOLDERS, NAME, Manifest, Part, WeightsFile, with_parts
 from natsdb.store.parquet import read_columns, write_part
 from natsdb.store.snapshot import VERSIONS, read_manifest
 from natsdb.store.versions import publish_manifest
@@ -139,7 +139,7 @@ def open_manifest(database: Path) -> Manifest:
         raise Damaged(
             "the manifest is gone", where=str(database / NAME), remedy="`natsdb repair` restores it from its copy"
         )
-    ours = {STAGING, LOCK, VERSIONS, *TABLES, "weights"}
+    ours = {STAGING, LOCK, VERSIONS, *FOLDERS}
     others = [p.name for p in database.iterdir() if p.name not in ours]
     if others:
         raise NatsdbError(

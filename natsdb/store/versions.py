@@ -20,9 +20,8 @@ from pathlib import Path
 
 from natsdb.schema.errors import Missing, NatsdbError
 from natsdb.schema.names import did_you_mean
-from natsdb.schema.tables import TABLES
 from natsdb.store.locations import local
-from natsdb.store.manifest import NAME, Manifest, parse_manifest
+from natsdb.store.manifest import FOLDERS, NAME, Manifest, parse_manifest
 from natsdb.store.snapshot import VERSIONS, open_snapshot, read_manifest, unreadable, version_name, with_old_weights
 from natsdb.store.weights import without_schedule
 from natsdb.store.writing import only_writer, sync_folder, write_whole, writing
@@ -341,7 +340,7 @@ def _remove_unlisted(database: Path, alive: Iterable[Manifest]) -> tuple[int, in
     """Remove data files that none of these manifests lists, and folders that are empty then; how many, and bytes."""
     listed = {path for manifest in alive for path in manifest.listed()}
     files = size = 0
-    walks = (os.walk(database / table, topdown=False) for table in (*TABLES, "weights"))
+    walks = (os.walk(database / table, topdown=False) for table in FOLDERS)
     for folder, _, names in chain.from_iterable(walks):
         for name in names:
             path = Path(folder, name)

@@ -22,7 +22,7 @@ CROISSANT = {
 
 @pytest.mark.parametrize("name", TABLES)
 def test_every_reader_sees_the_type_that_the_schema_says(name: str, real_db: Path) -> None:
-    arrow, polars, croissant = column_types(name), polars_types(name), croissant_types(name)
+    arrow, polars, croissant = column_types(TABLES[name]), polars_types(TABLES[name]), croissant_types(TABLES[name])
     empty = pa.table({column: pa.array([], kind) for column, kind in arrow.items()})
     assert dict(pl.DataFrame(pl.from_arrow(empty)).schema) == polars
     for column, kind in polars.items():

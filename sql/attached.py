@@ -1,0 +1,120 @@
+"""Views of the tables that were attached to a database, and what they measure: in long form, and by name.
+
+For each table a view of its name. `measure`: every numeric measure of all of them, and of the catalogue, in long form;
+`measured(name)`: one of them, from the table that has it. A measure is called TABLE.COLUMN, in a table with further key
+columns TABLE.COLUMN.VALUE… of these, in the catalogue flops and params (millions, by formula).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from natsdb.schema.datasets import DATASETS
+from natsdb.store.manifest import Attached, Manifest
+
+_NUMERIC = ("INTEGER", "BIGINT", "DOUBLE")
+_CATALOGUE = ("flops", "params")
+# The keys that every table has, in the view `measure` too.
+_KEY = ("space", "arch", "dataset")
+
+
+def numeric(table: Attached) -> list[str]:
+    """Names of a table's columns that are measures and numbers."""
+    return [one.name for one in table.measures if one.type in _NUMERIC]
+
+
+def measure_views(manifest: Manifest) -> list[str]:
+    """SQL of the view `measure` (space, arch, dataset, name, value) and of the macro `measured(measure)`, the rows
+    (space, arch, dataset, value) of one name.
+
+    What a table does not say is left out, not null. A table without data sets is of each of them; a data set of which
+    it has no rows has those of another one that has the same images, as cifar10-valid has those of cifar10.
+    """
+    tables = [table for table in manifest.attached if numeric(table)]
+    long = [_long(table) for table in tables]
+    long += [
+        f"select c.space, c.arch, c.dataset, '{name}' as name, c.{name} as value from arch_cost as c"
+        for name in _CATALOGUE
+    ]
+    named = [_named(table) for table in tables]
+    chosen = " ".join(f"when '{name}' then c.{name}" for name in _CATALOGUE)
+    named.append(
+        f"select c.space, c.arch, c.dataset, case measure {chosen} end as value from arch_cost as c "
+        f"where measure in ({_texts(_CATALOGUE)})"
+    )
+    known = " or ".join([f"measure in ({_texts(_CATALOGUE)})", *map(_is_of, tables)])
+    unknown = "error('there is no measure ' || measure || ': `select distinct name from measure` lists them')"
+    refused = f"select null, null, null, null where case when measure is null or {known} then false else {unknown} end"
+    return [
+        f"create or replace view measure as {' union all '.join(long)}",
+        "create or replace macro measured(measure) as table "
+        f"select found.* from ({' union all '.join(named)}) as found where found.value is not null union all {refused}",
+    ]
+
+
+def _long(table: Attached) -> str:
+    measures = numeric(table)
+    columns = ", ".join(f"t.{_name(column)}" for column in table.key)
+    values = ", ".join(f"t.{_name(measure)}::double as {_name(measure)}" for measure in measures)
+    rows = f"select {columns}, {values} from {_name(table.name)} as t"
+    listed = ", ".join(map(_name, measures))
+    # The names of UNPIVOT's own columns are none that a key could have.
+    unpivoted = f'unpivot ({rows}) on {listed} into name ".name" value ".value"'
+    further = "".join(f" || '.' || m.{_name(column)}::varchar" for column in _further(table))
+    name = f'{_text(table.name + ".")} || m.".name"{further}'
+    dataset, joined = _datasets(table, "m")
+    columns = f'm.space, m.arch, {dataset} as dataset, {name} as name, m.".value" as value'
+    return f"select {columns} from ({unpivoted}) as m {joined}"
+
+
+def _named(table: Attached) -> str:
+    """Query of one measure; of the other columns nothing is read, as the name is known when DuckDB plans it."""
+    further = _further(table)
+    dataset, joined = _datasets(table, "t")
+    if further:
+        long = _long(table)
+        return f"select one.space, one.arch, one.dataset, one.value from ({long}) as one where one.name = measure"
+    cases = " ".join(f"when {_text(f'{table.name}.{one}')} then t.{_name(one)}::double" for one in numeric(table))
+    return (
+        f"select t.space, t.arch, {dataset} as dataset, case measure {cases} end as value "
+        f"from {_name(table.name)} as t {joined} where {_is_of(table)}"
+    )
+
+
+def _is_of(table: Attached) -> str:
+    names = [f"{table.name}.{one}" for one in numeric(table)]
+    if _further(table):
+        return "(" + " or ".join(f"starts_with(measure, {_text(f'{name}.')})" for name in names) + ")"
+    return f"measure in ({_texts(names)})"
+
+
+def _further(table: Attached) -> list[str]:
+    return [column for column in table.key if column not in _KEY]
+
+
+def _datasets(table: Attached, rows: str) -> tuple[str, str]:
+    """The data set of a row, and the join that gives it."""
+    if "dataset" not in table.key:
+        return "each.dataset", f"cross join (values {_rows((name,) for name in DATASETS)}) as each (dataset)"
+    pairs = [(name, name) for name in table.datasets]
+    for name in DATASETS:
+        alike = [one for one in table.datasets if one in DATASETS and DATASETS[one].short == DATASETS[name].short]
+        if name not in table.datasets and alike:
+            pairs.append((alike[0], name))
+    return "each.dataset", f"inner join (values {_rows(pairs)}) as each (has, dataset) on each.has = {rows}.dataset"
+
+
+def _rows(rows: Iterable[tuple[str, ...]]) -> str:
+    return ", ".join(f"({_texts(row)})" for row in rows)
+
+
+def _texts(values: Iterable[str]) -> str:
+    return ", ".join(map(_text, values))
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _name(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
