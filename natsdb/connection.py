@@ -12,11 +12,12 @@ from typing import Any
 
 import duckdb
 
+from natsdb.installed import Installed
 from natsdb.relation import names_in, refused, unwrapped, wrapped
 from natsdb.schema.errors import Missing, NatsdbError
 from natsdb.schema.names import did_you_mean
 from natsdb.schema.tables import TABLES
-from natsdb.sql import MACROS, MADE, VIEWS, install, taken
+from natsdb.sql import MACROS, MADE, VIEWS, statements, taken
 from natsdb.store.files import SCHEME, ListedFiles
 from natsdb.store.manifest import Manifest
 from natsdb.store.snapshot import Snapshot
@@ -60,6 +61,8 @@ ALLOWED = names_in(
     unregister values view
     """
 )
+# Of these, those that name a table or view, or begin what a view that is made meanwhile would be undone with.
+NAMING = {"append", "appender", "begin", "create_function", "get_table_names", "table", "table_function", "tf", "view"}
 # These read files, load code, change what files there are, change settings, or take SQL that nobody has checked.
 REFUSED = names_in(
     """
@@ -85,9 +88,10 @@ class Connection:
         connection: duckdb.DuckDBPyConnection,
         files: ListedFiles,
         snapshot: Snapshot,
+        installed: Installed,
         tables: Mapping[str, Any] | None = None,
     ) -> None:
-        self._connection, self._files, self.snapshot = connection, files, snapshot
+        self._connection, self._files, self.snapshot, self._installed = connection, files, snapshot, installed
         # DuckDB registers frames for a connection and not for its cursors.
         self._tables = dict(tables or {})
         for name, frame in self._tables.items():
@@ -122,14 +126,15 @@ class Connection:
 
     def cursor(self) -> Connection:
         """Another connection to the same views, for another thread."""
-        return Connection(self._connection.cursor(), self._files, self.snapshot, self._tables)
+        return Connection(self._connection.cursor(), self._files, self.snapshot, self._installed, self._tables)
 
     def duplicate(self) -> Connection:
         """The same as `cursor`."""
         return self.cursor()
 
     def check(self, query: Any) -> None:
-        """Refuse statements, in text or as `extract_statements` gives them, that could write files or read others.
+        """Refuse statements, in text or as `extract_statements` gives them, that could write files or read others, and
+        make the views and macros that the others name.
 
         Raises:
             NatsdbError: there is such a statement in the query.
@@ -150,15 +155,19 @@ class Connection:
             for inner in self._connection.extract_statements(_EXPLAIN.sub("", statement.query, count=1)):
                 self._check_one(inner)
             return
-        if kind == "PRAGMA" and _PRAGMAS.match(statement.query):
-            return
+        reading = kind == "PRAGMA" and _PRAGMAS.match(statement.query)
         acting = _ACTING.search(statement.query)
-        if kind not in _STATEMENTS or acting:
+        if acting or not (reading or kind in _STATEMENTS):
             raise NatsdbError(
                 f"{acting[1] if acting else kind} is not allowed: SQL through natsdb reads the database and nothing "
                 "else",
                 remedy="use natsdb.connect(unlocked=True), or `natsdb sql -o FILE` to keep a result",
             )
+        self._installed.for_statement(self._connection, kind, statement.query)
+
+    def prepare(self, text: str) -> None:
+        """Make the views and macros that a piece of SQL names."""
+        self._installed.for_names(self._connection, text)
 
     def _guarded(self, method: str, query: Any, *arguments: Any, **options: Any) -> Any:
         with self.explaining():
@@ -174,6 +183,9 @@ class Connection:
             failure = self._files.failure(str(error))
             if failure is not None:
                 raise failure from error
+            # What there is instead is looked up among all that there is.
+            with suppress(duckdb.Error):
+                self._installed.all(self._connection)
             raise explained(self._connection, error) from error
 
     def __getattr__(self, name: str) -> Any:
@@ -182,6 +194,8 @@ class Connection:
         if name not in ALLOWED:
             return refused(name, _FRAMES)
         with self.explaining():
+            if name in NAMING:
+                self._installed.all(self._connection)
             return wrapped(getattr(self._connection, name), self)
 
     def __enter__(self) -> Connection:
@@ -208,7 +222,8 @@ def open_database(
     """
     connection = duckdb.connect()
     files = ListedFiles(snapshot)
-    opened = Connection(connection, files, snapshot)
+    installed = Installed(statements(lambda path: f"{SCHEME}://{path}", snapshot.manifest, source))
+    opened = Connection(connection, files, snapshot, installed)
     # Behind a URL threads wait for the network, not for a core.
     threads = threads or (16 if isinstance(snapshot.home, str) else None)
     with opened.explaining():
@@ -224,8 +239,9 @@ def open_database(
         if memory_limit is not None:
             connection.execute(f"set memory_limit = {_literal(memory_limit)}")
         connection.register_filesystem(files)
-        install(connection, lambda path: f"{SCHEME}://{path}", snapshot.manifest, source)
-    opened = Connection(connection, files, snapshot, tables)
+        if unlocked:
+            installed.all(connection)
+    opened = Connection(connection, files, snapshot, installed, tables)
     if unlocked:
         return connection
     connection.execute(f"set allowed_directories = ['{SCHEME}://']")

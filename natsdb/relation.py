@@ -20,6 +20,9 @@ class Owner(Protocol):
     def check(self, query: Any) -> None:
         """Refuse statements that could write files, read others, or load code."""
 
+    def prepare(self, text: str) -> None:
+        """Make the views and macros that a piece of SQL names."""
+
 
 def names_in(text: str) -> frozenset[str]:
     """The words of a list that is written as a text."""
@@ -174,6 +177,9 @@ def refused(name: str, remedy: str) -> Callable[..., Any]:
 def _calling(method: Callable[..., Any], owner: Owner) -> Callable[..., Any]:
     def call(*arguments: Any, **options: Any) -> Any:
         with owner.explaining():
+            for one in (*arguments, *options.values()):
+                if isinstance(one, str):
+                    owner.prepare(one)
             found = method(
                 *(unwrapped(one) for one in arguments), **{name: unwrapped(one) for name, one in options.items()}
             )

@@ -33,6 +33,12 @@ def test_data() -> Path:
     return DATA
 
 
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without natsdb's own database, which else shows its rows where a database has none."""
+    monkeypatch.setattr("natsdb.store.snapshot.BUILTIN", tmp_path / "none")
+
+
 @pytest.fixture(scope="session")
 def official(test_data: Path) -> dict[str, Path]:
     """The real archive folders by space: architectures 0 and 11, and the complete meta file."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from natsdb.store.parquet import footer_digest
+from natsdb.store.damage import footer_digest
 from natsdb.store.snapshot import read_manifest
 from natsdb.store.weights import weights_file
 

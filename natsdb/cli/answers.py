@@ -162,39 +162,42 @@ def first_rows(relation: Any, width: int | None = None) -> str:
     Args:
         width: characters of a line that it shall fit into; as wide as it is, if None.
     """
-    import polars as pl
+    # Without polars: to import it takes longer than most answers.
+    import pyarrow as pa
 
     batches = reader(relation)
-    frames = _frames(batches)
-    taken: list[pl.DataFrame] = []
+    rows: list[tuple[Any, ...]] = []
     hidden = 0
-    for frame in frames:
-        left = SHOWN - sum(map(len, taken))
-        taken.append(frame.head(left))
-        hidden += max(0, len(frame) - left)
+    for batch in batches:
+        first = batch.slice(0, SHOWN - len(rows))
+        rows += zip(*(column.to_pylist() for column in first.columns), strict=True)
+        hidden += len(batch) - len(first)
         if hidden >= _COUNTED:
             break
-    shown = pl.concat([_empty(batches), *taken])
     known = hidden < _COUNTED
     more = f"{hidden:,} more rows" if known else f"more than {_COUNTED:,} more rows"
-    return table(shown, width) + "\n" + (f"({more}: --format csv shows all)\n" if hidden else "")
+    kinds = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
+    numeric = [any(is_a(field.type) for is_a in kinds) for field in batches.schema]
+    shown = _table(batches.schema.names, rows, numeric, width)
+    return shown + "\n" + (f"({more}: --format csv shows all)\n" if hidden else "")
 
 
 def table(frame: pl.DataFrame, width: int | None = None) -> str:
-    """A plain table, numbers to the right with six significant digits.
+    """A plain table of a frame, numbers to the right with six significant digits."""
+    return _table(frame.columns, frame.rows(), [kind.is_numeric() for kind in frame.dtypes], width)
 
-    Where it is wider than a line may be, long texts are cut, and then columns are left out from the end, and it says
-    so: numbers are always whole.
-    """
+
+def _table(names: list[str], found: list[tuple[Any, ...]], numeric: list[bool], width: int | None) -> str:
+    """Where it is wider than a line may be, long texts are cut, and then columns are left out from the end, and it says
+    so: numbers are always whole."""
     from rich import box
     from rich.cells import cell_len, set_cell_size
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    rows = [[_cell(value) for value in row] for row in frame.rows()]
-    numeric = [kind.is_numeric() for kind in frame.dtypes]
-    widths = [max([cell_len(name), *(cell_len(row[n]) for row in rows)]) for n, name in enumerate(frame.columns)]
+    rows = [[_cell(value) for value in row] for row in found]
+    widths = [max([cell_len(name), *(cell_len(row[n]) for row in rows)]) for n, name in enumerate(names)]
     if width is not None:
         widths = _fitted(widths, numeric, width)
     columns = len(widths)
@@ -203,7 +206,7 @@ def table(frame: pl.DataFrame, width: int | None = None) -> str:
         return text if cell_len(text) <= wide else f"{set_cell_size(text, max(wide, 1) - 1)}…"
 
     drawn = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="none")
-    for name, right in zip(frame.columns[:columns], numeric, strict=False):
+    for name, right in zip(names[:columns], numeric, strict=False):
         drawn.add_column(
             Text(cut(name, widths[len(drawn.columns)])), justify="right" if right else "left", no_wrap=True
         )
@@ -216,7 +219,7 @@ def table(frame: pl.DataFrame, width: int | None = None) -> str:
     total = sum(widths) + 2 * (columns - 1)
     lines = [line.rstrip() for line in captured.get().splitlines()]
     lines[1] = lines[1][:total]
-    left = frame.columns[columns:]
+    left = names[columns:]
     return "\n".join([*lines, f"({len(left)} more columns: {', '.join(left)})"] if left else lines)
 
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from natsdb.schema.errors import Damaged, Missing, NatsdbError
+from natsdb.store.damage import footer_digest
 from natsdb.store.locations import located
 from natsdb.store.manifest import FOLDERS, NAME, Manifest, Part, WeightsFile
-from natsdb.store.parquet import footer_digest
 from natsdb.store.snapshot import VERSIONS, Snapshot, open_snapshot
 from natsdb.store.versions import manifest_files
 

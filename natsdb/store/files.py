@@ -22,8 +22,8 @@ from typing import Any
 import fsspec
 
 from natsdb.schema.errors import Damaged, NatsdbError
+from natsdb.store.damage import REMEDY, damaged, footer_digest
 from natsdb.store.manifest import Part
-from natsdb.store.parquet import REMEDY, damaged, footer_digest
 from natsdb.store.remote import remote_bytes
 from natsdb.store.snapshot import Snapshot
 

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from natsdb.store.parquet import damaged, reading
+from natsdb.store.damage import damaged
+from natsdb.store.parquet import reading
 
 # Fields of `PageHeader` (1 to 5) and of its `DataPageHeader`, a kind of page, encodings, kinds of Thrift's fields.
 _TYPE, _SIZE, _COMPRESSED, _CHECKSUM, _DATA = 1, 2, 3, 4, 5

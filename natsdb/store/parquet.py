@@ -9,8 +9,6 @@ from __future__ import annotations
 import hashlib
 import inspect
 import os
-import struct
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,11 +19,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from natsdb.schema.errors import Damaged, Missing
+from natsdb.schema.errors import Missing
 from natsdb.schema.tables import arrow_schema
+from natsdb.store.damage import REMEDY, damaged, footer_digest
 from natsdb.store.manifest import Part
 
-REMEDY = "`natsdb check` lists all damage, `natsdb repair SOURCE…` mends it"
 # Of a file that an interrupted command left.
 MADE_AGAIN = "remove it, and the same command makes it again"
 
@@ -93,23 +91,6 @@ def named_after_contents(temporary: Path, folder: Path, part: Part) -> Part:
     os.replace(temporary, target)
     columns = part.columns or tuple(arrow_schema(part.table).names)
     return replace(part, path=path, bytes=size, sha256=digest, footer=footer, columns=columns)
-
-
-def footer_digest(file: Any, size: int) -> str:
-    """CRC-32, in hexadecimal, of a Parquet file's footer: it says where all the rest lies, and no checksum covers it.
-
-    Raises:
-        ValueError: the file has no footer.
-    """
-    file.seek(max(0, size - 8))
-    tail = file.read(8)
-    if len(tail) < 8 or tail[4:] != b"PAR1":
-        raise ValueError("it does not end as a Parquet file does")
-    (length,) = struct.unpack("<I", tail[:4])
-    if length + 8 > size:
-        raise ValueError("its footer is longer than the file")
-    file.seek(size - 8 - length)
-    return f"{zlib.crc32(file.read(length + 8)):08x}"
 
 
 def open_parquet(
@@ -191,9 +172,3 @@ def reading(path: Path | str, remedy: str = REMEDY) -> Iterator[None]:
         raise Missing(what, where=str(path), remedy="open the database again") from None
     except (OSError, ValueError, pa.ArrowException) as error:
         raise damaged(path, error, remedy) from error
-
-
-def damaged(path: Path | str, error: Exception, remedy: str = REMEDY) -> Damaged:
-    """The error of a file that cannot be read as it was written."""
-    what = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return Damaged(f"the file is damaged ({what})", where=str(path), remedy=remedy)

@@ -339,6 +339,7 @@ def test_a_scan_does_not_read_columns_from_folders_above(name: str, real_db: Pat
     assert len(only) == natsdb.query("select * from metric where space = 'tss' and hp = '12'", db=home).height > 0
 
 
+@pytest.mark.usefixtures("alone")
 def test_a_scan_outlives_a_vacuum(official: dict[str, Path], tmp_path: Path) -> None:
     home = tmp_path / "db"
     ingest([official["sss"] / "000000.pickle.pbz2"], home)
@@ -353,6 +354,7 @@ def test_a_scan_outlives_a_vacuum(official: dict[str, Path], tmp_path: Path) -> 
     assert natsdb.scan("metric", home, version=1).select(pl.len()).collect().item() == before
 
 
+@pytest.mark.usefixtures("alone")
 def test_a_connection_its_cursors_and_relations_keep_their_version(official: dict[str, Path], tmp_path: Path) -> None:
     home = tmp_path / "db"
     ingest([official["sss"] / "000000.pickle.pbz2"], home)
@@ -422,6 +424,7 @@ def test_sql_answers_for_a_source(real_db: Path) -> None:
     assert (code, err.count("\n")) == (1, 1)
 
 
+@pytest.mark.usefixtures("alone")
 def test_commands_answer_for_an_earlier_version(official: dict[str, Path], tmp_path: Path) -> None:
     home = tmp_path / "db"
     ingest([official["sss"] / "000000.pickle.pbz2"], home)

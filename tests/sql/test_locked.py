@@ -18,6 +18,7 @@ from databases import contents
 from natsdb import connection, relation
 from natsdb.connection import Connection
 from natsdb.ingest import ingest
+from natsdb.installed import Installed
 from natsdb.relation import Relation
 from natsdb.schema.errors import Damaged, Missing, NatsdbError
 from natsdb.store.files import ListedFiles
@@ -261,7 +262,7 @@ def test_an_error_is_not_taken_for_that_of_another_query(official: dict[str, Pat
     with pytest.raises(Damaged, match="metric"):
         files.open(path)  # as a thread of DuckDB's does whose query has failed by another file already
     with (
-        Connection(duckdb.connect(), files, snapshot) as locked,
+        Connection(duckdb.connect(), files, snapshot, Installed([])) as locked,
         pytest.raises(Missing, match="there is no table or macro 'nowhere'"),
     ):
         locked.sql("from nowhere")

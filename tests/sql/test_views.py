@@ -17,7 +17,6 @@ from natsdb.connection import Connection
 from natsdb.schema.spaces import SPACES, arch_str
 from natsdb.schema.topology import tss_ops
 from natsdb.sql import MACROS, VIEWS, comment
-from natsdb.store import snapshot
 
 ARCHS = list(range(0, 1400, 20))
 
@@ -279,13 +278,11 @@ def test_every_view_and_macro_says_what_a_row_is() -> None:
         assert "ow" in comment(name).split("\n")[0]
 
 
-def test_a_database_of_the_catalogue_alone_answers_with_no_rows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("alone")
+def test_a_database_of_the_catalogue_alone_answers_with_no_rows(tmp_path: Path) -> None:
     from natsdb.store.manifest import Manifest
     from natsdb.store.staging import Staging, with_catalogue
 
-    monkeypatch.setattr(snapshot, "BUILTIN", tmp_path / "none")
     staging = Staging(tmp_path / "db", "test")
     staging.publish(with_catalogue(Manifest(), staging), "test")
     connection = natsdb.connect(tmp_path / "db")
