@@ -5,7 +5,10 @@ BIN := $(VENV)/bin
 # A process a core; who has nothing left takes tests from another.
 PYTEST := pytest -n auto --dist worksteal
 
-.PHONY: help demo test test-oldest test-python test-all mutants bench lint docs clean
+# The real files, as the tests find them.
+DATA ?= $(or $(NATSDB_TEST_DATA),../shared/data)
+
+.PHONY: help demo builtin test test-oldest test-python test-all mutants bench lint docs clean
 
 help:  ## list what one can do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -32,6 +35,9 @@ $(VENV)/.tested: $(VENV)/.installed tests/constraints.txt
 
 demo: $(VENV)/.installed  ## ingest an archive (ARCHIVE=PATH) or a generated one, ask five questions, draw a picture
 	$(BIN)/natsdb demo $(if $(ARCHIVE),--archive "$(ARCHIVE)")
+
+builtin: $(VENV)/.installed  ## make the database that comes with the package anew, to the same bytes (DATA=DIR)
+	$(BIN)/python -m natsdb.ingest.builtin $(DATA)
 
 test: $(VENV)/.tested  ## the test suite
 	$(BIN)/$(PYTEST)

@@ -164,12 +164,14 @@ def _table(name: str, manifest: Manifest) -> Table:
 @dataclass(frozen=True)
 class Info:
     """What a database holds: `tables` has rows and bytes by table; `contents` architectures, runs and rows by source,
-    space and hp; `ingests` the sources that were read."""
+    space and hp; `ingests` the sources that were read; `attached` the tables beside natsdb's own. What natsdb's own
+    database shows beside the user's is among them."""
 
     database: Path | str
     tables: dict[str, tuple[int, int]]
     contents: list[tuple[str, str, str, int, int, int]]
     ingests: tuple[Any, ...]
+    attached: tuple[Any, ...] = ()
 
     @property
     def synthetic(self) -> bool:
@@ -183,15 +185,13 @@ def info(db: str | os.PathLike[str] | None = None, *, version: int | None = None
     Raises:
         NatsdbError: there is no database, or a newer natsdb wrote it.
     """
-    from natsdb.schema.tables import TABLES
-
     home, manifest = _opened(db, version)
     tables = {
         name: (
             sum(part.rows for part in manifest.parts if part.table == name),
             sum(part.bytes for part in manifest.parts if part.table == name),
         )
-        for name in TABLES
+        for name in manifest.tables()
     }
     contents: list[tuple[str, str, str, int, int, int]] = []
     if tables["seed"][0]:
@@ -200,12 +200,12 @@ def info(db: str | os.PathLike[str] | None = None, *, version: int | None = None
             if part.table == "metric":
                 key = (part.source, part.space, part.hp)
                 rows[key] = rows.get(key, 0) + part.rows
-        with connect(home, version=version) as connection:
+        with connect(db, version=version) as connection:
             counted = connection.execute(
                 "select source, space, hp, count(distinct arch), count(*) from seed group by all order by all"
             ).fetchall()
         contents = [(s, p, h, archs, runs, rows.get((s, p, h), 0)) for s, p, h, archs, runs in counted]
-    return Info(home, tables, contents, manifest.ingests)
+    return Info(home, tables, contents, manifest.ingests, manifest.attached)
 
 
 def holds_synthetic(db: str | os.PathLike[str] | None = None) -> bool:

@@ -42,8 +42,13 @@ VIEWS = (
 MACROS = ("simulated", "curve", "best", "pareto", "rank_correlation", "neighbours", "more_info", "paired", "agreement")
 
 
-# Views and macros that are made in Python, of registries and of what a database holds.
-MADE = ("measure", "measured")
+# Views and macros that are made in Python, of registries and of what a database holds, and what they are.
+MADE = {
+    "measure": """: a row is a measure of an architecture on a data set, of attached tables and of the catalogue.
+Key: space, arch, dataset, name. name: TABLE.COLUMN, or flops, params (millions, by formula); value: a number.""",
+    "measured": """(measure): a row is the value of one measure, by its name in the view measure.
+Key: space, arch, dataset.""",
+}
 
 
 def statements(locate: Locate, manifest: Manifest, source: str | None = None) -> list[str]:
@@ -96,7 +101,7 @@ def explanation(name: str, attached: Sequence[Attached] = ()) -> str:
     """What a table, view, macro, column or key of the official dictionaries means.
 
     Args:
-        attached: tables beside natsdb's own.
+        attached: the tables beside natsdb's own.
 
     Raises:
         Missing: there is nothing of this name.
@@ -110,6 +115,8 @@ def explanation(name: str, attached: Sequence[Attached] = ()) -> str:
         lines += [line for one in attached if one.name == name for line in provenance(one)]
     elif name in (*VIEWS, *MACROS):
         lines = [comment(name)]
+    elif name in MADE:
+        lines = [f"{name}{MADE[name]}"]
     elif name in KEYS:
         lines = [f"{name}: {KEYS[name]}"]
     else:
@@ -121,7 +128,7 @@ def explanation(name: str, attached: Sequence[Attached] = ()) -> str:
             ]
     if not lines:
         columns = {column.name for table in tables.values() for column in table.columns}
-        near = nearest(name, [*tables, *VIEWS, *MACROS, *KEYS, *sorted(columns)])[:3]
+        near = nearest(name, [*tables, *VIEWS, *MACROS, *MADE, *KEYS, *sorted(columns)])[:3]
         remedy = f"did you mean {', '.join(near)}? tables are {', '.join(tables)}"
         raise Missing(f"there is no table, view or column {name!r}", remedy=remedy)
     return "\n".join(lines)

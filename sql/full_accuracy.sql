@@ -1,7 +1,7 @@
 -- full_accuracy: a row is an architecture's accuracy by which searches are judged: at full training, on one role's images.
 -- Key: space, dataset, role, arch. dataset, role, hp: see judged_final, whose mean it is.
--- accuracy (percent): mean over seeds; seeds: number of runs. coverage: how many architectures of the space have the role's
--- accuracy, as in '3 of 15,625'.
+-- accuracy (percent): mean over seeds; seeds: number of runs, null of a published mean.
+-- coverage: how many architectures of the space have the role's accuracy, as in '3 of 15,625'.
 create or replace view full_accuracy as
 with
 named as (
@@ -12,7 +12,7 @@ named as (
         run.role,
         run.arch,
         avg(run.accuracy) as accuracy,
-        count(*) as seeds,
+        case when bool_or(is_mean(run.source, run.seed)) then null else count(*) end as seeds,
         any_value(run.source) as source
     from judged_final as run
     group by run.space, run.hp, run.dataset, run.role, run.arch

@@ -120,12 +120,15 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def chosen_views(locate: Locate, manifest: Manifest, source: str | None) -> list[str]:
-    """SQL of the views of rows that count; `source`: the only one to choose from, all if None.
+    """SQL of the views of rows that count; `source`: the only one to choose from, all if None. Before them the macro
+    `is_mean(source, seed)`: whether a row is a published mean over seeds, of nobody knows how many.
 
     Where one source lies alone all its rows count, and nothing is asked run by run: that is decided by file.
     """
     cells, tables = contested(manifest), manifest.published_sources()
-    views = [_view("placed_run", _placed_run(locate, manifest, cells))] if cells else []
+    of_tables = f"seed = 0 and source in ({_listed(sorted(tables))})" if tables else "false"
+    views = [f"create or replace macro is_mean(source, seed) as {of_tables}"]
+    views += [_view("placed_run", _placed_run(locate, manifest, cells))] if cells else []
     views.append(_view("counted_final", _counting("final", locate, manifest, None, "counted")))
     for name in BLOCK_TABLES:
         counts = "chosen_for_curves" if name == "metric" else "chosen"

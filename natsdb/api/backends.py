@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
+from natsdb.api.builtin import lacks
 from natsdb.api.results import ArchResults, ResultsCount
 from natsdb.api.weights import stored_weights, torch_tensors
 from natsdb.ingest.archive.rebuild import Recent, StoredBlock, StoredRun, blocks_of, in_order, result
@@ -230,6 +231,8 @@ class DatabaseBackend:
 
     def result(self, arch: int, hp: str) -> ArchResults | None:
         found = self._result(arch, hp)
+        if found is None and self.snapshot.builtin and not self.has(arch):
+            raise lacks(self.space, arch)
         return found[0] if found is not None else None
 
     def _result(self, arch: int, hp: str) -> tuple[ArchResults, StoredForm] | None:

@@ -2,13 +2,11 @@
 
 There are two ways to an answer. Most questions are about results that nobody has seen as objects, so nobody has
 changed: their answers are made once from the backend and remembered. As soon as a script holds an architecture's
-results
-(`arch2infos_dict[i]`), loads others (`reload`) or drops them, its questions go to these objects, as in the official
-package. Both ways run the same code over `ArchResults`.
+results (`arch2infos_dict[i]`), loads others (`reload`) or drops them, its questions go to these objects, as in the
+official package. Both ways run the same code over `ArchResults`.
 
 Measured on the real records (`tests/benchmarks/test_api.py`): a remembered answer takes 0.7 to 1 µs, one from the
-backend
-some 0.2 ms.
+backend some 0.2 ms.
 """
 
 from __future__ import annotations
@@ -21,13 +19,14 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from natsdb.api import opening
+from natsdb.api import builtin, opening
 from natsdb.api.answers import INNER, Accuracies, Answers, more_info
 from natsdb.api.files import PICKLE_EXT, nats_is_dir, nats_is_file, pickle_load, time_string
 from natsdb.api.infos import LazyInfos
 from natsdb.api.results import ArchResults
 from natsdb.schema.datasets import DATASETS, searched
 from natsdb.schema.errors import NatsdbError
+from natsdb.store.snapshot import Snapshot
 
 
 def remap_dataset_set_names(dataset: str, metric_on_set: str, verbose: bool = False) -> tuple[str, str]:
@@ -287,11 +286,18 @@ class NASBenchMetaAPI(abc.ABC):
             return self._backend.results(index)
         return infos[index]
 
+    @property
+    def _builtin(self) -> Snapshot | None:
+        """natsdb's own database, where it is the one that answers."""
+        snapshot = getattr(self._backend, "snapshot", None)
+        return snapshot if snapshot is not None and snapshot.builtin else None
+
     def _prepare_info(self, index: Any) -> None:
         """Load an architecture's results, where they are not there and the mode allows it.
 
         Raises:
             ValueError: the index is outside the space, or was taken out of `evaluated_indexes`.
+            Missing: natsdb's own database has no records of it.
         """
         if self._holds(index):
             if self._evaluated is not None and index not in self._evaluated:
@@ -299,6 +305,8 @@ class NASBenchMetaAPI(abc.ABC):
                     f"The index of {index} is not in self.evaluated_indexes, there must be something wrong."
                 )
             self._say(f"Call _prepare_info with index={index} skip because it is in arch2infos_dict")
+        elif self._builtin is not None and isinstance(index, int) and 0 <= index < len(self):
+            raise builtin.lacks(self._space, index)
         elif self.fast_mode and self.archive_dir is not None:
             # What a database lacks cannot be loaded: the caller says so.
             mine = self._is_mine(self.archive_dir)
@@ -632,12 +640,15 @@ class NASBenchMetaAPI(abc.ABC):
         Raises:
             AssertionError: `enforce_all` without fast mode.
             KeyError, ValueError: an architecture has no such result.
+            Missing: natsdb's own database does not have this accuracy of all architectures.
         """
         self._say(
             f"Call find_best with dataset={dataset}, metric_on_set={metric_on_set}, hp={hp} "
             f"| with #FLOPs < {flop_max} and #Params < {param_max}"
         )
         dataset, metric_on_set = remap_dataset_set_names(dataset, metric_on_set, self.verbose)
+        if self._builtin is not None:
+            return builtin.best(self._builtin, self._space, dataset, metric_on_set, str(hp), flop_max, param_max)
         known = None
         if self._answers is not None:
             known = self._answers.accuracies(dataset, metric_on_set, hp, flop_max is not None or param_max is not None)

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from natsdb.api.files import PICKLE_EXT, get_torch_home, nats_is_dir, nats_is_file, pickle_load, time_string
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.spaces import strings
-from natsdb.store.locations import default_database
+from natsdb.store.locations import BUILTIN, default_database
 from natsdb.store.manifest import NAME
-from natsdb.store.snapshot import read_manifest
+from natsdb.store.snapshot import falls_back, read_manifest, say_builtin
 
 # Whether the hint that an archive is slow was given in this process.
 _hinted = False
@@ -114,7 +114,8 @@ def open_benchmark(api: Space, given: Any, fast_mode: bool, verbose: bool, sourc
 
 
 def database_by_default(api: Space) -> str | None:
-    """A database with rows of the space: `$NATSDB_HOME`, one where archives lie, or the user's."""
+    """A database with rows of the space: `$NATSDB_HOME`, one where archives lie, or the user's; natsdb's own where
+    there is none of these and no archive."""
     from natsdb.api.backends import is_database
 
     try:
@@ -126,6 +127,9 @@ def database_by_default(api: Space) -> str | None:
     for path in [*first, *beside, str(default_database())]:
         if is_database(path) and any(part.space == api._space for part in read_manifest(Path(path)).parts):
             return path
+    if archive_by_default(api) is None and falls_back(None) and (BUILTIN / NAME).exists():
+        say_builtin()
+        return str(BUILTIN)
     return None
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +17,7 @@ from natsdb.schema.errors import NatsdbError
 
 if TYPE_CHECKING:
     from natsdb.connection import Connection
+    from natsdb.store.manifest import Attached
 
 VersionOption = Annotated[
     int | None, typer.Option("--version", help="An earlier version of the database, as `natsdb log` counts them.")
@@ -86,13 +89,17 @@ def info(
 
     Example: natsdb info train_seconds
     """
-    if name is not None:
-        from natsdb.sql import explanation
-
-        print(explanation(name))
-        return
     import natsdb
+    from natsdb.sql import explanation
+    from natsdb.store.manifest import provenance
+    from natsdb.store.snapshot import open_with_builtin
 
+    if name is not None:
+        attached: Sequence[Attached] = ()
+        with suppress(NatsdbError):  # what natsdb's own tables mean is known without a database
+            attached = open_with_builtin(db, version).manifest.attached
+        print(explanation(name, attached))
+        return
     found = natsdb.info(db, version=version)
     print(f"{found.database}\n")
     for source, space, hp, archs, runs, rows in found.contents:
@@ -103,7 +110,10 @@ def info(
         print("  the catalogue only: ingest an archive with `natsdb ingest SOURCE`")
     print()
     for table, (rows, size) in found.tables.items():
-        print(f"  {table:<10} {rows:>12,} rows  {size / 1e6:>9,.1f} MB")
+        print(f"  {table:<12} {rows:>12,} rows  {size / 1e6:>9,.1f} MB")
+    for one in (*found.ingests, *found.attached):
+        if said := provenance(one):
+            print("\n  ".join([f"\n  {one.name}", *said]))
     if found.synthetic:
         print("\n  rows of source 'synthetic' are generated, not measured")
 

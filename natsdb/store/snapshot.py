@@ -44,6 +44,10 @@ class Snapshot:
         """Absolute path, or URL, of one of the database's files."""
         return f"{self.root(relative)}/{relative.removeprefix(BESIDE)}"
 
+    def file(self, relative: str) -> Path:
+        """Path of one of the files of a database on disk."""
+        return Path(self.path(relative))
+
     def root(self, relative: str) -> Path | str:
         """The folder or URL below which one of the database's files lies."""
         return BUILTIN if relative.startswith(BESIDE) else self.home
@@ -105,7 +109,7 @@ def open_with_builtin(db: str | os.PathLike[str] | None, version: int | None = N
     """
     if falls_back(db):
         if version is None:
-            _say_builtin()
+            say_builtin()
         return open_snapshot(BUILTIN, version)
     return with_builtin(open_snapshot(db, version))
 
@@ -115,7 +119,8 @@ def falls_back(db: str | os.PathLike[str] | None) -> bool:
     return db is None and not os.environ.get("NATSDB_HOME") and not (default_database() / NAME).exists()
 
 
-def _say_builtin() -> None:
+def say_builtin() -> None:
+    """Say on standard error, once a process, that natsdb's own database answers."""
     global _said
     if not _said:
         _said = True

@@ -101,7 +101,8 @@ def test_a_table_beside_official_rows(official: dict[str, Path], tables: list[Pa
     alone = natsdb.query(
         "select seeds from mean_final where arch = 1 and hp = '12' and dataset = 'cifar100'", tmp_path / "db"
     )
-    assert alone["seeds"].unique().to_list() == [1]
+    # Of how many seeds a mean is, nobody says.
+    assert alone["seeds"].unique().to_list() == [None]
     # The facade and export know the records only.
     handle = api.create(str(tmp_path / "db"), "tss", fast_mode=True, verbose=False)
     assert handle.get_more_info(0, "cifar10-valid", hp="12", is_random=False)["valid-accuracy"] > 0
