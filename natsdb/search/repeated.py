@@ -157,7 +157,7 @@ def _alone(home: Path, search: str) -> Iterator[None]:
     from natsdb.store.writing import hold
 
     folder = home / STAGING
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)  # the user may have no database yet
     lock = folder / f".{search}.lock"
     with hold(lock, "the same search is running already"):
         yield
