@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from natsdb.cli import app
+import natsdb
+from natsdb.cli.answers import first_rows
 from natsdb.cli.demo import EMBEDDED
 from natsdb.ingest import collect, ingest
 
@@ -24,12 +24,6 @@ def _questions(document: Path) -> list[tuple[str, str]]:
     shown = _SHOWN.findall(text)
     assert [statement for statement, _ in shown] == _SQL.findall(text)
     return shown
-
-
-def _printed(statement: str, db: Path) -> str:
-    result = CliRunner().invoke(app, ["sql", statement, "--db", str(db)])
-    assert result.exit_code == 0, result.stderr
-    return result.stdout
 
 
 @pytest.fixture(scope="session")
@@ -50,11 +44,13 @@ def test_a_newcomer_reads_the_readme_to_the_end() -> None:
 
 @pytest.mark.parametrize("document", REAL)
 def test_answers_are_those_of_real_figures(document: str, real_figures: Path) -> None:
-    for statement, answer in _questions(ROOT / document):
-        assert _printed(statement, real_figures) == answer
+    with natsdb.connect(real_figures) as connection:
+        for statement, answer in _questions(ROOT / document):
+            assert first_rows(connection.sql(statement)) == answer
 
 
 def test_answers_of_the_embedded_runs(tmp_path: Path) -> None:
     collect(EMBEDDED / "runs", tmp_path / "db")
-    for statement, answer in _questions(EMBEDDED / "README.md"):
-        assert _printed(statement, tmp_path / "db") == answer
+    with natsdb.connect(tmp_path / "db") as connection:
+        for statement, answer in _questions(EMBEDDED / "README.md"):
+            assert first_rows(connection.sql(statement)) == answer
