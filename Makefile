@@ -67,7 +67,7 @@ lint: $(VENV)/.installed  ## format, lint, types
 
 docs: $(VENV)/.installed  ## build the documentation into build/site
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[docs]'
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean:  ## remove what the other targets made
 	rm -rf .venv .venv-* build dist demo .bench *.egg-info

@@ -27,6 +27,7 @@ PAGES = {
     "notebooks/README.md": "notebooks.md",
     "natsdb/embedded/README.md": "embedded.md",
     "ARCHITECTURE.md": "architecture.md",
+    "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changes.md",
 }
 _LINK = re.compile(r"(?<=\]\()(?!https?:|#)([^)#\s]+)")

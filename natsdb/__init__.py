@@ -138,7 +138,7 @@ def scan(table: str, db: str | os.PathLike[str] | None = None, *, version: int |
 
 
 def files(table: str, db: str | os.PathLike[str] | None = None) -> list[str]:
-    """Paths, or URLs, of a table's Parquet files, for engines of one's own (see docs/beyond-one-machine.md).
+    """Paths, or URLs, of a table's Parquet files, for engines of one's own (see docs/from-afar.md).
 
     Source, space, hp and block are in the names of folders; hp is text, also where it looks like a number.
 

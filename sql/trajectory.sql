@@ -81,20 +81,32 @@ placed as (
     inner join search_run as run on run.search = one.search and run.run = one.run
     where run.budget is null
 ),
-judged as (
+begun as materialized (
+    -- Of all three in one join the planner takes score by itself first: all pairs of architectures, 18 GB for all of tss.
     select
         placed.search,
         placed.moment,
         placed.seconds,
+        placed.next_best,
+        placed.share,
         mine.role,
-        mine.accuracy + (other.accuracy - mine.accuracy) * placed.share as accuracy
+        mine.accuracy
     from placed
     inner join score as mine on mine.search = placed.search and mine.arch = placed.best
+),
+judged as (
+    select
+        begun.search,
+        begun.moment,
+        begun.seconds,
+        begun.role,
+        begun.accuracy + (other.accuracy - begun.accuracy) * begun.share as accuracy
+    from begun
     inner join score as other
         on
-            other.search = placed.search
-            and other.role = mine.role
-            and other.arch = placed.next_best
+            other.search = begun.search
+            and other.role = begun.role
+            and other.arch = begun.next_best
 )
 select
     about.search,

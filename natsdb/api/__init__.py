@@ -2,7 +2,7 @@
 
 Change `import nats_bench` to `from natsdb import api as nats_bench`, or change nothing and run the script with
 `natsdb run script.py`. Calls, numbers, types, exceptions, printed text and random draws are the official ones;
-`docs/api.md` lists the few intended differences.
+`docs/legacy.md` lists the few intended differences.
 
 Example:
     >>> from natsdb.api import create

@@ -1,4 +1,4 @@
-"""The intended differences to the official package: each line of docs/api.md, and that there it is otherwise."""
+"""The intended differences to the official package: each line of docs/legacy.md, and that there it is otherwise."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_a_single_file_whose_name_has_other_digits(real_records: Any, tmp_path: 
 
 
 def test_each_difference_is_in_the_docs() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "api.md").read_text("utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "legacy.md").read_text("utf-8")
     listed = {line.rpartition("`")[0].rpartition("`")[2] for line in text.splitlines() if line.startswith("| ")}
     named = {name for name in listed if name.startswith("test_")}
     tests = {name for name, value in globals().items() if name.startswith("test_") and callable(value)}

@@ -27,7 +27,7 @@ def _names(module: ModuleType) -> dict[str, Any]:
 
 
 def _signature(value: Any) -> list[tuple[str, Any, Any]]:
-    """Parameters, but for the keyword `source`, which is natsdb's own (see docs/api.md)."""
+    """Parameters, but for the keyword `source`, which is natsdb's own (see docs/legacy.md)."""
     every = inspect.signature(value).parameters.values()
     return [(p.name, p.kind, p.default) for p in every if (p.name, p.kind) != ("source", p.KEYWORD_ONLY)]
 

@@ -26,8 +26,6 @@ from natsdb.schema.tables import TABLES
 from natsdb.sql import MACROS, VIEWS
 from natsdb.store.locations import default_database
 
-README = Path(__file__).parents[2] / "README.md"
-
 
 def _run(*arguments: object, stdin: str | None = None) -> tuple[int, str, str]:
     result = CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin)
@@ -187,8 +185,6 @@ def test_the_embedded_runs_are_small_and_of_both_spaces(tmp_path: Path) -> None:
     found = natsdb.info(tmp_path / "db")
     assert sum(archs for *_, archs, _, _ in found.contents) >= 64
     assert [content[:3] for content in found.contents] == [("regenerated", "sss", "12"), ("regenerated", "tss", "12")]
-    for statement in re.findall(r"```sql\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL):
-        assert len(natsdb.query(statement, tmp_path / "db")) > 0
     for space in ("tss", "sss"):
         handle = api.create(str(tmp_path / "db"), space, verbose=False)
         best, accuracy = handle.find_best("cifar10", "valid", hp="12")
@@ -218,10 +214,3 @@ def test_completion_is_installed_for_a_shell(tmp_path: Path) -> None:
     assert any("_NATSDB_COMPLETE" in path.read_text() for path in tmp_path.rglob("natsdb*"))
     asked = home | {"_NATSDB_COMPLETE": "complete_bash", "COMP_WORDS": "natsdb plot sc", "COMP_CWORD": "2"}
     assert subprocess.run([str(natsdb_)], env=asked, capture_output=True, text=True).stdout.split() == ["scatter"]
-
-
-def test_every_example_of_the_readme_is_answered(made_up_db: Path) -> None:
-    statements = re.findall(r"```sql\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
-    assert len(statements) >= 5
-    for statement in statements:
-        assert natsdb.query(statement, made_up_db) is not None

@@ -18,7 +18,7 @@ pytest.importorskip("pandas", reason="ray.data needs pandas: pip install 'natsdb
 
 import natsdb  # noqa: E402
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "beyond-one-machine.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "from-afar.md"
 
 
 @pytest.fixture
