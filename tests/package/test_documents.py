@@ -10,7 +10,8 @@ import pytest
 import natsdb
 from natsdb.cli.answers import first_rows
 from natsdb.cli.demo import EMBEDDED
-from natsdb.ingest import collect, ingest
+from natsdb.ingest import collect
+from natsdb.store.locations import BUILTIN
 
 ROOT = Path(__file__).parents[2]
 REAL = ("README.md", "docs/ask.md")
@@ -26,16 +27,6 @@ def _questions(document: Path) -> list[tuple[str, str]]:
     return shown
 
 
-@pytest.fixture(scope="session")
-def real_figures(test_data: Path, official: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database of published accuracies of all topologies, and official records with their curves. Read only."""
-    home = tmp_path_factory.mktemp("real-figures") / "db"
-    tables = ("tss_hp12_means", "tss_hp200_valid_per_seed", "tss_hp200_test_means")
-    ingest([test_data / "published" / f"{name}.parquet" for name in tables], home)
-    ingest([official["tss"]], home)
-    return home
-
-
 def test_a_newcomer_reads_the_readme_to_the_end() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 160
@@ -43,8 +34,8 @@ def test_a_newcomer_reads_the_readme_to_the_end() -> None:
 
 
 @pytest.mark.parametrize("document", REAL)
-def test_answers_are_those_of_real_figures(document: str, real_figures: Path) -> None:
-    with natsdb.connect(real_figures) as connection:
+def test_answers_are_those_of_the_built_in_database(document: str) -> None:
+    with natsdb.connect(BUILTIN) as connection:
         for statement, answer in _questions(ROOT / document):
             assert first_rows(connection.sql(statement)) == answer
 
