@@ -39,8 +39,22 @@ VIEWS = (
     "trajectory",
     "discovered",
 )
-MACROS = ("simulated", "curve", "best", "pareto", "rank_correlation", "neighbours", "more_info", "paired", "agreement")
-
+MACROS = (
+    "simulated",
+    "curve",
+    "best",
+    "pareto",
+    "mean_rank",
+    "rank_agreement",
+    "rank_correlation",
+    "share_of",
+    "correlation",
+    "correlations",
+    "neighbours",
+    "more_info",
+    "paired",
+    "agreement",
+)
 
 # Views and macros that are made in Python, of registries and of what a database holds.
 MADE = ("measure", "measured")
