@@ -57,7 +57,7 @@ MACROS = (
 )
 
 # Views and macros that are made in Python, of registries and of what a database holds.
-MADE = ("measure", "measured")
+MADE = ("measure", "known_measure", "measured")
 
 
 def statements(locate: Locate, manifest: Manifest, source: str | None = None) -> list[str]:
