@@ -39,13 +39,28 @@ VIEWS = (
     "trajectory",
     "discovered",
 )
-MACROS = ("simulated", "curve", "best", "pareto", "rank_correlation", "neighbours", "more_info", "paired", "agreement")
-
+MACROS = (
+    "simulated",
+    "curve",
+    "best",
+    "pareto",
+    "mean_rank",
+    "rank_agreement",
+    "rank_correlation",
+    "share_of",
+    "correlation",
+    "correlations",
+    "neighbours",
+    "more_info",
+    "paired",
+    "agreement",
+)
 
 # Views and macros that are made in Python, of registries and of what a database holds, and what they are.
 MADE = {
     "measure": """: a row is a measure of an architecture on a data set, of attached tables and of the catalogue.
 Key: space, arch, dataset, name. name: TABLE.COLUMN, or flops, params (millions, by formula); value: a number.""",
+    "known_measure": "(measure): whether there is a measure of this name; an error if not.",
     "measured": """(measure): a row is the value of one measure, by its name in the view measure.
 Key: space, arch, dataset.""",
 }

@@ -8,10 +8,8 @@ pair as (from paired(source_a, source_b, hp_b := hp_b, results := results)),
 ranked as (
     select
         pair.*,
-        rank() over (partition by pair.space, pair.hp, pair.dataset, pair.split order by pair.accuracy_a)
-        + (count(*) over (partition by pair.space, pair.hp, pair.dataset, pair.split, pair.accuracy_a) - 1) / 2 as rank_a,
-        rank() over (partition by pair.space, pair.hp, pair.dataset, pair.split order by pair.accuracy_b)
-        + (count(*) over (partition by pair.space, pair.hp, pair.dataset, pair.split, pair.accuracy_b) - 1) / 2 as rank_b
+        mean_rank(pair.accuracy_a, (pair.space, pair.hp, pair.dataset, pair.split)) as rank_a,
+        mean_rank(pair.accuracy_b, (pair.space, pair.hp, pair.dataset, pair.split)) as rank_b
     from pair
 )
 select

@@ -14,6 +14,8 @@ from natsdb.store.manifest import Attached, Manifest
 
 _NUMERIC = ("INTEGER", "BIGINT", "DOUBLE")
 _CATALOGUE = ("flops", "params")
+# Each part of `measured` asks this, so that no condition on its rows can leave the question out.
+_KNOWN = "known_measure(measure)"
 # The keys that every table has, in the view `measure` too.
 _KEY = ("space", "arch", "dataset")
 
@@ -37,34 +39,33 @@ def measure_views(manifest: Manifest) -> list[str]:
         for name in _CATALOGUE
     ]
     named = [_named(table) for table in tables]
-    chosen = " ".join(f"when '{name}' then c.{name}" for name in _CATALOGUE)
+    chosen = " ".join(f"when {_text(name)} then c.{name}" for name in _CATALOGUE)
     named.append(
-        f"select c.space, c.arch, c.dataset, case measure {chosen} end as value from arch_cost as c "
-        f"where measure in ({_texts(_CATALOGUE)})"
+        f"select c.space, c.arch, c.dataset, case {_KNOWN} {chosen} end as value from arch_cost as c "
+        f"where {_KNOWN} in ({_texts(_CATALOGUE)})"
     )
-    known = " or ".join([f"measure in ({_texts(_CATALOGUE)})", *map(_is_of, tables)])
+    known = " or ".join([f"measure in ({_texts(_CATALOGUE)})", *(_is_of(table, "measure") for table in tables)])
     unknown = "error('there is no measure ' || measure || ': `select distinct name from measure` lists them')"
-    refused = f"select null, null, null, null where case when measure is null or {known} then false else {unknown} end"
     return [
         f"create or replace view measure as {' union all '.join(long)}",
+        "create or replace macro known_measure(measure) as "
+        f"case when measure is null or {known} then measure else {unknown} end",
         "create or replace macro measured(measure) as table "
-        f"select found.* from ({' union all '.join(named)}) as found where found.value is not null union all {refused}",
+        f"select found.* from ({' union all '.join(named)}) as found where found.value is not null",
     ]
 
 
 def _long(table: Attached) -> str:
+    # As UNPIVOT does it; but its bare names would be bound to the parameters of a macro that reads the view.
     measures = numeric(table)
-    columns = ", ".join(f"t.{_name(column)}" for column in table.key)
-    values = ", ".join(f"t.{_name(measure)}::double as {_name(measure)}" for measure in measures)
-    rows = f"select {columns}, {values} from {_name(table.name)} as t"
-    listed = ", ".join(map(_name, measures))
-    # The names of UNPIVOT's own columns are none that a key could have.
-    unpivoted = f'unpivot ({rows}) on {listed} into name ".name" value ".value"'
-    further = "".join(f" || '.' || m.{_name(column)}::varchar" for column in _further(table))
-    name = f'{_text(table.name + ".")} || m.".name"{further}'
-    dataset, joined = _datasets(table, "m")
-    columns = f'm.space, m.arch, {dataset} as dataset, {name} as name, m.".value" as value'
-    return f"select {columns} from ({unpivoted}) as m {joined}"
+    further = "".join(f" || '.' || t.{_name(column)}::varchar" for column in _further(table))
+    names = ", ".join(f"({_text(f'{table.name}.{one}')}, {number})" for number, one in enumerate(measures))
+    cases = " ".join(f"when {number} then t.{_name(one)}::double" for number, one in enumerate(measures))
+    dataset, joined = _datasets(table, "t")
+    value = f"case one.number {cases} end"
+    columns = f"t.space, t.arch, {dataset} as dataset, one.name{further} as name, {value} as value"
+    every = f"cross join (values {names}) as one (name, number)"
+    return f"select {columns} from {_name(table.name)} as t {joined} {every} where {value} is not null"
 
 
 def _named(table: Attached) -> str:
@@ -73,19 +74,19 @@ def _named(table: Attached) -> str:
     dataset, joined = _datasets(table, "t")
     if further:
         long = _long(table)
-        return f"select one.space, one.arch, one.dataset, one.value from ({long}) as one where one.name = measure"
+        return f"select one.space, one.arch, one.dataset, one.value from ({long}) as one where one.name = {_KNOWN}"
     cases = " ".join(f"when {_text(f'{table.name}.{one}')} then t.{_name(one)}::double" for one in numeric(table))
     return (
-        f"select t.space, t.arch, {dataset} as dataset, case measure {cases} end as value "
-        f"from {_name(table.name)} as t {joined} where {_is_of(table)}"
+        f"select t.space, t.arch, {dataset} as dataset, case {_KNOWN} {cases} end as value "
+        f"from {_name(table.name)} as t {joined} where {_is_of(table, _KNOWN)}"
     )
 
 
-def _is_of(table: Attached) -> str:
+def _is_of(table: Attached, measure: str) -> str:
     names = [f"{table.name}.{one}" for one in numeric(table)]
     if _further(table):
-        return "(" + " or ".join(f"starts_with(measure, {_text(f'{name}.')})" for name in names) + ")"
-    return f"measure in ({_texts(names)})"
+        return "(" + " or ".join(f"starts_with({measure}, {_text(f'{name}.')})" for name in names) + ")"
+    return f"{measure} in ({_texts(names)})"
 
 
 def _further(table: Attached) -> list[str]:
