@@ -12,7 +12,7 @@ from natsdb.schema.names import nearest
 from natsdb.schema.spaces import SPACES
 from natsdb.schema.tables import TABLES
 from natsdb.sql.attached import measure_views
-from natsdb.sql.tables import Locate, attached_views, chosen_views, registered, search_columns, table_views
+from natsdb.sql.tables import Locate, attached_views, chosen_views, encoded, registered, search_columns, table_views
 from natsdb.store.choice import check_source
 from natsdb.store.manifest import Attached, Manifest, provenance
 
@@ -28,6 +28,7 @@ VIEWS = (
     "leaderboard",
     "topology",
     "size",
+    "encoding",
     "mean_by_source",
     "judged_by",
     "full_schedule",
@@ -39,7 +40,18 @@ VIEWS = (
     "trajectory",
     "discovered",
 )
-MACROS = ("simulated", "curve", "best", "pareto", "rank_correlation", "neighbours", "more_info", "paired", "agreement")
+MACROS = (
+    "simulated",
+    "curve",
+    "best",
+    "pareto",
+    "rank_correlation",
+    "neighbours",
+    "more_info",
+    "paired",
+    "agreement",
+    "arch_of",
+)
 
 
 # Views and macros that are made in Python, of registries and of what a database holds, and what they are.
@@ -73,7 +85,7 @@ def statements(locate: Locate, manifest: Manifest, source: str | None = None) ->
         if name == "search_cell":
             every.append(search_columns())
     views = [*table_views(locate, manifest), *attached_views(locate, manifest), *measure_views(manifest)]
-    return [*registered(), *views, *chosen_views(locate, manifest, source), *every]
+    return [*registered(), *views, *encoded(), *chosen_views(locate, manifest, source), *every]
 
 
 def install(
