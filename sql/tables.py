@@ -99,7 +99,10 @@ def encoded() -> list[str]:
     encoding, or in any if it is null, as distinct numbers in the order of all products of choices;
     `arch_numbered(space, number)`, the index.
     """
-    written, read, order = [], [], {}
+    written: list[str] = []
+    read: list[str] = []
+    order: dict[str, str] = {}
+    words: tuple[str, ...]
     for space in SPACES.values():
         order[space.name] = _index_by_number(space)
         for name, of in encodings_of(space).items():
