@@ -82,17 +82,48 @@ def found(space: Space, name: str, texts: Iterable[str], named: bool = False) ->
     Args:
         named: whether the encoding was named, and so is known.
     """
-    encoding, known = encoding_of(space, name), lookup(space, name)
+    encoding, every = encoding_of(space, name), list(texts)
     pattern = re.compile(f"(?:{encoding.pattern}){f'|(?:{encoding.named})' if named and encoding.named else ''}")
-    return [known.get(_bare(encoding, text)) if pattern.fullmatch(text) else None for text in texts]
+    if not any(map(pattern.fullmatch, every)):
+        return [None] * len(every)  # without all texts of the space, which take a while
+    known = lookup(space, name)
+    return [known.get(_bare(encoding, text)) if pattern.fullmatch(text) else None for text in every]
 
 
-def fitting(space: Space, values: Sequence[Any]) -> dict[str, list[int | None]]:
-    """The index of each value in all encodings that some of the values fit, those first that more of them fit."""
-    written, only = _written(space, values)
-    every = {name: found(space, name, written) for name in (only or encodings_of(space))}
+def readings(space: Space, values: Sequence[Any], encoding: str | None = None) -> dict[str, list[int | None]]:
+    """The index of each value, None where it is no architecture, by the encodings that it may be written in.
+
+    Args:
+        values: as for `index_of`.
+        encoding: the one that was named; otherwise all that some of the values look like, best first.
+
+    Raises:
+        NatsdbError: the space has no such encoding.
+    """
+    written, whole = _written(space, values, encoding)
+    if encoding is not None:
+        return {encoding: found(space, encoding, written, named=True)}
+    every = {name: found(space, name, written) for name in ((INDEX,) if whole else encodings_of(space))}
     missed = {name: archs.count(None) for name, archs in every.items()}
     return {name: every[name] for name in sorted(every, key=missed.__getitem__) if missed[name] < len(written)}
+
+
+def reordered(space: Space, values: Sequence[Any]) -> dict[str, list[int | None]]:
+    """The index of each value in what is no encoding, but a mistake: the words of one in the order of another.
+
+    By a name such as `naslib in the order of digits`.
+    """
+    forms = {name: of for name, of in space.encodings.items() if of.form}
+    every = {}
+    for (one, words), (other, order) in itertools.permutations(forms.items(), 2):
+        turned = re.findall(r"\{\d+\}", order.form)
+        if words.ignored != order.ignored or re.findall(r"\{\d+\}", words.form) == turned:
+            continue
+        form = "".join(turned)
+        known = {form.format(*(words.words[n] for n in of)): arch for arch, of in enumerate(space.numbers)}
+        texts = _written(space, values, one)[0]
+        every[f"{one} in the order of {other}"] = [known.get(_bare(words, text)) for text in texts]
+    return every
 
 
 def recognised(space: str, values: Sequence[Any]) -> list[str]:
@@ -103,7 +134,7 @@ def recognised(space: str, values: Sequence[Any]) -> list[str]:
     Raises:
         NatsdbError: there is no such space.
     """
-    return [name for name, archs in fitting(space_of(space), _listed(values)).items() if None not in archs]
+    return [name for name, archs in readings(space_of(space), _listed(values)).items() if None not in archs]
 
 
 def index_of(space: str, values: Any, encoding: str | None = None) -> Any:
@@ -134,8 +165,7 @@ def index_of(space: str, values: Any, encoding: str | None = None) -> Any:
     if encoding is None:
         archs = _recognised_archs(of, listed)
     else:
-        encoding_of(of, encoding)
-        archs = found(of, encoding, _written(of, listed, encoding)[0], named=True)
+        archs = readings(of, listed, encoding)[encoding]
         if None in archs:
             raise _stranger(of, listed, archs, encoding)
     return archs[0] if one else np.array(archs, dtype=np.int32)
@@ -166,15 +196,15 @@ def _is_one(space: Space, values: list[Any], encoding: str | None, sure: bool) -
     return encoding in alike
 
 
-def _written(space: Space, values: Sequence[Any], encoding: str | None = None) -> tuple[list[str], tuple[str, ...]]:
-    """Values as texts, and the only encoding that they can be of, if that is known from their type."""
+def _written(space: Space, values: Sequence[Any], encoding: str | None) -> tuple[list[str], bool]:
+    """Values as texts, and whether they are all whole numbers that can be indices, and so nothing else."""
     wholes = [_whole(value) for value in values]
     if None in wholes:
-        return [_text(value) for value in values], ()
+        return [_text(value) for value in values], False
     numbers = [number for number in wholes if number is not None]
     if encoding == INDEX or (encoding is None and all(0 <= number < space.size for number in numbers)):
-        return list(map(str, numbers)), (INDEX,)
-    return [f"{number:0{len(space.positions)}d}" for number in numbers], ()
+        return list(map(str, numbers)), True
+    return [f"{number:0{len(space.positions)}d}" for number in numbers], False
 
 
 def _whole(value: Any) -> int | None:
@@ -195,7 +225,7 @@ def _text(value: Any) -> str:
 def _recognised_archs(space: Space, values: list[Any]) -> list[int | None]:
     if not values:
         return []
-    every = fitting(space, values)
+    every = readings(space, values)
     whole = {name: archs for name, archs in every.items() if None not in archs}
     if not whole:
         raise _stranger(space, values, *next(((archs, name) for name, archs in every.items()), ([None], None)))
