@@ -158,7 +158,7 @@ def index_of(space: str, values: Any, encoding: str | None = None) -> Any:
     import numpy as np
 
     of = space_of(space)
-    one = isinstance(values, str) or not hasattr(values, "__len__")
+    one = isinstance(values, str) or not hasattr(values, "__iter__")
     listed = [values] if one else _listed(values)
     if not one and _is_one(of, listed, encoding, isinstance(values, tuple)):
         one, listed = True, [listed]
@@ -267,7 +267,7 @@ def text_of(space: str, archs: Any, encoding: str = STRING) -> Any:
     """
     of = space_of(space)
     every = texts(of, encoding)
-    one = not hasattr(archs, "__len__")
+    one = not hasattr(archs, "__iter__")
     written = [every[arch] for arch in _checked(of, [archs] if one else archs)]
     return written[0] if one else written
 

@@ -15,8 +15,8 @@ from natsdb.ingest.attach.keys import (
     asked_key,
     column_readings,
     dataset_column,
-    equal,
     further,
+    repeats,
 )
 from natsdb.ingest.attach.reading import Plain, dataset_named, read_plain
 from natsdb.schema.datasets import DATASETS
@@ -64,8 +64,8 @@ def read_attached(
     """Read a table whose rows are architectures, or architectures on data sets.
 
     Args:
-        source: a CSV, JSON, Parquet or Arrow file, a pickle or torch file of plain containers; a polars, pandas or Arrow
-            frame; lists and dictionaries.
+        source: a CSV, JSON, Parquet or Arrow file, a pickle or torch file of plain containers; a frame of polars,
+            pandas or Arrow; lists and dictionaries.
         space: of which its architectures are, where its contents leave that open.
         dataset: of which its rows are, where it does not say that itself; without, they are of each data set.
         key: a column, or several, as COLUMN or COLUMN=ENCODING: the one that has architectures, and those that tell
@@ -146,7 +146,7 @@ def _read(
     found = architectures(plain, space, asked, encoding)
     one, known_by = right_reading(plain, found, datasets, known)
     _refuse_strangers(plain, one)
-    also = [column for column in frame.columns if column != one.column and _repeats(plain, column, one)]
+    also = [column for column in frame.columns if column != one.column and repeats(plain, column, one)]
     dropped = {one.column, *also, *([of] if of else [])}
     rest = frame.drop([column for column in frame.columns if column in dropped])
     keys = [
@@ -204,7 +204,7 @@ def _with_plain_columns(frame: pl.DataFrame) -> pl.DataFrame:
         listed = isinstance(values.dtype, (pl.List, pl.Array))
         alike = listed and column_readings(Plain(frame, "", ""), values.name, list(SPACES.values()))
         columns += _places(values) if listed and not alike else [values]
-    return pl.DataFrame(columns)
+    return pl.DataFrame({values.name: values for values in columns})
 
 
 def _datasets(frame: pl.DataFrame, dataset: str | None) -> tuple[pl.Series | None, str | None]:
@@ -248,11 +248,6 @@ def _refuse_strangers(plain: Plain, one: Reading) -> None:
     )
 
 
-def _repeats(plain: Plain, column: str, one: Reading) -> bool:
-    """Whether a column says again which architecture a row is."""
-    return any(equal(one, other) for other in column_readings(plain, column, [SPACES[one.space]]))
-
-
 def _unlike(frame: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
     """A frame whose columns have names, none of them twice in SQL, and none that of a key."""
     renamed: dict[str, str] = {}
@@ -285,7 +280,7 @@ def _typed(frame: pl.DataFrame) -> pl.DataFrame:
             continue
         else:
             columns.append(values.cast(pl.String))
-    return pl.DataFrame(columns)
+    return pl.DataFrame({values.name: values for values in columns})
 
 
 def _number_of_text(values: pl.Series) -> pl.Series:
@@ -302,8 +297,8 @@ def _number_of_text(values: pl.Series) -> pl.Series:
 def _places(values: pl.Series) -> list[pl.Series]:
     import polars as pl
 
-    lists = values.cast(pl.List(values.dtype.inner)) if isinstance(values.dtype, pl.Array) else values  # type: ignore[attr-defined]
-    most = int(lists.list.len().max() or 0)
+    lists = values.cast(pl.List(values.dtype.inner)) if isinstance(values.dtype, pl.Array) else values
+    most = max(lists.list.len().drop_nulls().to_list(), default=0)
     if not lists.dtype.inner.is_numeric() or most > _PLACES:  # type: ignore[attr-defined]
         what = f"column {values.name!r} has lists of up to {most:,} values"
         raise NatsdbError(what, remedy=f"give numbers, or lists of at most {_PLACES} of them")
@@ -350,9 +345,9 @@ def _refuse_sentinel(values: pl.Series) -> None:
     few = 0 < len(negative) < len(finite) and negative.n_unique() == 1
     if few and negative[0] < 0 and float(negative[0]).is_integer():
         number = f"{negative[0]:g}"
+        rows = f"{len(negative):,} of {len(values):,} rows"
         raise NatsdbError(
-            f"{values.name!r} is {number} in {len(negative):,} of {len(values):,} rows and above 0 in all others, as if "
-            "that stood for no value",
+            f"{values.name!r} is {number} in {rows} and above 0 in all others, as if that stood for no value",
             remedy=f"say so with null={number} (--null {number}), or with null=[] that it is a value",
         )
 

@@ -1,8 +1,8 @@
 """Is a table read rightly? What it says of FLOPs, parameters and accuracies against what is known of its architectures.
 
 A wrong order of edges is silent: all texts are architectures, others than they were. Costs by formula tell operations
-apart, accuracies all else. Right readings of published tables agree to 0.996 (NASLib's FLOPs, which count otherwise) and
-0.99 (accuracies of other runs), wrong ones to 0.27, and 0.76 where only the order of edges is wrong.
+apart, accuracies all else. Right readings of published tables correlate by 0.996 (NASLib's FLOPs, which count
+otherwise) and 0.99 (accuracies of other runs); wrong ones by 0.27, and by 0.76 where only the order of edges is wrong.
 """
 
 from __future__ import annotations
@@ -220,8 +220,8 @@ def _numeric(values: pl.Series) -> np.ndarray | None:
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float | None:
-    """The larger of Pearson's and Spearman's correlation of two arrays, without NaN; None where there are few values, or
-    all are the same."""
+    """The larger of Pearson's and Spearman's correlation of two arrays, without NaN; None where there are few values,
+    or all are the same."""
     have = np.isfinite(a) & np.isfinite(b)
     a, b = a[have], b[have]
     if len(a) < _FEW or np.ptp(a) == 0 or np.ptp(b) == 0:

@@ -206,6 +206,13 @@ def equal(one: Reading, other: Reading) -> bool:
     return bool(a.equals(b, check_names=False))
 
 
+def repeats(plain: Plain, column: str, one: Reading) -> bool:
+    """Whether another column says again which architecture a row is; numbers do by name only, as they may count."""
+    named = column.lower() in (*_INDICES, *_MAYBE_INDICES)
+    others = column_readings(plain, column, [SPACES[one.space]]) if column != one.column else []
+    return any(equal(one, other) for other in others if other.sure or named)
+
+
 def _contradiction(plain: Plain, best: Reading, others: list[Reading]) -> NatsdbError:
     other = others[0]
     space = SPACES[best.space]
