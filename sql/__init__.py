@@ -12,7 +12,16 @@ from natsdb.schema.names import nearest
 from natsdb.schema.spaces import SPACES
 from natsdb.schema.tables import TABLES
 from natsdb.sql.attached import measure_views
-from natsdb.sql.tables import Locate, attached_views, chosen_views, encoded, registered, search_columns, table_views
+from natsdb.sql.tables import (
+    Late,
+    Locate,
+    attached_views,
+    chosen_views,
+    encoded,
+    registered,
+    search_columns,
+    table_views,
+)
 from natsdb.store.choice import check_source
 from natsdb.store.manifest import Attached, Manifest, provenance
 
@@ -63,7 +72,7 @@ Key: space, arch, dataset.""",
 }
 
 
-def statements(locate: Locate, manifest: Manifest, source: str | None = None) -> list[str]:
+def statements(locate: Locate, manifest: Manifest, source: str | None = None) -> list[str | Late]:
     """SQL that makes all views and macros over a database's files.
 
     Args:
@@ -92,7 +101,7 @@ def install(
     connection: duckdb.DuckDBPyConnection, locate: Locate, manifest: Manifest, source: str | None = None
 ) -> None:
     """Make all views and macros over a database in a connection; arguments and errors are those of `statements`."""
-    connection.execute(";\n".join(statements(locate, manifest, source)))
+    connection.execute(";\n".join(map(str, statements(locate, manifest, source))))
 
 
 def taken(name: str, manifest: Manifest | None = None) -> bool:

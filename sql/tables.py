@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
@@ -91,7 +92,18 @@ def registered() -> list[str]:
     ]
 
 
-def encoded() -> list[str]:
+@dataclass(frozen=True)
+class Late:
+    """A statement whose end takes a while to make, and is made by `str()` of it; the head has all names in it."""
+
+    head: str
+    end: Callable[[], str]
+
+    def __str__(self) -> str:
+        return self.head + self.end()
+
+
+def encoded() -> list[str | Late]:
     """SQL of how architectures are written, from the encodings of registered spaces: index, string, those with a form.
 
     The view `encoded_arch` (space, arch, encoding, text), over `arch`. Macros, which read no table (DuckDB joins by no
@@ -101,10 +113,8 @@ def encoded() -> list[str]:
     """
     written: list[str] = []
     read: list[str] = []
-    order: dict[str, str] = {}
     words: tuple[str, ...]
     for space in SPACES.values():
-        order[space.name] = _index_by_number(space)
         for name, of in encodings_of(space).items():
             if name == INDEX:
                 text, form, words = "arch.arch::varchar", "", ()
@@ -124,7 +134,10 @@ def encoded() -> list[str]:
     return [
         _view("encoded_arch", " union all ".join(written)),
         f"create or replace macro numbers_of(space, text, encoding) as list_distinct([{', '.join(read)}])",
-        f"create or replace macro arch_numbered(space, number) as {_case('space', order)}",
+        Late(
+            "create or replace macro arch_numbered(space, number) as ",
+            lambda: _case("space", {space.name: _index_by_number(space) for space in SPACES.values()}),
+        ),
     ]
 
 

@@ -214,7 +214,7 @@ def browser_sql(manifest: Manifest) -> str:
     """Views and macros for DuckDB-WASM: a statement ends with a line `;`, files' paths begin with `db/`."""
     kept = [
         text.strip().rstrip(";")
-        for text in statements(lambda path: f"db/{path}", in_one(manifest))
+        for text in map(str, statements(lambda path: f"db/{path}", in_one(manifest)))
         if not any(f"create or replace {kind} {name}" in text for name in NOT_IN_BROWSER for kind in ("view", "macro"))
     ]
     return "\n;\n".join(kept) + "\n"
