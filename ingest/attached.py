@@ -47,9 +47,11 @@ def keep_attached(database: Path, table: Attached, rows: pa.Table, *, replacing:
     table = replace(table, archs=len(archs), datasets=tuple(datasets))
     with only_writer(database):
         before = open_manifest(database)
-        if not replacing and any(one.name == table.name for one in before.attached):
+        # (SQL does not tell names by their case.)
+        alike = [one.name for one in before.attached if one.name.lower() == table.name.lower()]
+        if alike and not (replacing and alike == [table.name]):
             raise NatsdbError(
-                f"a table {table.name!r} is attached already",
+                f"a table {alike[0]!r} is attached already",
                 where=str(database),
                 remedy="choose another name with --as, or --replace it",
             )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from natsdb.ingest.attach.checks import datasets_of, right_reading
+from natsdb.ingest.attach.checks import Known, datasets_of, right_reading
 from natsdb.ingest.attach.keys import (
     CANONICAL,
     IN_ORDER,
@@ -59,7 +59,7 @@ def read_attached(
     encoding: str | None = None,
     null: float | str | Sequence[float | str] | None = None,
     partial: bool = False,
-    known: pl.DataFrame | None = None,
+    known: Known = None,
 ) -> Read:
     """Read a table whose rows are architectures, or architectures on data sets.
 
@@ -73,8 +73,8 @@ def read_attached(
         encoding: how the architectures are written (see `natsdb.encodings`), where that is not clear.
         null: what stands in measures for no value, such as -1 for a latency; an empty list if nothing does.
         partial: whether it may lack architectures of the space.
-        known: accuracies to compare the table's own with, so that a wrong order of edges shows: columns space, arch,
-            dataset, accuracy (percent), and such as tell several of them apart.
+        known: accuracies to compare the table's own with, so that a wrong order of edges shows, or what gives them:
+            columns space, arch, dataset, accuracy (percent), and such as tell several of them apart.
 
     Raises:
         Missing: there is no such file.
@@ -134,7 +134,7 @@ def _read(
     encoding: str | None,
     null: float | str | Sequence[float | str] | None,
     partial: bool,
-    known: pl.DataFrame | None,
+    known: Known,
 ) -> Read:
     import polars as pl
 

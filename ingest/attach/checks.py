@@ -8,9 +8,9 @@ otherwise) and 0.99 (accuracies of other runs); wrong ones by 0.27, and by 0.76 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -26,6 +26,8 @@ from natsdb.schema.spaces import SPACES
 if TYPE_CHECKING:
     import polars as pl
 
+# Accuracies, or what gives them where a table has some to compare.
+Known: TypeAlias = "pl.DataFrame | Callable[[], pl.DataFrame | None] | None"
 # What a column that means this is called, in lower case, without a unit or a number at its end.
 _FLOPS = {"flop", "flops", "macs", "madds", "mult_adds", "multadds"}
 _PARAMS = {"param", "params", "parameters", "n_params", "num_params", "nparams", "model_size"}
@@ -38,13 +40,14 @@ _FEW, _ENOUGH = 10, 20_000
 
 
 def right_reading(
-    plain: Plain, found: Sequence[Reading], datasets: pl.Series | None, known: pl.DataFrame | None
+    plain: Plain, found: Sequence[Reading], datasets: pl.Series | None, known: Known
 ) -> tuple[Reading, str]:
     """Which reading of a table is right, by its costs and accuracies, and how that is known, in words.
 
     Args:
         datasets: the data set of each row, if it has one.
-        known: accuracies: space, arch, dataset, accuracy (percent), and columns that tell them apart.
+        known: accuracies, or what gives them: space, arch, dataset, accuracy (percent), and columns that tell them
+            apart.
 
     Raises:
         Contradiction: the only reading disagrees with what is known; the one that would agree is named.
@@ -74,14 +77,15 @@ def right_reading(
 class Evidence:
     """Columns of a table that say something of architectures which is known."""
 
-    def __init__(self, plain: Plain, datasets: pl.Series | None, known: pl.DataFrame | None) -> None:
+    def __init__(self, plain: Plain, datasets: pl.Series | None, known: Known) -> None:
         self._step = -(-len(plain.frame) // _ENOUGH)
         self._frame = plain.frame.gather_every(self._step)
         self._datasets = datasets if datasets is None else datasets.gather_every(self._step)
-        self._known = known
         self._found: dict[tuple[str, str, str], float | None] = {}
         names = {name: _meaning(name) for name in self._frame.columns if _numeric(self._frame[name]) is not None}
-        self.meanings = {name: of for name, of in names.items() if of and (of != "accuracy" or known is not None)}
+        self._known = known() if callable(known) and "accuracy" in names.values() else known
+        unknown = callable(self._known) or self._known is None
+        self.meanings = {name: of for name, of in names.items() if of and not (of == "accuracy" and unknown)}
 
     def disagreeing(self, one: Reading) -> dict[str, float]:
         """Columns that say something else of these architectures, with their correlation."""
@@ -122,7 +126,7 @@ class Evidence:
             return [flops if meaning == "flops" else params]
         import polars as pl
 
-        assert self._known is not None
+        assert isinstance(self._known, pl.DataFrame)
         known = self._known.filter(pl.col("space") == space)
         if dataset is not None:
             twins = {dataset, DATASETS[dataset].validated} if dataset in DATASETS else {dataset}
