@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from natsdb.connection import open_database
 from natsdb.ingest.attach import Read, read_attached
 from natsdb.ingest.attach.described import Description, as_attached, beside
 from natsdb.ingest.attached import check_name, keep_attached
@@ -58,6 +57,8 @@ def attach(
 def known_accuracies(home: Path) -> pl.DataFrame | None:
     """Mean accuracies after the last epoch, by space, arch, dataset, hp and split: of a database, or of natsdb's own
     where it has none or is not there; None if there are none at all."""
+    from natsdb.connection import open_database
+
     for database in (home, BUILTIN):
         if (database / NAME).exists():
             with open_database(open_snapshot(database), unlocked=False) as connection:

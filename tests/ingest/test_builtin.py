@@ -145,7 +145,8 @@ def test_its_tables_are_beside_every_other_and_its_accuracies_where_there_are_no
 def test_a_measure_of_another_data_set_of_the_same_images_counts() -> None:
     of = {
         dataset: natsdb.query(
-            f"select value from measured('hw_nas_bench.edgegpu_latency') where dataset = '{dataset}' and arch = 7", BUILTIN
+            f"select value from measured('hw_nas_bench.edgegpu_latency') where dataset = '{dataset}' and arch = 7",
+            BUILTIN,
         ).item()
         for dataset in ("cifar10", "cifar10-valid", "cifar100")
     }
