@@ -41,15 +41,18 @@ def keep_attached(database: Path, table: Attached, rows: pa.Table, *, replacing:
 
     check_name(table.name)
     rows = rows.select([column.name for column in table.table.columns])
-    rows = rows.sort_by([(column, "ascending") for column in table.key])
-    archs = rows.select(["space", "arch"]).group_by(["space", "arch"]).aggregate([])
+    # (PyArrow's sorts and groups of tables, and its functions of Python's values, would import pandas: 0.5 s.)
+    rows = rows.take(pc.sort_indices(rows, sort_keys=[(column, "ascending") for column in table.key]))
+    archs = len(set(zip(rows["space"].to_pylist(), rows["arch"].to_pylist(), strict=True)))
     datasets = sorted(pc.unique(rows["dataset"]).to_pylist()) if "dataset" in table.key else []
-    table = replace(table, archs=len(archs), datasets=tuple(datasets))
+    table = replace(table, archs=archs, datasets=tuple(datasets))
     with only_writer(database):
         before = open_manifest(database)
-        if not replacing and any(one.name == table.name for one in before.attached):
+        # (SQL does not tell names by their case.)
+        alike = [one.name for one in before.attached if one.name.lower() == table.name.lower()]
+        if alike and not (replacing and alike == [table.name]):
             raise NatsdbError(
-                f"a table {table.name!r} is attached already",
+                f"a table {alike[0]!r} is attached already",
                 where=str(database),
                 remedy="choose another name with --as, or --replace it",
             )

@@ -7,7 +7,7 @@ way in and out is in `natsdb.ingest`: `ingest`, `verify`, `export`. Nothing heav
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,12 +17,13 @@ from natsdb.schema.errors import Missing, NatsdbError
 if TYPE_CHECKING:
     import polars as pl
 
+    from natsdb.ingest.attach import Read
     from natsdb.schema.tables import Table
     from natsdb.store.manifest import Manifest
 
 
 __version__ = "0.1.0"
-__all__ = ["Info", "NatsdbError", "connect", "files", "info", "query", "scan"]
+__all__ = ["Info", "NatsdbError", "attach", "connect", "detach", "files", "info", "query", "scan"]
 
 
 def _home(db: str | os.PathLike[str] | None) -> Path:
@@ -159,6 +160,88 @@ def _table(name: str, manifest: Manifest) -> Table:
     if name not in tables:
         raise Missing(f"there is no table {name!r}", remedy=did_you_mean(name, tables))
     return tables[name]
+
+
+def attach(
+    table: Any,
+    name: str,
+    db: str | os.PathLike[str] | None = None,
+    *,
+    space: str | None = None,
+    dataset: str | None = None,
+    key: str | Sequence[str] | None = None,
+    encoding: str | None = None,
+    null: float | str | Sequence[float | str] | None = None,
+    partial: bool = False,
+    replace: bool = False,
+    about: str = "",
+    meanings: Mapping[str, str] | None = None,
+    units: Mapping[str, str] | None = None,
+    source: str = "",
+    licence: str = "",
+    citation: str = "",
+) -> Read:
+    """Add a table of one's own to a database, where SQL joins it by space, arch and dataset.
+
+    A row is an architecture, or an architecture on a data set, or that and further key columns; the other columns are
+    its measures. Which column says the architecture, and how it is written, is recognised from the contents
+    (`natsdb.encodings`), compared with FLOPs, parameters and accuracies that the table may have, and said.
+
+    Args:
+        table: a CSV, JSON, Parquet or Arrow file, a pickle or torch file of plain containers; a frame of polars, pandas
+            or Arrow; lists and dictionaries.
+        name: of the table in SQL.
+        db: the database's folder, which is made if it is not there; by default as for `connect`.
+        space: of which its architectures are, where its contents leave that open.
+        dataset: of which its rows are, where it does not say that itself; without, they are of each data set.
+        key: a column, or several, as COLUMN or COLUMN=ENCODING: the one that has architectures, and those that tell
+            several rows of an architecture apart.
+        encoding: how the architectures are written, where that is not clear.
+        null: what stands in measures for no value, such as -1 for a latency; an empty list if nothing does.
+        partial: whether it may lack architectures of the space.
+        replace: whether it may take the place of an attached table of this name.
+        about: what a row is; meanings, units: of measures, by name; source, licence, citation: of the table. What is
+            not given is taken from a file beside the table: NAME.json or Croissant, see docs/join.md.
+
+    Returns:
+        What was read: `frame`, `key`, `measures`, and in `said` what was recognised, in words.
+
+    Raises:
+        Missing: there is no such file.
+        Contradiction: its FLOPs, parameters or accuracies are those of other architectures.
+        NatsdbError: it cannot be read, what it is is not clear, or some of its rows are no architectures, come twice,
+            are missing or hold a number that stands for none; the name is taken. The database is unchanged.
+
+    Example:
+        >>> natsdb.attach("hw_cifar10.csv", "hw", dataset="cifar10", null=-1).said  # doctest: +SKIP
+    """
+    from natsdb import attaching
+    from natsdb.ingest.attach.described import Description
+
+    return attaching.attach(
+        table,
+        name,
+        db,
+        space=space,
+        dataset=dataset,
+        key=key,
+        encoding=encoding,
+        null=null,
+        partial=partial,
+        replace=replace,
+        said=Description(about, source, licence, citation, meanings or {}, units or {}),
+    )
+
+
+def detach(name: str, db: str | os.PathLike[str] | None = None) -> None:
+    """Take an attached table out of a database; `natsdb rollback` brings it back.
+
+    Raises:
+        Missing: there is no database, or no attached table of this name in it.
+    """
+    from natsdb.ingest.attached import detach as run
+
+    run(name, _home(db))
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
+from natsdb.sql.tables import Late
+
 _MADE = re.compile(r'create or replace (?:view|macro) "?(\w+)')
 _COMMENT = re.compile(r"--[^\n]*")
 _WORD = re.compile(r"\w+")
@@ -22,15 +24,18 @@ _ASKING = re.compile(
 class Installed:
     """What a session's connections share: which views and macros there are, and which have been made."""
 
-    def __init__(self, statements: Sequence[str]) -> None:
+    def __init__(self, statements: Sequence[str | Late]) -> None:
         """`statements`: SQL that makes one each, in an order in which each finds what it is made of."""
         self._alone = threading.Lock()
-        self._left: dict[str, str] = {}
-        for text in statements:
+        self._left: dict[str, str | Late] = {}
+        texts: dict[str, str] = {}
+        for statement in statements:
+            text = statement.head if isinstance(statement, Late) else statement
             found = _MADE.search(text)
             assert found is not None, text
-            self._left[found[1].lower()] = text
-        self._named = {name: _words(text) & self._left.keys() - {name} for name, text in self._left.items()}
+            name = found[1].lower()
+            self._left[name], texts[name] = statement, text
+        self._named = {name: _words(text) & self._left.keys() - {name} for name, text in texts.items()}
 
     def for_statement(self, connection: Any, kind: str, text: str) -> None:
         """Make what a statement of a kind (DuckDB's) needs.
@@ -67,7 +72,7 @@ class Installed:
             if left:
                 # A connection of its own: on that of the statement an answer may still be coming.
                 with connection.cursor() as other:
-                    other.execute(";\n".join(self._left[name] for name in left))
+                    other.execute(";\n".join(str(self._left[name]) for name in left))
                 for name in left:
                     del self._left[name]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from natsdb.schema.space import Choices, Skeleton, Space
+from natsdb.schema.space import Choices, Encoding, Skeleton, Space
 from natsdb.schema.topology import ops_of
 
 if TYPE_CHECKING:
@@ -78,4 +78,13 @@ SSS = Space(
     skeleton=skeleton,
     references={"largest": sizes_string([CHANNELS[-1]] * LAYERS)},
     budgets={"ImageNet16-120": 60_000.0},
+    encodings={
+        "channels": Encoding(
+            "a list of the output channels of the five layers",
+            form="[{0}, {1}, {2}, {3}, {4}]",
+            words=tuple(map(str, CHANNELS)),
+            pattern=r"[\[(]\s*\d+(,\s*\d+){4}\s*[\])]",
+            ignored=r"[\s\[\]()]",
+        ),
+    },
 )

@@ -40,6 +40,26 @@ def other_choice_at(space: Space, choices: Choices, at: int, chance: random.Rand
 
 
 @dataclass(frozen=True, eq=False)
+class Encoding:
+    """A way to write an architecture as text, other than its official string and its index.
+
+    `form`: the text, with `{n}` where the word of the choice at position n stands; `words`: the words of the choices,
+    in their order; `text`: makes the text of the choices at all positions, where no form can (what has a form, SQL
+    knows too); `pattern`: what such texts match whole; `named`: what is read so only where the encoding is named,
+    because it usually means another one; `ignored`: characters, as a regular expression, in which spellings differ.
+    Both patterns are such as Python and DuckDB understand.
+    """
+
+    about: str
+    pattern: str
+    form: str = ""
+    words: tuple[str, ...] = ()
+    text: Callable[[Sequence[Any]], str] | None = None
+    named: str = ""
+    ignored: str = ""
+
+
+@dataclass(frozen=True, eq=False)
 class Space:
     """A search space: every way to give each position one of the choices.
 
@@ -54,7 +74,9 @@ class Space:
     `order`: choices at all positions in index order (all products, the last position fastest, if None); `canonical`:
     for each index the lowest one that computes the same function (each its own if None); `mutated`: a neighbour, of
     evolution; `skeleton`: what the network is made of, by string, if `natsdb train` knows how; `budgets`: published
-    simulated seconds of a search by data set, where they are not the data set's own.
+    simulated seconds of a search by data set, where they are not the data set's own; `encodings`: other ways to write
+    its architectures, by name; `edges`: if its architectures are cells, the nodes (to, from) that each position
+    connects, where node 0 is the input and the last one the output.
     """
 
     name: str
@@ -75,6 +97,8 @@ class Space:
     mutated: Callable[[Space, Choices, random.Random], Choices] = other_choice
     skeleton: Callable[[str], Skeleton] | None = None
     budgets: Mapping[str, float] = field(default_factory=dict)
+    encodings: Mapping[str, Encoding] = field(default_factory=dict)
+    edges: tuple[tuple[int, int], ...] = ()
 
     @property
     def size(self) -> int:

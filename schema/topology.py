@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from natsdb.schema.space import Choices, Skeleton, Space, other_choice_at
+from natsdb.schema.space import Choices, Encoding, Skeleton, Space, other_choice_at
 
 if TYPE_CHECKING:
     import random
@@ -49,32 +49,34 @@ def ops_of(text: str) -> list[str]:
     return [part.split("~")[0] for part in text.split("|") if "~" in part]
 
 
+def expression(ops: Sequence[str]) -> str:
+    """What a cell computes, as an expression of its input `0`: two cells are the same function when these are equal.
+
+    In it, `none` and any operation on a single `none` are `#`, `skip_connect` is the expression of its input, any other
+    operation `(input)@operation`, and a node the sorted sum of its edges (the rule of NAS-Bench-201 for isomorphic
+    cells, zeros considered).
+    """
+    nodes = ["0"]
+    for node in range(1, 4):
+        terms = []
+        for (to, source), op in zip(EDGES, ops, strict=True):
+            if to != node:
+                continue
+            if op == "none" or nodes[source] == "#":
+                terms.append("#")
+            elif op == "skip_connect":
+                terms.append(nodes[source])
+            else:
+                terms.append(f"({nodes[source]})@{op}")
+        nodes.append("+".join(sorted(terms)))
+    return nodes[3]
+
+
 @cache
 def canonical_tss() -> tuple[int, ...]:
-    """For each topology, the lowest index of those that compute the same function: 6,466 classes.
-
-    Two cells are the same when their output's expression is. In it, `none` and any operation on a single `none` are
-    `#`, `skip_connect` is the expression of its input, any other operation `(input)@operation`, and a node the sorted
-    sum of its edges (the rule of NAS-Bench-201 for isomorphic cells, zeros considered).
-    """
+    """For each topology, the lowest index of those that compute the same function: 6,466 classes."""
     lowest: dict[str, int] = {}
-    canonical = []
-    for arch, ops in enumerate(tss_ops()):
-        nodes = ["0"]
-        for node in range(1, 4):
-            terms = []
-            for (to, source), op in zip(EDGES, ops, strict=True):
-                if to != node:
-                    continue
-                if op == "none" or nodes[source] == "#":
-                    terms.append("#")
-                elif op == "skip_connect":
-                    terms.append(nodes[source])
-                else:
-                    terms.append(f"({nodes[source]})@{op}")
-            nodes.append("+".join(sorted(terms)))
-        canonical.append(lowest.setdefault(nodes[3], arch))
-    return tuple(canonical)
+    return tuple(lowest.setdefault(expression(ops), arch) for arch, ops in enumerate(tss_ops()))
 
 
 def skeleton(text: str, width: int = WIDTH, cells: int = CELLS) -> Skeleton:
@@ -105,6 +107,9 @@ def _mutated(space: Space, choices: Choices, chance: random.Random) -> Choices:
     return other_choice_at(space, choices, edges[int(chance.random() * node)], chance)
 
 
+# Six numbers below 5, with brackets and commas or without.
+_NUMBERS = r"[(\[]?\s*[0-4](,?\s*[0-4]){5}\s*[)\]]?"
+
 TSS = Space(
     name="tss",
     title="topology",
@@ -127,4 +132,37 @@ TSS = Space(
         "ResNet": "|nor_conv_3x3~0|+|none~0|nor_conv_3x3~1|+|skip_connect~0|none~1|skip_connect~2|",
         "largest": cell_string(["nor_conv_3x3"] * 6),
     },
+    encodings={
+        "canonical": Encoding(
+            "what the cell computes, as an expression of its input; one text for all cells of a class",
+            pattern=r"[(0#].*\+.*",
+            text=expression,
+        ),
+        # Edges by the node that they leave: 1<-0, 2<-0, 3<-0, 2<-1, 3<-1, 3<-2.
+        "naslib": Encoding(
+            "NASLib's tuple of operations: edges by the node that they leave, 0 skip_connect, 1 none, 2 nor_conv_3x3, "
+            "3 nor_conv_1x1, 4 avg_pool_3x3",
+            form="({0}, {1}, {3}, {2}, {4}, {5})",
+            words=("1", "0", "3", "2", "4"),
+            pattern=_NUMBERS,
+            ignored=r"[^0-9]",
+        ),
+        "digits": Encoding(
+            "six digits, edges in the official order: 0 none, 1 skip_connect, 2 nor_conv_1x1, 3 nor_conv_3x3, "
+            "4 avg_pool_3x3",
+            form="{0}{1}{2}{3}{4}{5}",
+            words=("0", "1", "2", "3", "4"),
+            pattern="[0-4]{6}",
+            named=_NUMBERS,
+            ignored=r"[^0-9]",
+        ),
+        "genotype": Encoding(
+            "the genotype of DARTS-like code: for each node, operation and origin of its edges",
+            form="[(('{0}', 0),), (('{1}', 0), ('{2}', 1)), (('{3}', 0), ('{4}', 1), ('{5}', 2))]",
+            words=OPS,
+            pattern=r"[\[(][\[(\s]*['\"]?[a-z].*[\])]",
+            ignored=r"[\s\[\](),'\"]",
+        ),
+    },
+    edges=EDGES,
 )

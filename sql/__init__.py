@@ -12,7 +12,16 @@ from natsdb.schema.names import nearest
 from natsdb.schema.spaces import SPACES
 from natsdb.schema.tables import TABLES
 from natsdb.sql.attached import measure_views
-from natsdb.sql.tables import Locate, attached_views, chosen_views, registered, search_columns, table_views
+from natsdb.sql.tables import (
+    Late,
+    Locate,
+    attached_views,
+    chosen_views,
+    encoded,
+    registered,
+    search_columns,
+    table_views,
+)
 from natsdb.store.choice import check_source
 from natsdb.store.manifest import Attached, Manifest, provenance
 
@@ -28,6 +37,7 @@ VIEWS = (
     "leaderboard",
     "topology",
     "size",
+    "encoding",
     "mean_by_source",
     "judged_by",
     "full_schedule",
@@ -54,6 +64,7 @@ MACROS = (
     "more_info",
     "paired",
     "agreement",
+    "arch_of",
 )
 
 # Views and macros that are made in Python, of registries and of what a database holds, and what they are.
@@ -66,7 +77,7 @@ Key: space, arch, dataset.""",
 }
 
 
-def statements(locate: Locate, manifest: Manifest, source: str | None = None) -> list[str]:
+def statements(locate: Locate, manifest: Manifest, source: str | None = None) -> list[str | Late]:
     """SQL that makes all views and macros over a database's files.
 
     Args:
@@ -88,14 +99,14 @@ def statements(locate: Locate, manifest: Manifest, source: str | None = None) ->
         if name == "search_cell":
             every.append(search_columns())
     views = [*table_views(locate, manifest), *attached_views(locate, manifest), *measure_views(manifest)]
-    return [*registered(), *views, *chosen_views(locate, manifest, source), *every]
+    return [*registered(), *views, *encoded(), *chosen_views(locate, manifest, source), *every]
 
 
 def install(
     connection: duckdb.DuckDBPyConnection, locate: Locate, manifest: Manifest, source: str | None = None
 ) -> None:
     """Make all views and macros over a database in a connection; arguments and errors are those of `statements`."""
-    connection.execute(";\n".join(statements(locate, manifest, source)))
+    connection.execute(";\n".join(map(str, statements(locate, manifest, source))))
 
 
 def taken(name: str, manifest: Manifest | None = None) -> bool:

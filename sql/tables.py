@@ -8,11 +8,16 @@ at the last epoch of the schedule those of `chosen_final`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 from natsdb.schema.datasets import DATASETS, searched
+from natsdb.schema.encodings import INDEX, STRING, encodings_of
 from natsdb.schema.schedules import HPS
+from natsdb.schema.space import Encoding, Space
 from natsdb.schema.spaces import SPACES
 from natsdb.schema.tables import BLOCK_TABLES, TABLES, Table
 from natsdb.store.choice import contested, places
@@ -85,6 +90,119 @@ def registered() -> list[str]:
         "create or replace macro validation_split_of(dataset) as "
         + _known("dataset", f"case when dataset in ({_listed(validated)}) then 'x-valid' else 'ori-test' end"),
     ]
+
+
+@dataclass(frozen=True)
+class Late:
+    """A statement whose end takes a while to make, and is made by `str()` of it; the head has all names in it."""
+
+    head: str
+    end: Callable[[], str]
+
+    def __str__(self) -> str:
+        return self.head + self.end()
+
+
+def encoded() -> list[str | Late]:
+    """SQL of how architectures are written, from the encodings of registered spaces: index, string, those with a form.
+
+    The view `encoded_arch` (space, arch, encoding, text), over `arch`. Macros, which read no table (DuckDB joins by no
+    condition that does): `numbers_of(space, text, encoding)`, which architectures a text may stand for in this
+    encoding, or in any if it is null, as distinct numbers in the order of all products of choices;
+    `arch_numbered(space, number)`, the index.
+    """
+    written: list[str] = []
+    read: list[str] = []
+    words: tuple[str, ...]
+    for space in SPACES.values():
+        for name, of in encodings_of(space).items():
+            if name == INDEX:
+                text, form, words = "arch.arch::varchar", "", ()
+            elif name == STRING:
+                text, form, words = "arch.arch_str", _form_of(space), tuple(map(str, space.choices))
+            elif of.form:
+                text, form, words = _spelled(space, of), of.form, of.words
+            else:
+                continue
+            written.append(
+                f"select arch.space, arch.arch, {_text(name)} as encoding, {text} as text from arch "
+                f"where arch.space = {_text(space.name)}"
+            )
+            if form:
+                asked = f"space = {_text(space.name)} and {_looks('text', name, of)}"
+                read.append(f"case when {asked} then {_number(space, form, words, of.ignored, 'text')} end")
+    return [
+        _view("encoded_arch", " union all ".join(written)),
+        f"create or replace macro numbers_of(space, text, encoding) as list_distinct([{', '.join(read)}])",
+        Late(
+            "create or replace macro arch_numbered(space, number) as ",
+            lambda: _case("space", {space.name: _index_by_number(space) for space in SPACES.values()}),
+        ),
+    ]
+
+
+_PLACES = re.compile(r"(\{\d+\})")
+
+
+def _index_by_number(space: Space) -> str:
+    """The index of the product of choices of a number."""
+    if space.order is None:
+        return "number"
+    archs = {choices: arch for arch, choices in enumerate(space.order())}
+    listed = ",".join(str(archs[choices]) for choices in product(space.choices, repeat=len(space.positions)))
+    # One text is parsed a hundred times as fast as so many numbers; it becomes a list once, when a query is planned.
+    return f"cast(string_split({_text(listed)}, ',') as integer[])[number + 1]"
+
+
+def _form_of(space: Space) -> str:
+    """The form of official strings; none where they are not made of choices as they are."""
+    form = space.text([f"{{{n}}}" for n in range(len(space.positions))])
+    one = [space.choices[n % len(space.choices)] for n in range(len(space.positions))]
+    return form if form.format(*one) == space.text(one) else ""
+
+
+def _looks(text: str, name: str, encoding: Encoding) -> str:
+    """Whether a text is read in an encoding, by its looks; the macro's `encoding` is the one that was named, if any."""
+    named = f"encoding = {_text(name)} and regexp_full_match({text}, {_text(encoding.named or encoding.pattern)})"
+    return f"(encoding is null and regexp_full_match({text}, {_text(encoding.pattern)}) or {named})"
+
+
+def _spelled(space: Space, encoding: Encoding) -> str:
+    """The text of an architecture in an encoding that has a form."""
+    choices = "channels" if space.numeric else "ops"
+    pieces = []
+    for piece in filter(None, _PLACES.split(encoding.form)):
+        if not piece.startswith("{"):
+            pieces.append(_text(piece))
+            continue
+        words = [
+            f"when {_text(choice) if isinstance(choice, str) else choice} then {_text(word)}"
+            for choice, word in zip(space.choices, encoding.words, strict=True)
+        ]
+        pieces.append(f"case arch.{choices}[{int(piece[1:-1]) + 1}] {' '.join(words)} end")
+    return f"concat({', '.join(pieces)})"
+
+
+def _number(space: Space, form: str, words: Sequence[str], ignored: str, text: str) -> str:
+    """The number, among all products of choices, of what a text stands for; null where it is no text of the form.
+
+    One regular expression, with a group for each word, puts the words in the order of positions.
+    """
+    pattern, places = "", []
+    for piece in _PLACES.split(form):
+        if piece.startswith("{"):
+            places.append(int(piece[1:-1]))
+            pattern += f"({'|'.join(map(re.escape, words))})"
+        else:
+            pattern += re.escape(re.sub(ignored, "", piece) if ignored else piece)
+    bare = f"regexp_replace({text}, {_text(ignored)}, '', 'g')" if ignored else text
+    names = ", ".join(f"'_{place}'" for place in places)
+    terms = [
+        f"{len(space.choices) ** (len(places) - 1 - place)} * (list_position([{_listed(words)}], found._{place}) - 1)"
+        for place in range(len(places))
+    ]
+    found = f"regexp_extract({bare}, {_text(f'^{pattern}$')}, [{names}])"
+    return f"list_transform([{found}], lambda found: {' + '.join(terms)})[1]"
 
 
 def _known(column: str, value: str) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from natsdb.cli import archives, checking, demo, plots, publish, questions, search, site, training, versions
+from natsdb.cli import archives, attaching, checking, demo, plots, publish, questions, search, site, training, versions
 from natsdb.cli import run as scripts
 from natsdb.schema.errors import NatsdbError
 
@@ -64,6 +64,8 @@ for _command in (
     archives.ingest,
     archives.verify,
     archives.export,
+    attaching.attach,
+    attaching.detach,
     checking.check,
     checking.repair,
     publish.publish,

@@ -28,6 +28,7 @@ QUESTIONS = {
     "more_info": "from more_info('tss', 40, 'cifar10-valid', '12')",
     "paired": "from paired('synthetic', 'synthetic', hp_b := '200')",
     "agreement": "from agreement('synthetic', 'synthetic')",
+    "arch_of": "select arch_of('tss', '(4, 0, 3, 1, 4, 3)')",
 }
 # Run by a client of any version: answers as text, sorted, numbers to ten digits (sums depend on the order of rows).
 ASK = """

@@ -1,0 +1,70 @@
+"""Tables of one's own into a database: read, compared with the accuracies that are known, described, kept."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from natsdb.ingest.attach import Read, read_attached
+from natsdb.ingest.attach.described import Description, as_attached, beside
+from natsdb.ingest.attached import check_name, keep_attached
+from natsdb.schema.errors import NatsdbError
+from natsdb.sql import taken
+from natsdb.store.locations import BUILTIN, local
+from natsdb.store.manifest import NAME
+from natsdb.store.snapshot import open_snapshot
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def attach(
+    table: Any,
+    name: str,
+    db: str | os.PathLike[str] | None,
+    *,
+    space: str | None,
+    dataset: str | None,
+    key: str | Sequence[str] | None,
+    encoding: str | None,
+    null: float | str | Sequence[float | str] | None,
+    partial: bool,
+    replace: bool,
+    said: Description,
+) -> Read:
+    """See `natsdb.attach`; `said` is what it is told of the table's meaning."""
+    check_name(name)
+    if taken(name):
+        raise NatsdbError(f"natsdb has a table, view or macro {name!r} itself", remedy="choose another name with --as")
+    home = local(db)
+    found = beside(Path(table), name) if isinstance(table, (str, os.PathLike)) else Description()
+    read = read_attached(
+        table,
+        space=space,
+        dataset=dataset,
+        key=key,
+        encoding=encoding,
+        null=null,
+        partial=partial,
+        known=lambda: known_accuracies(home),
+    )
+    keep_attached(home, as_attached(name, read, said, found), read.frame.to_arrow(), replacing=replace)
+    return read
+
+
+def known_accuracies(home: Path) -> pl.DataFrame | None:
+    """Mean accuracies after the last epoch, by space, arch, dataset, hp and split: of a database, or of natsdb's own
+    where it has none or is not there; None if there are none at all."""
+    from natsdb.connection import open_database
+
+    for database in (home, BUILTIN):
+        if (database / NAME).exists():
+            with open_database(open_snapshot(database), unlocked=False) as connection:
+                known: pl.DataFrame = connection.sql(
+                    "select space, arch, dataset, hp, split, accuracy from mean_final where split <> 'train'"
+                ).pl()
+            if len(known):
+                return known
+    return None

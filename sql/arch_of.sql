@@ -1,0 +1,23 @@
+-- arch_of(space, text, encoding): the index of the architecture that a text stands for, null if it is none. encoding as in
+-- the view encoding; null, as it is unless given: any that texts of this kind are known to have. It is an error where these
+-- give different architectures, as for bare digits ('403143'), which are naslib or digits.
+create or replace macro arch_of(space, text, encoding := null) as (
+    case
+        when
+            regexp_full_match(text, '0|[1-9][0-9]{0,8}')
+            and text::integer < archs_of(space)
+            and (encoding is null or encoding = 'index')
+            then text::integer
+        else list_transform(
+            [numbers_of(space, text, encoding)],
+            lambda numbers: case
+                when len(numbers) > 1
+                    then error(
+                        format('{} may stand for several architectures of {}: name the encoding, as in ', text, space)
+                        || 'arch_of(space, text, encoding := ''naslib'')'
+                    )
+                else arch_numbered(space, numbers[1])
+            end
+        )[1]
+    end
+)
