@@ -11,8 +11,8 @@ import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from natsdb.cli.demo import EMBEDDED
 from natsdb.ingest import collect, ingest
+from natsdb.store.locations import EMBEDDED
 
 _FOLDER = TemporaryDirectory(prefix="natsdb-")
 HERE = Path(_FOLDER.name)

@@ -11,6 +11,8 @@ from natsdb.schema.errors import NatsdbError
 _URL = re.compile(r"(s3|https?):/+")
 # natsdb's own database, which comes with the package: see `natsdb/builtin/README.md`.
 BUILTIN = Path(__file__).resolve().parents[1] / "builtin"
+# Runs that natsdb trained itself, reduced ones: see the `README.md` there.
+EMBEDDED = BUILTIN.with_name("embedded")
 
 
 def default_database() -> Path:

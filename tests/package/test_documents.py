@@ -9,9 +9,8 @@ import pytest
 
 import natsdb
 from natsdb.cli.answers import first_rows
-from natsdb.cli.demo import EMBEDDED
 from natsdb.ingest import collect
-from natsdb.store.locations import BUILTIN
+from natsdb.store.locations import BUILTIN, EMBEDDED
 
 ROOT = Path(__file__).parents[2]
 REAL = ("README.md", "docs/ask.md")

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import natsdb
-from natsdb.cli.demo import EMBEDDED
+from natsdb.store.locations import EMBEDDED
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("ingest", "schema", "sql", "training")

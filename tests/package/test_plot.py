@@ -15,10 +15,10 @@ from typer.testing import CliRunner
 import natsdb
 from natsdb import plot
 from natsdb.cli import app
-from natsdb.cli.demo import EMBEDDED
 from natsdb.ingest import collect, ingest
 from natsdb.plot import Measured
 from natsdb.schema.errors import NatsdbError
+from natsdb.store.locations import EMBEDDED
 
 
 @pytest.fixture(scope="module")

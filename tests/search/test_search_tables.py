@@ -24,11 +24,11 @@ import natsdb
 import natsdb.search
 from databases import contents, flip_in_page
 from natsdb.cli import app
-from natsdb.cli.demo import EMBEDDED
 from natsdb.ingest import collect
 from natsdb.schema.errors import Damaged, NatsdbError
 from natsdb.search import ALGORITHMS, Algorithm, Benchmark, read_trainings, search
 from natsdb.search.running import play
+from natsdb.store.locations import EMBEDDED
 from natsdb.store.snapshot import read_manifest
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from natsdb.cli.demo import EMBEDDED
 from natsdb.ingest import collect
 from natsdb.schema.errors import NatsdbError
 from natsdb.site import write_site
 from natsdb.site.serve import server
 from natsdb.site.vendor import ARROW, DUCKDB, tarball
+from natsdb.store.locations import EMBEDDED
 
 
 @pytest.fixture(scope="session")
