@@ -25,6 +25,7 @@ PAGES = {
     "README.md": "index.md",
     "training/README.md": "training.md",
     "notebooks/README.md": "notebooks.md",
+    "natsdb/builtin/README.md": "builtin.md",
     "natsdb/embedded/README.md": "embedded.md",
     "ARCHITECTURE.md": "architecture.md",
     "CONTRIBUTING.md": "contributing.md",

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+# A database has some two hundred columns.
+_SHOWN = 40
+
 
 def nearest(name: str, names: Iterable[str]) -> list[str]:
     """All names, those most like this one first."""
@@ -27,7 +30,9 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     every = nearest(name, own)
     alike = difflib.SequenceMatcher(None, name.lower(), every[0].lower(), autojunk=False).ratio() >= 0.6
     asked = f"did you mean {every[0]}? " if alike and len(own) > 1 else ""
-    return f"{asked}there {'is' if len(own) == 1 else 'are'} {', '.join(every if alike else own)}"
+    shown = (every if alike else own)[:_SHOWN]
+    more = f", and {len(own) - _SHOWN} more" if len(own) > _SHOWN else ""
+    return f"{asked}there {'is' if len(own) == 1 else 'are'} {', '.join(shown)}{more}"
 
 
 def either(names: Iterable[str]) -> str:

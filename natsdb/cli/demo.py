@@ -136,8 +136,8 @@ def _draw(connection: Any, space: str, path: Path) -> Path | None:
     hp = max(SPACES[space].hps, key=int)
     try:
         found = connection.execute(
-            "select arch from curves where space = ? and dataset = 'cifar100' and hp = ? and split = 'train' "
-            "group by arch having count(*) > 1 order by max(accuracy) desc limit 1",
+            "select arch from curves where space = ? and dataset = 'cifar100' and hp = ? "
+            "group by arch having count(train_accuracy) > 1 order by max(train_accuracy) desc limit 1",
             (space, hp),
         ).fetchall()
         chart = plot.scatter(connection, space, "cifar100", "x-test", hp)
