@@ -222,7 +222,7 @@ def open_database(
     """
     connection = duckdb.connect()
     files = ListedFiles(snapshot)
-    installed = Installed(statements(lambda path: f"{SCHEME}://{path}", snapshot.manifest, source))
+    installed = Installed(statements(files.named, snapshot.manifest, source))
     opened = Connection(connection, files, snapshot, installed)
     # Behind a URL threads wait for the network, not for a core.
     threads = threads or (16 if isinstance(snapshot.home, str) else None)

@@ -10,6 +10,7 @@ from pathlib import Path
 from natsdb.schema.errors import NatsdbError, NotWritable
 from natsdb.schema.tables import TABLES
 from natsdb.sql import install
+from natsdb.sql.tables import listing
 from natsdb.store.locations import local
 from natsdb.store.snapshot import BESIDE, Snapshot, falls_back, open_with_builtin
 from natsdb.store.versions import pin
@@ -40,7 +41,7 @@ def write_duckdb(file: str | os.PathLike[str], db: str | os.PathLike[str] | None
             whole_file(target) as temporary,
             duckdb.connect(str(temporary), config={"storage_compatibility_version": STORAGE_VERSION}) as connection,
         ):
-            install(connection, lambda path: _plain(snapshot, path), snapshot.manifest)
+            install(connection, lambda paths: listing(_plain(snapshot, path) for path in paths), snapshot.manifest)
             connection.execute(f"create view natsdb as select {columns}, {snapshot.manifest.version} as version")
     except (OSError, duckdb.IOException) as error:
         raise NotWritable(f"cannot write ({error})", where=str(target), remedy="name another file") from error

@@ -81,7 +81,7 @@ def statements(locate: Locate, manifest: Manifest, source: str | None = None) ->
     """SQL that makes all views and macros over a database's files.
 
     Args:
-        locate: how SQL names a file, by its path in the database.
+        locate: what `read_parquet` reads, in SQL, for files by their paths in the database.
         source: the only one whose rows are chosen; by default one for each architecture and data set.
 
     Raises:
@@ -89,7 +89,7 @@ def statements(locate: Locate, manifest: Manifest, source: str | None = None) ->
     """
     if unknown := sorted({part.space for part in manifest.parts if part.space} - SPACES.keys()):
         what = f"it holds the space {unknown[0]!r}, which is not registered in this process"
-        raise Missing(what, where=locate(""), remedy="import the module that registers it first")
+        raise Missing(what, remedy="import the module that registers it first")
     if source is not None:
         check_source(manifest, source, "")
     folder = resources.files("natsdb.sql")

@@ -23,8 +23,8 @@ from natsdb.schema.tables import BLOCK_TABLES, TABLES, Table
 from natsdb.store.choice import contested, places
 from natsdb.store.manifest import Manifest, Part
 
-# Where a file of the database is, by its path in it.
-Locate = Callable[[str], str]
+# What `read_parquet` reads, in SQL, for files by their paths in the database.
+Locate = Callable[[Sequence[str]], str]
 
 # Whether a run is a reduced one; where its file, of format 1, does not say so, as `natsdb.store.choice.is_reduced`.
 _EPOCHS = " ".join(f"when '{hp}' then {epochs}" for hp, epochs in HPS.items())
@@ -278,7 +278,7 @@ def _rows(table: Table, parts: list[Part], locate: Locate) -> str:
         return f"select {', '.join([*typed, *(['0 as block'] if table.partitioned else [])])} where false"
     queries = []
     for columns in dict.fromkeys(part.columns for part in parts):
-        listed = ", ".join(_text(locate(part.path)) for part in parts if part.columns == columns)
+        listed = locate([part.path for part in parts if part.columns == columns])
         have = {*columns, *(column.name for column in table.columns if column.partition)}
         chosen = [
             f'files."{column.name}"' if column.name in have else f'null::{column.type} as "{column.name}"'
@@ -286,14 +286,19 @@ def _rows(table: Table, parts: list[Part], locate: Locate) -> str:
         ]
         if not table.partitioned:
             queries.append(
-                f"select {', '.join(chosen)} from read_parquet([{listed}], hive_partitioning = false) as files"
+                f"select {', '.join(chosen)} from read_parquet({listed}, hive_partitioning = false) as files"
             )
             continue
         # Types are said: the hp 01 is not the number 1.
         types = "".join(f"'{column.name}': '{column.type}', " for column in table.columns if column.partition)
-        read = f"read_parquet([{listed}], hive_partitioning = true, hive_types = {{{types}'block': 'INTEGER'}})"
+        read = f"read_parquet({listed}, hive_partitioning = true, hive_types = {{{types}'block': 'INTEGER'}})"
         queries.append(f"select {', '.join(chosen)}, files.block from {read} as files")
     return " union all ".join(queries)
+
+
+def listing(files: Iterable[str]) -> str:
+    """SQL of a list of files by their names."""
+    return f"[{_listed(files)}]"
 
 
 def _text(value: str) -> str:

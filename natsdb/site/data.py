@@ -22,6 +22,7 @@ from natsdb.connection import open_database
 from natsdb.schema.spaces import SPACES
 from natsdb.schema.tables import BLOCK, TABLES
 from natsdb.sql import MACROS, VIEWS, statements
+from natsdb.sql.tables import listing
 from natsdb.store.choice import rank
 from natsdb.store.manifest import Manifest
 from natsdb.store.snapshot import Snapshot, in_one
@@ -214,7 +215,7 @@ def browser_sql(manifest: Manifest) -> str:
     """Views and macros for DuckDB-WASM: a statement ends with a line `;`, files' paths begin with `db/`."""
     kept = [
         text.strip().rstrip(";")
-        for text in map(str, statements(lambda path: f"db/{path}", in_one(manifest)))
+        for text in map(str, statements(lambda paths: listing(f"db/{path}" for path in paths), in_one(manifest)))
         if not any(f"create or replace {kind} {name}" in text for name in NOT_IN_BROWSER for kind in ("view", "macro"))
     ]
     return "\n;\n".join(kept) + "\n"

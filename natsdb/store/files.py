@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import threading
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import copy
 from datetime import UTC, datetime
 from typing import Any
@@ -29,6 +29,8 @@ from natsdb.store.snapshot import Snapshot
 
 # Views name a file as natsdb://TABLE/…: the file system of a connection knows which file that is.
 SCHEME = "natsdb"
+# What names of sets of files begin with; no table is called that.
+_SET = "set-"
 # Local files that stay open: DuckDB opens each anew for each query, and each time Python's threads wait for each other.
 _MOST_HELD = 128
 # Bytes of a file's end that are kept, once it was compared with the manifest: DuckDB asks for a thousandth of the file.
@@ -51,6 +53,14 @@ class ListedFiles(fsspec.AbstractFileSystem):
         self._checked: set[str] = set()
         self._held: dict[str, _Descriptor] = {}
         self._ends: dict[str, _End] = {}
+        self._sets: list[list[str]] = []
+
+    def named(self, paths: Sequence[str]) -> str:
+        """A name, in SQL, for some files: DuckDB asks for them once and not for each, whenever it plans a query."""
+        if len(paths) > 1:
+            self._sets.append([f"{SCHEME}://{path}" for path in paths])
+        name = f"{_SET}{len(self._sets) - 1}/*" if len(paths) > 1 else paths[0]
+        return f"'{SCHEME}://{name}'"
 
     def failure(self, text: str) -> NatsdbError | None:
         """The error of a file that DuckDB tells of; it tells nothing but the text, of several files that of the first.
@@ -60,8 +70,15 @@ class ListedFiles(fsspec.AbstractFileSystem):
         return next((copy(error) for said, error in [*self._failures.items()] if said in text), None)
 
     def glob(self, path: str, **_: Any) -> list[str]:
-        """The path itself: names of files are exact."""
-        return [path] if self._strip_protocol(path) in self._parts else []
+        """The files of a set that has this name, or the path itself: names of files are exact."""
+        name = self._strip_protocol(path)
+        if name.startswith(_SET):
+            return self._sets[int(name[len(_SET) : -2])]
+        return [path] if name in self._parts else []
+
+    def unstrip_protocol(self, name: str) -> str:
+        """The name with the protocol, which `glob` gives them already."""
+        return name if name.startswith(SCHEME) else f"{SCHEME}://{name}"
 
     def info(self, path: str, **_: Any) -> dict[str, Any]:
         """Name, size and kind of a file."""
