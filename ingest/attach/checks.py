@@ -70,7 +70,7 @@ def right_reading(
     each = either([f"{one.archs[at]} as {one.encoding}" for one in agreeing])
     raise NatsdbError(
         f"{text!r} of column {first.column!r} is architecture {each}",
-        remedy=f"say which: {either([f'key={one.column}={one.encoding}' for one in agreeing])}",
+        remedy=f"say which: {either([f'--key {one.column}={one.encoding}' for one in agreeing])}",
     )
 
 
@@ -158,7 +158,7 @@ class Evidence:
             if not self.disagreeing(other):
                 words = f"as {other.encoding} it would agree"
                 if other.encoding in encodings_of(SPACES[one.space]):
-                    raise Contradiction(said, remedy=f"{words}: key='{one.column}={other.encoding}'")
+                    raise Contradiction(said, remedy=f"{words}: --key {one.column}={other.encoding}")
                 raise Contradiction(said, remedy=f"{words}: write its architectures as index or official string")
         costly = [name for name in wrong if self.meanings[name] != "accuracy"]
         if costly:

@@ -80,7 +80,7 @@ def test_a_list_in_a_torch_file_is_in_the_order_of_the_index(wild: Path, test_da
 
 
 def test_two_key_columns_that_agree_are_one(wild: Path, test_data: Path) -> None:
-    with pytest.raises(NatsdbError, match=r"it lacks architectures of tss: 6,180 of 15,625; with partial=True"):
+    with pytest.raises(NatsdbError, match=r"it lacks architectures of tss: 6,180 of 15,625; with --partial"):
         read_attached(wild / "nb201_zc_proxies.csv", null=[])
     read = read_attached(wild / "nb201_zc_proxies.csv", dataset="cifar10", null=[], partial=True)
     assert "net repeats the key and is left out" in read.said
@@ -152,7 +152,7 @@ def test_digits_are_told_by_what_they_cost_and_asked_for_without(digits: pl.Data
     assert read.frame["score"].to_list() == list(range(15_625))
     with pytest.raises(
         NatsdbError,
-        match=r"'421211' of column 'config' is architecture 120 as naslib or 0 as digits; say which: key=con",
+        match=r"'421211' of column 'config' is architecture 120 as naslib or 0 as digits; say which: --key con",
     ):
         read_attached(digits.select("config", "score"))
     for given in ({"key": "config=digits"}, {"encoding": "digits"}, {"key": "config", "encoding": "digits"}):
@@ -166,7 +166,7 @@ def test_digits_are_told_by_what_they_cost_and_asked_for_without(digits: pl.Data
 def test_tuples_in_another_order_contradict_what_they_cost(digits: pl.DataFrame) -> None:
     tuples = digits.with_columns(config="(" + pl.col("config").str.split("").list.join(", ") + ")")
     with pytest.raises(
-        Contradiction, match=r"as naslib: .* \(correlation -?0\.\d\d\); as digits it would agree: key='conf"
+        Contradiction, match=r"as naslib: .* \(correlation -?0\.\d\d\); as digits it would agree: --key conf"
     ):
         read_attached(tuples)
     read = read_attached(tuples, key="config=digits")
@@ -216,7 +216,7 @@ def test_key_columns_that_contradict_each_other_are_refused() -> None:
     other = frame.with_columns(
         net="(" + pl.Series(encodings.text_of("tss", archs, "digits")).str.split("").list.join(", ") + ")"
     )
-    with pytest.raises(Contradiction, match=r"'net' as digits would agree: say which is right, as in key='net=digits'"):
+    with pytest.raises(Contradiction, match=r"'net' as digits would agree: say which is right, as in --key net=digits"):
         read_attached(other)
     # An index beside them is compared where its name says that it is one.
     numbered = frame.drop("net_str").with_columns(
@@ -251,7 +251,7 @@ def test_key_columns_that_contradict_each_other_are_refused() -> None:
         (
             {"net": _naslib(FEW)},
             {"partial": False},
-            "it lacks architectures of tss: 15,621 of 15,625; with partial=True",
+            "it lacks architectures of tss: 15,621 of 15,625; with --partial",
         ),
         ({"net": _naslib(FEW)}, {"key": "nett"}, "it has no column 'nett' to be a key; did you mean net?"),
         ({"net": _naslib(FEW)}, {"key": "net=nasli"}, "there is no encoding 'nasli'; did you mean naslib?"),
@@ -272,7 +272,7 @@ def test_key_columns_that_contradict_each_other_are_refused() -> None:
             "it says in column 'dataset' of which data",
         ),
         ({"net": _naslib(FEW)}, {"space": "nb301"}, "there is no space 'nb301'; choose tss or sss"),
-        ({"arch": FEW}, {}, "column 'arch' may be of tss or sss; say which: space=, or --space"),
+        ({"arch": FEW}, {}, "column 'arch' may be of tss or sss; say which with --space"),
         (
             {"index": [0, 1, 2, 3]},
             {"space": "tss"},

@@ -188,7 +188,7 @@ def test_the_commands(mine: Path, tmp_path: Path) -> None:
     assert (code, out) == (1, "")
     assert (
         err
-        == f"natsdb: {mine}: it lacks architectures of tss: 15,621 of 15,625; with partial=True (--partial) it may\n"
+        == f"natsdb: {mine}: it lacks architectures of tss: 15,621 of 15,625; with --partial it may (in Python partial=True)\n"
     )
     options = ["--partial", "--dataset", "CIFAR-100", "--meaning", "score=a=b", "--unit", "score=%", "--licence", "MIT"]
     code, out, err = _run("attach", mine, "--as", "mine", "--db", home, "--key", "net=naslib", "--null", "1", *options)
