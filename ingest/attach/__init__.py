@@ -348,7 +348,7 @@ def _refuse_sentinel(values: pl.Series) -> None:
         rows = f"{len(negative):,} of {len(values):,} rows"
         raise NatsdbError(
             f"{values.name!r} is {number} in {rows} and above 0 in all others, as if that stood for no value",
-            remedy=f"say so with --null {number}, or that it is a value with --null none (in Python null={number} or [])",
+            remedy=f"say so with --null {number}, or --null none that it is a value (in Python null={number} or [])",
         )
 
 

@@ -186,10 +186,8 @@ def test_the_commands(mine: Path, tmp_path: Path) -> None:
     home = tmp_path / "db"
     code, out, err = _run("attach", mine, "--as", "mine", "--db", home)
     assert (code, out) == (1, "")
-    assert (
-        err
-        == f"natsdb: {mine}: it lacks architectures of tss: 15,621 of 15,625; with --partial it may (in Python partial=True)\n"
-    )
+    said = "it lacks architectures of tss: 15,621 of 15,625; with --partial it may (in Python partial=True)"
+    assert err == f"natsdb: {mine}: {said}\n"
     options = ["--partial", "--dataset", "CIFAR-100", "--meaning", "score=a=b", "--unit", "score=%", "--licence", "MIT"]
     code, out, err = _run("attach", mine, "--as", "mine", "--db", home, "--key", "net=naslib", "--null", "1", *options)
     assert (code, err) == (0, "")
