@@ -15,6 +15,7 @@ import polars as pl
 import pytest
 
 from natsdb import encodings
+from natsdb.ingest.archive.unpickle import TORCH_MAGIC
 from natsdb.ingest.attach import read_attached
 from natsdb.schema.costs import costs
 from natsdb.schema.errors import Contradiction, Missing, NatsdbError
@@ -194,6 +195,17 @@ def test_a_wrong_order_of_edges_alone_contradicts_accuracies(accuracies: pl.Data
     assert "test_acc is like no accuracy known" in read_attached(other, dataset="cifar100", known=accuracies).said
 
 
+def test_accuracies_of_something_else_are_no_evidence(digits: pl.DataFrame, accuracies: pl.DataFrame) -> None:
+    attacked = digits.with_columns(robust_acc=pl.Series(np.random.default_rng(0).random(15_625)))
+    read = read_attached(attacked, dataset="cifar100", known=accuracies)
+    assert read.encoding == "digits"
+    assert "read as digits, by its column" in read.said
+    # Accuracies tell the order of edges where costs do not.
+    right = accuracies.filter(dataset="cifar100").sort("arch")["accuracy"]
+    told = read_attached(digits.select("config", test_acc=right), dataset="cifar100", known=lambda: accuracies)
+    assert (told.encoding, "read as digits, by its column 'test_acc'" in told.said) == ("digits", True)
+
+
 def test_a_cost_that_fits_no_encoding_is_refused(digits: pl.DataFrame) -> None:
     shuffled = digits.with_columns(params=pl.col("params").shuffle(seed=1), config=pl.int_range(15_625))
     shuffled = shuffled.rename({"config": "arch"})
@@ -356,6 +368,9 @@ def test_all_forms_of_a_table_give_the_same_rows(tmp_path: Path) -> None:
         "lines": lines.encode(),
         "pickle": pickle.dumps({key: {"score": value} for key, value in by_tuple.items()}),
         "torch": torch.getvalue(),
+        "older": b"".join(
+            pickle.dumps(one, protocol=2) for one in (TORCH_MAGIC, 1001, {"little_endian": True}, by_text)
+        ),
     }.items():
         (tmp_path / name).write_bytes(content)
     frame.write_parquet(tmp_path / "parquet")
