@@ -36,8 +36,8 @@ def attach(
 ) -> Read:
     """See `natsdb.attach`; `said` is what it is told of the table's meaning."""
     check_name(name)
-    if taken(name):
-        raise NatsdbError(f"natsdb has a table, view or macro {name!r} itself", remedy="choose another name with --as")
+    if taken(name):  # by a view or macro, which ingest knows nothing of
+        raise NatsdbError(f"{name!r} is a name of natsdb's own", remedy="choose another with --as")
     home = local(db)
     found = beside(Path(table), name) if isinstance(table, (str, os.PathLike)) else Description()
     read = read_attached(

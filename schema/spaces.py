@@ -22,8 +22,8 @@ def register(space: Space) -> Space:
 
     Raises:
         NatsdbError: there is another one of its name, it has no schedule or one that there is not, its `order` is not
-            one of all its architectures, its pattern does not tell its strings from those of the others, or a budget
-            is none.
+            one of all its architectures, its pattern does not tell its strings from those of the others, an encoding is
+            not whole, or a budget is none.
     """
     if SPACES.get(space.name) is space:
         return space
@@ -40,6 +40,7 @@ def register(space: Space) -> Space:
             remedy="leave it out, or let it give the tuples of choices at all positions",
         )
     _tell_apart(space)
+    _check_encodings(space)
     budgets = {dataset: seconds_of(budget, dataset) for dataset, budget in space.budgets.items()}
     object.__setattr__(space, "budgets", budgets)
     SPACES[space.name] = space
@@ -59,6 +60,19 @@ def _tell_apart(space: Space) -> None:
                     f"the pattern of {of.name} matches {text!r} of {stranger.name}",
                     remedy="let a pattern match the strings of one space only",
                 )
+
+
+def _check_encodings(space: Space) -> None:
+    """Refuse encodings that have no text for each architecture."""
+    for name, encoding in space.encodings.items():
+        places = sorted(set(re.findall(r"{(\d+)}", encoding.form)), key=int)
+        whole = places == [str(n) for n in range(len(space.positions))] and len(encoding.words) == len(space.choices)
+        if name in ("index", "string") or bool(encoding.form) == bool(encoding.text) or (encoding.form and not whole):
+            raise NatsdbError(
+                f"the encoding {name!r} of {space.name} has neither a function `text` nor a form of all positions with "
+                "a word for each choice, or its name is taken",
+                remedy="see `natsdb.schema.space.Encoding`",
+            )
 
 
 def space_of(name: str) -> Space:

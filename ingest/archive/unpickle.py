@@ -34,7 +34,8 @@ _STORAGES = {
     "ByteStorage": np.dtype("<u1"),
     "BoolStorage": np.dtype("?"),
 }
-_TORCH_MAGIC = 0x1950A86A20F9469CFC6C
+# What torch's own files began with before they were zips.
+TORCH_MAGIC = 0x1950A86A20F9469CFC6C
 
 
 class _Dtype:
@@ -67,7 +68,7 @@ class _Storage:
 
     def array(self) -> np.ndarray:
         stream = io.BytesIO(self.raw)
-        if _Plain(stream).load() != _TORCH_MAGIC or _Plain(stream).load() != 1001:
+        if _Plain(stream).load() != TORCH_MAGIC or _Plain(stream).load() != 1001:
             raise pickle.UnpicklingError("a tensor storage is not in torch's legacy format")
         system = _Plain(stream).load()
         if not isinstance(system, dict) or system.get("little_endian") is not True:

@@ -244,7 +244,7 @@ def _refuse_strangers(plain: Plain, one: Reading) -> None:
     raise NatsdbError(
         f"{one.strangers:,} of {len(one.archs):,} rows are no architectures of {one.space}, the first is {first!r} in "
         f"{one.column!r}, read as {one.encoding}",
-        remedy="leave them out, or name the key: key='COLUMN=ENCODING'",
+        remedy="leave them out, or name the key: --key COLUMN=ENCODING",
     )
 
 
@@ -348,7 +348,7 @@ def _refuse_sentinel(values: pl.Series) -> None:
         rows = f"{len(negative):,} of {len(values):,} rows"
         raise NatsdbError(
             f"{values.name!r} is {number} in {rows} and above 0 in all others, as if that stood for no value",
-            remedy=f"say so with null={number} (--null {number}), or with null=[] that it is a value",
+            remedy=f"say so with --null {number}, or --null none that it is a value (in Python null={number} or [])",
         )
 
 
@@ -370,6 +370,7 @@ def _missing(frame: pl.DataFrame, space: str, partial: bool) -> str:
     said = ", ".join(f"{count:,}{f' on {name}' if name else ''}" for name, count in lacking)
     if not partial:
         raise NatsdbError(
-            f"it lacks architectures of {space}: {said} of {size:,}", remedy="with partial=True (--partial) it may"
+            f"it lacks architectures of {space}: {said} of {size:,}",
+            remedy="with --partial it may (in Python partial=True)",
         )
     return f"{frame['arch'].n_unique():,} (missing: {said}) of"

@@ -54,6 +54,7 @@ def right_reading(
         NatsdbError: several readings are possible.
     """
     evidence = Evidence(plain, datasets, known)
+    evidence.leave_out_unlike(found)
     first = found[0]
     if all(one.archs.equals(first.archs) for one in found[1:]):
         evidence.check(first)
@@ -70,7 +71,7 @@ def right_reading(
     each = either([f"{one.archs[at]} as {one.encoding}" for one in agreeing])
     raise NatsdbError(
         f"{text!r} of column {first.column!r} is architecture {each}",
-        remedy=f"say which: {either([f'key={one.column}={one.encoding}' for one in agreeing])}",
+        remedy=f"say which: {either([f'--key {one.column}={one.encoding}' for one in agreeing])}",
     )
 
 
@@ -86,12 +87,26 @@ class Evidence:
         self._known = known() if callable(known) and "accuracy" in names.values() else known
         unknown = callable(self._known) or self._known is None
         self.meanings = {name: of for name, of in names.items() if of and not (of == "accuracy" and unknown)}
+        self._unlike: list[str] = []
+
+    def leave_out_unlike(self, found: Sequence[Reading]) -> None:
+        """Leave out accuracies that are like none known, however the table is read: they may be of something else, as
+        under attack, or after an epoch."""
+        others: list[Reading] | None = None
+        for name in [name for name, of in self.meanings.items() if of == "accuracy"]:
+            if all(self._disagrees(name, one) for one in found):
+                others = self._others(found[0]) if others is None else others
+                if all(self._disagrees(name, one) for one in others):
+                    del self.meanings[name]
+                    self._unlike.append(name)
+
+    def _disagrees(self, name: str, one: Reading) -> bool:
+        value = self.agreement(name, one)
+        return value is not None and value < (ACCURACY if self.meanings[name] == "accuracy" else COST)
 
     def disagreeing(self, one: Reading) -> dict[str, float]:
         """Columns that say something else of these architectures, with their correlation."""
-        found = {name: self.agreement(name, one) for name in self.meanings}
-        limits = {name: ACCURACY if of == "accuracy" else COST for name, of in self.meanings.items()}
-        return {name: value for name, value in found.items() if value is not None and value < limits[name]}
+        return {name: self.agreement(name, one) or 0.0 for name in self.meanings if self._disagrees(name, one)}
 
     def agreement(self, name: str, one: Reading) -> float | None:
         """The correlation of a column with what is known, the better of Pearson's and Spearman's; None if unknown."""
@@ -142,9 +157,6 @@ class Evidence:
     def check(self, one: Reading) -> None:
         """Refuse a reading that disagrees with what is known.
 
-        An accuracy that is like none known may be one of something else, under attack or after an epoch: it is refused
-        only where another reading would agree.
-
         Raises:
             Contradiction: it does; the encoding that would agree is named.
         """
@@ -158,12 +170,10 @@ class Evidence:
             if not self.disagreeing(other):
                 words = f"as {other.encoding} it would agree"
                 if other.encoding in encodings_of(SPACES[one.space]):
-                    raise Contradiction(said, remedy=f"{words}: key='{one.column}={other.encoding}'")
+                    raise Contradiction(said, remedy=f"{words}: --key {one.column}={other.encoding}")
                 raise Contradiction(said, remedy=f"{words}: write its architectures as index or official string")
-        costly = [name for name in wrong if self.meanings[name] != "accuracy"]
-        if costly:
-            remedy = "no encoding would agree: name the right key, or rename the column if it means something else"
-            raise Contradiction(said, remedy=remedy)
+        remedy = "no encoding would agree: name the right key, or rename the column if it means something else"
+        raise Contradiction(said, remedy=remedy)
 
     def _others(self, one: Reading) -> list[Reading]:
         """The same texts in each other encoding, and in those that mix the words of one with the order of another."""
@@ -190,10 +200,10 @@ class Evidence:
 
     def said(self, one: Reading) -> str:
         """Which columns agree with what is known, in words."""
-        wrong = self.disagreeing(one)
-        right = [name for name in self.meanings if name not in wrong and self.agreement(name, one) is not None]
+        right = [name for name in self.meanings if self.agreement(name, one) is not None]
         agree = f"{', '.join(right)} {'agrees' if len(right) == 1 else 'agree'} with what is known" if right else ""
-        unlike = f"{', '.join(wrong)} {'is' if len(wrong) == 1 else 'are'} like no accuracy known" if wrong else ""
+        plural = "are" if len(self._unlike) > 1 else "is"
+        unlike = f"{', '.join(self._unlike)} {plural} like no accuracy known" if self._unlike else ""
         return "; ".join(filter(None, (agree, unlike)))
 
 

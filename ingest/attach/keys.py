@@ -78,7 +78,7 @@ def architectures(plain: Plain, space: str | None, asked: dict[str, str | None],
         fit = [column for column in dict.fromkeys(one.column for one in every) if column not in asked]
         read = [one for column in fit for one in _named(plain, spaces, column, encoding, missing=True)]
         if not read:
-            raise NatsdbError(f"no column is written as {encoding}", remedy="name it: key='COLUMN=ENCODING'")
+            raise NatsdbError(f"no column is written as {encoding}", remedy="name it: --key COLUMN=ENCODING")
         return _one_space(read, read[0].column)
     sure = [one for one in every if one.sure]
     if any(one.encoding != INDEX for one in sure):
@@ -167,7 +167,7 @@ def _one_space(found: Sequence[Reading], column: str) -> list[Reading]:
         for chosen in (list(dict.fromkeys(full)), list(dict.fromkeys(whole))):
             if len(chosen) == 1:
                 return [one for one in found if one.space == chosen[0]]
-        raise NatsdbError(f"column {column!r} may be of {either(spaces)}", remedy="say which: space=, or --space")
+        raise NatsdbError(f"column {column!r} may be of {either(spaces)}", remedy="say which with --space")
     return [one for one in found if one.column == column]
 
 
@@ -220,9 +220,9 @@ def _contradiction(plain: Plain, best: Reading, others: list[Reading]) -> Natsdb
         for column, against in ((other.column, best), (best.column, other)):
             read = _named(plain, [space], column, name, missing=True)
             if read and equal(read[0], against):
-                remedy = f"{column!r} as {name} would agree: say which is right, as in key='{column}={name}'"
+                remedy = f"{column!r} as {name} would agree: say which is right, as in --key {column}={name}"
                 return _contradicting(best, other, remedy)
-    return _contradicting(best, other, "leave out the one that is wrong, or say which is right with key=")
+    return _contradicting(best, other, "leave out the one that is wrong, or say which is right with --key")
 
 
 def _contradicting(best: Reading, other: Reading, remedy: str) -> NatsdbError:
@@ -268,7 +268,7 @@ def _in_order(plain: Plain, spaces: Sequence[Space], every: list[Reading]) -> Re
         sizes = either(f"{space.size:,} of {space.name}" for space in spaces)
         raise NatsdbError(
             f"no column says which architecture a row is{hint}, and its {len(plain.frame):,} rows are not all {sizes}",
-            remedy="name the column: key='COLUMN', or key='COLUMN=ENCODING'",
+            remedy="name the column: --key COLUMN or --key COLUMN=ENCODING",
         )
     order = pl.int_range(rows, dtype=pl.Int32, eager=True)
     # Rows of a data set follow one another in their order, wherever the others stand.
@@ -313,7 +313,7 @@ def further(frame: pl.DataFrame, key: Sequence[str], asked: Sequence[str]) -> li
     what = f"{len(frame) - count:,} of {len(frame):,} rows are of a key that another row has, the first of {first}"
     more = [column for column in frame.columns if column not in own and _tells(frame, [*own, column])]
     hint = f": {either(more)} would tell them apart" if more else ", or leave all but one of them out"
-    raise NatsdbError(what, remedy=f"name the columns that tell them apart with key={hint}")
+    raise NatsdbError(what, remedy=f"name the columns that tell them apart with --key{hint}")
 
 
 def _tells(frame: pl.DataFrame, columns: list[str]) -> bool:

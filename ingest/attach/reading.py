@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from natsdb.ingest.archive.unpickle import DAMAGE, LARGEST_RECORD, Tensor, restricted
+from natsdb.ingest.archive.unpickle import DAMAGE, LARGEST_RECORD, TORCH_MAGIC, Tensor, restricted
 from natsdb.schema.datasets import DATASETS
 from natsdb.schema.encodings import readings
 from natsdb.schema.errors import Damaged, Missing, NatsdbError
@@ -168,7 +168,12 @@ def _torch(data: bytes, where: str) -> Any:
 
 def _unpickled(data: bytes, where: str) -> Any:
     try:
-        return restricted(io.BytesIO(data))
+        stream = io.BytesIO(data)
+        value = restricted(stream)
+        if value == TORCH_MAGIC:
+            # torch.save before 1.6: its format's number and the machine, each a pickle, come before the object.
+            _, _, value = restricted(stream), restricted(stream), restricted(stream)
+        return value
     except DAMAGE as error:
         what = f"the pickle is not made of plain containers and numbers only ({error or type(error).__name__})"
         raise Damaged(what, where=where, remedy="write its values as CSV, JSON or Parquet") from error

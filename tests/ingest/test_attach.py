@@ -15,6 +15,7 @@ import polars as pl
 import pytest
 
 from natsdb import encodings
+from natsdb.ingest.archive.unpickle import TORCH_MAGIC
 from natsdb.ingest.attach import read_attached
 from natsdb.schema.costs import costs
 from natsdb.schema.errors import Contradiction, Missing, NatsdbError
@@ -80,7 +81,7 @@ def test_a_list_in_a_torch_file_is_in_the_order_of_the_index(wild: Path, test_da
 
 
 def test_two_key_columns_that_agree_are_one(wild: Path, test_data: Path) -> None:
-    with pytest.raises(NatsdbError, match=r"it lacks architectures of tss: 6,180 of 15,625; with partial=True"):
+    with pytest.raises(NatsdbError, match=r"it lacks architectures of tss: 6,180 of 15,625; with --partial"):
         read_attached(wild / "nb201_zc_proxies.csv", null=[])
     read = read_attached(wild / "nb201_zc_proxies.csv", dataset="cifar10", null=[], partial=True)
     assert "net repeats the key and is left out" in read.said
@@ -152,7 +153,7 @@ def test_digits_are_told_by_what_they_cost_and_asked_for_without(digits: pl.Data
     assert read.frame["score"].to_list() == list(range(15_625))
     with pytest.raises(
         NatsdbError,
-        match=r"'421211' of column 'config' is architecture 120 as naslib or 0 as digits; say which: key=con",
+        match=r"'421211' of column 'config' is architecture 120 as naslib or 0 as digits; say which: --key con",
     ):
         read_attached(digits.select("config", "score"))
     for given in ({"key": "config=digits"}, {"encoding": "digits"}, {"key": "config", "encoding": "digits"}):
@@ -166,7 +167,7 @@ def test_digits_are_told_by_what_they_cost_and_asked_for_without(digits: pl.Data
 def test_tuples_in_another_order_contradict_what_they_cost(digits: pl.DataFrame) -> None:
     tuples = digits.with_columns(config="(" + pl.col("config").str.split("").list.join(", ") + ")")
     with pytest.raises(
-        Contradiction, match=r"as naslib: .* \(correlation -?0\.\d\d\); as digits it would agree: key='conf"
+        Contradiction, match=r"as naslib: .* \(correlation -?0\.\d\d\); as digits it would agree: --key conf"
     ):
         read_attached(tuples)
     read = read_attached(tuples, key="config=digits")
@@ -194,6 +195,17 @@ def test_a_wrong_order_of_edges_alone_contradicts_accuracies(accuracies: pl.Data
     assert "test_acc is like no accuracy known" in read_attached(other, dataset="cifar100", known=accuracies).said
 
 
+def test_accuracies_of_something_else_are_no_evidence(digits: pl.DataFrame, accuracies: pl.DataFrame) -> None:
+    attacked = digits.with_columns(robust_acc=pl.Series(np.random.default_rng(0).random(15_625)))
+    read = read_attached(attacked, dataset="cifar100", known=accuracies)
+    assert read.encoding == "digits"
+    assert "read as digits, by its column" in read.said
+    # Accuracies tell the order of edges where costs do not.
+    right = accuracies.filter(dataset="cifar100").sort("arch")["accuracy"]
+    told = read_attached(digits.select("config", test_acc=right), dataset="cifar100", known=lambda: accuracies)
+    assert (told.encoding, "read as digits, by its column 'test_acc'" in told.said) == ("digits", True)
+
+
 def test_a_cost_that_fits_no_encoding_is_refused(digits: pl.DataFrame) -> None:
     shuffled = digits.with_columns(params=pl.col("params").shuffle(seed=1), config=pl.int_range(15_625))
     shuffled = shuffled.rename({"config": "arch"})
@@ -216,7 +228,7 @@ def test_key_columns_that_contradict_each_other_are_refused() -> None:
     other = frame.with_columns(
         net="(" + pl.Series(encodings.text_of("tss", archs, "digits")).str.split("").list.join(", ") + ")"
     )
-    with pytest.raises(Contradiction, match=r"'net' as digits would agree: say which is right, as in key='net=digits'"):
+    with pytest.raises(Contradiction, match=r"'net' as digits would agree: say which is right, as in --key net=digits"):
         read_attached(other)
     # An index beside them is compared where its name says that it is one.
     numbered = frame.drop("net_str").with_columns(
@@ -251,7 +263,7 @@ def test_key_columns_that_contradict_each_other_are_refused() -> None:
         (
             {"net": _naslib(FEW)},
             {"partial": False},
-            "it lacks architectures of tss: 15,621 of 15,625; with partial=True",
+            "it lacks architectures of tss: 15,621 of 15,625; with --partial",
         ),
         ({"net": _naslib(FEW)}, {"key": "nett"}, "it has no column 'nett' to be a key; did you mean net?"),
         ({"net": _naslib(FEW)}, {"key": "net=nasli"}, "there is no encoding 'nasli'; did you mean naslib?"),
@@ -272,7 +284,7 @@ def test_key_columns_that_contradict_each_other_are_refused() -> None:
             "it says in column 'dataset' of which data",
         ),
         ({"net": _naslib(FEW)}, {"space": "nb301"}, "there is no space 'nb301'; choose tss or sss"),
-        ({"arch": FEW}, {}, "column 'arch' may be of tss or sss; say which: space=, or --space"),
+        ({"arch": FEW}, {}, "column 'arch' may be of tss or sss; say which with --space"),
         (
             {"index": [0, 1, 2, 3]},
             {"space": "tss"},
@@ -356,6 +368,9 @@ def test_all_forms_of_a_table_give_the_same_rows(tmp_path: Path) -> None:
         "lines": lines.encode(),
         "pickle": pickle.dumps({key: {"score": value} for key, value in by_tuple.items()}),
         "torch": torch.getvalue(),
+        "older": b"".join(
+            pickle.dumps(one, protocol=2) for one in (TORCH_MAGIC, 1001, {"little_endian": True}, by_text)
+        ),
     }.items():
         (tmp_path / name).write_bytes(content)
     frame.write_parquet(tmp_path / "parquet")

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import natsdb
+from natsdb import encodings
+from natsdb.cli import app
 from natsdb.cli.answers import first_rows
 from natsdb.ingest import collect
+from natsdb.schema.encodings import encodings_of
+from natsdb.schema.spaces import SPACES
 from natsdb.store.locations import BUILTIN, EMBEDDED
 
 ROOT = Path(__file__).parents[2]
 REAL = ("README.md", "docs/ask.md")
 _SQL = re.compile(r"^```sql\n(.*?)^```\n", flags=re.DOTALL | re.MULTILINE)
+_PYTHON = re.compile(r"^```python\n(.*?)^```\n", flags=re.DOTALL | re.MULTILINE)
 _SHOWN = re.compile(_SQL.pattern + r"\n?^```text\n(.*?)^```\n", flags=re.DOTALL | re.MULTILINE)
 
 
@@ -36,6 +43,37 @@ def test_a_newcomer_reads_the_readme_to_the_end() -> None:
 def test_answers_are_those_of_the_built_in_database(document: str) -> None:
     with natsdb.connect(BUILTIN) as connection:
         for statement, answer in _questions(ROOT / document):
+            assert first_rows(connection.sql(statement)) == answer
+
+
+def test_a_table_of_ones_own_joins_as_its_page_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NATSDB_HOME", str(tmp_path / "db"))
+    page = (ROOT / "docs/join.md").read_text(encoding="utf-8")
+    making, drawing = _PYTHON.findall(page)
+    exec(making, {})
+    assert "".join(f"    {line}\n" for line in Path("scores.csv").read_text().splitlines()[:3]) in page
+    command = re.search(r"^    natsdb (attach .*)$", page, flags=re.MULTILINE)
+    assert command is not None
+    done = CliRunner().invoke(app, shlex.split(command[1]))
+    assert f"```text\n{done.stdout}```\n" in page
+    with natsdb.connect() as connection:
+        for statement, answer in _SHOWN.findall(page):
+            assert first_rows(connection.sql(statement)) == answer
+    exec(drawing, {})
+    assert Path("score.png").stat().st_size > 50_000
+
+
+def test_encodings_are_those_of_their_page() -> None:
+    page = (ROOT / "docs/encodings.md").read_text(encoding="utf-8")
+    for space in SPACES.values():
+        arch = {"tss": 2631, "sss": 1}[space.name]
+        for name in encodings_of(space):
+            assert f"`{encodings.text_of(space.name, arch, name)}`".replace("|", "\\|") in page, name
+    for asked, answer in re.findall(r"^>>> (.*)\n(.+)$", page, flags=re.MULTILINE):
+        assert repr(eval(asked, {"encodings": encodings})) == answer
+    with natsdb.connect(BUILTIN) as connection:
+        for statement, answer in _questions(ROOT / "docs/encodings.md"):
             assert first_rows(connection.sql(statement)) == answer
 
 

@@ -19,12 +19,13 @@ import pytest
 import natsdb
 import synthetic
 from archives import write_single
+from natsdb import encodings
 from natsdb.api import create
 from natsdb.ingest import export, ingest, verify
 from natsdb.schema import datasets, spaces
 from natsdb.schema.datasets import DATASETS, DataSet, Split
 from natsdb.schema.errors import NatsdbError
-from natsdb.schema.space import Choices, Space
+from natsdb.schema.space import Choices, Encoding, Space
 from natsdb.schema.spaces import SPACES
 from natsdb.search import Benchmark, read_trainings, run
 from natsdb.store.snapshot import read_manifest
@@ -61,6 +62,7 @@ TOY = Space(
     mutated=_rotated,
     references={"all the same": "max-max-max"},
     budgets={"digits": 70.0},
+    encodings={"initials": Encoding("the last layer first", "[amx]{3}", form="{2}{1}{0}", words=("a", "m", "x"))},
 )
 DIGITS = DataSet(
     "digits",
@@ -249,6 +251,22 @@ def test_a_database_that_was_written_before_takes_it(made_up: dict[str, Path], a
     assert natsdb.query("select count(*) from arch_cost where space = 'toy'", tmp_path / "db").item() == 27 * 5
 
 
+def test_its_encodings_are_read_in_python_and_in_sql(home: Path) -> None:
+    every = encodings.text_of("toy", range(27), "initials")
+    assert every[TOY.index["add-max-mix"]] == "xma"
+    assert encodings.index_of("toy", every).tolist() == list(range(27))
+    assert (
+        natsdb.query("select text from encoding where encoding = 'initials' order by arch", home)["text"].to_list()
+        == every
+    )
+    asked = "select count(*) from encoding where arch_of(space, text, encoding) = arch and space = 'toy'"
+    assert natsdb.query(asked, home).item() == 3 * 27
+    assert natsdb.query("select arch_of('toy', 'xma'), arch_of('toy', 'add-max-mix')", home).row(0) == (
+        TOY.index["add-max-mix"],
+        TOY.index["add-max-mix"],
+    )
+
+
 def test_what_cannot_be_registered_is_said(registered: None) -> None:
     with pytest.raises(NatsdbError, match="there is a space 'tss' already; give it another name"):
         spaces.register(replace(TOY, name="tss"))
@@ -271,6 +289,16 @@ def test_what_cannot_be_registered_is_said(registered: None) -> None:
     ):
         with pytest.raises(NatsdbError, match=said):
             spaces.register(replace(TOY, name="b", **changed))
+    plain = TOY.encodings["initials"]
+    for name, wrong in (
+        ("string", plain),
+        ("b", replace(plain, words=("a", "m"))),
+        ("b", replace(plain, form="{0}{1}")),
+        ("b", replace(plain, text="".join)),
+        ("b", replace(plain, form="")),
+    ):
+        with pytest.raises(NatsdbError, match=f"the encoding '{name}' of b has neither a function `text` nor a form"):
+            spaces.register(replace(TOY, name="b", text="/".join, pattern=".*/.*", encodings={name: wrong}))
     for other, said in (
         (replace(DIGITS, name="b", short='b"c'), "'b\"c' cannot be in names of columns; give it letters"),
         (replace(DIGITS, name="b", short="b", budget=0), "the budget 0 of b is no number of seconds above 0"),
