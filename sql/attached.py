@@ -8,9 +8,11 @@ columns TABLE.COLUMN.VALUE… of these, in the catalogue flops and params (milli
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from natsdb.schema.datasets import DATASETS
-from natsdb.store.manifest import Attached, Manifest
+from natsdb.schema.tables import TABLES
+from natsdb.store.manifest import Attached, Manifest, Measure
 
 _NUMERIC = ("INTEGER", "BIGINT", "DOUBLE")
 _CATALOGUE = ("flops", "params")
@@ -23,6 +25,20 @@ _KEY = ("space", "arch", "dataset")
 def numeric(table: Attached) -> list[str]:
     """Names of a table's columns that are measures and numbers."""
     return [one.name for one in table.measures if one.type in _NUMERIC]
+
+
+def measure_of(name: str, attached: Iterable[Attached]) -> Measure | None:
+    """What a measure is, by its name in the view `measure`; None where no table has it."""
+    for own in TABLES["arch_cost"].columns:
+        if own.name == name and name in _CATALOGUE:
+            return Measure(name, own.type, own.meaning)
+    for table in attached:
+        for one in table.measures:
+            column, further = f"{table.name}.{one.name}", bool(_further(table))
+            if one.type in _NUMERIC and (name.startswith(f"{column}.") if further else name == column):
+                value = name.removeprefix(column).removeprefix(".")
+                return replace(one, name=name, meaning=f"{one.meaning or one.name}{', ' + value if value else ''}")
+    return None
 
 
 def measure_views(manifest: Manifest) -> list[str]:

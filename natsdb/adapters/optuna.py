@@ -37,6 +37,10 @@ class Objective:
     Accuracies of x-valid are reported at each of `epochs` (counted from 0, the last of the schedule included), where
     the study's pruner may end the training. A trial has `arch`, `run` and `seconds` as user attributes. `spent`:
     simulated seconds of all trials; when they reach `budget`, the study is stopped.
+
+    Under a limit a trial has `over` too, by how much its architecture exceeds it: one that does is pruned before it is
+    trained, at no cost of time; so give `n_trials` to `optimize`. It is a constraint of the trial, which samplers heed;
+    those of Optuna 4 where they are given `constraints`.
     """
 
     def __init__(self, answers: Trainings, budget: float, seed: int = 0) -> None:
@@ -49,10 +53,18 @@ class Objective:
         """Accuracy in percent after the last epoch.
 
         Raises:
-            optuna.TrialPruned: the study's pruner ended the training; its seconds are spent all the same.
+            optuna.TrialPruned: the architecture is infeasible, or the study's pruner ended the training, whose seconds
+                are spent all the same.
         """
         answers = self.answers
         arch = arch_of(answers, _suggested(trial, answers.space))
+        if answers.over is not None:
+            trial.set_user_attr("over", answers.over[arch])
+            if hasattr(trial, "set_constraint"):  # since Optuna 5
+                trial.set_constraint("over", answers.over[arch])
+            if answers.over[arch] > 0:
+                trial.set_user_attr("arch", arch)
+                raise optuna.TrialPruned
         first, end = answers.start[arch], answers.start[arch + 1]
         # A function of the trial's number: the same study, resumed or not, is told the same.
         run = random.Random(f"{self.seed} {trial.number}").randrange(first, end)
@@ -72,6 +84,11 @@ class Objective:
         return accuracy
 
 
+def constraints(trial: optuna.trial.FrozenTrial) -> tuple[float]:
+    """By how much the architecture exceeds the limit, for Optuna 4's `TPESampler(constraints_func=constraints)`."""
+    return (trial.user_attrs.get("over", 0.0),)
+
+
 def _suggested(trial: optuna.Trial, space: str) -> dict[str, Any]:
     of = SPACES[space]
     low, high = of.choices[0], of.choices[-1]
@@ -89,6 +106,8 @@ def objective(
     epochs: Sequence[int] = (),
     budget: float | None = None,
     seed: int = 0,
+    cost: str | None = None,
+    at_most: float | None = None,
 ) -> Objective:
     """An objective for `optuna.create_study(direction="maximize")`.
 
@@ -99,12 +118,15 @@ def objective(
         epochs: where accuracies are reported besides the last, from 0; for pruners.
         budget: simulated seconds of the study; those of the published searches if None.
         seed: the draws of runs come from it and the trial's number.
+        cost, at_most: a measure, as in the view `measure`, and its highest value: architectures above it, or without a
+            value, are infeasible.
 
     Raises:
-        NatsdbError: no such space, data set, schedule or epoch; the database lacks the rows.
+        NatsdbError: no such space, data set, schedule, epoch or measure; the database lacks the rows; nothing is
+            feasible.
     """
     outside = [epoch for epoch in epochs if hp in HPS and not 0 <= epoch < HPS[hp]]
     if outside:
         raise NatsdbError(f"there is no epoch {outside[0]} at hp {hp}", remedy=f"choose 0 to {HPS[hp] - 1}")
-    answers = read_trainings(space, dataset, hp, db, epochs)
+    answers = read_trainings(space, dataset, hp, db, epochs, cost=cost, at_most=at_most)
     return Objective(answers, published_budget(space, dataset) if budget is None else budget, seed)

@@ -86,7 +86,7 @@ for _command in (
 ):
     app.command()(_with_exit_codes(_command))
 pictures = typer.Typer(help="Draw pictures of the benchmark.", no_args_is_help=True)
-for _picture in (plots.scatter, plots.pareto, plots.curves, plots.rank, plots.compare):
+for _picture in (plots.scatter, plots.pareto, plots.curves, plots.rank, plots.correlation, plots.compare):
     pictures.command()(_with_exit_codes(_picture))
 pictures.command("search")(_with_exit_codes(search.plot_search))
 app.add_typer(pictures, name="plot")

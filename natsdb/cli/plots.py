@@ -1,4 +1,4 @@
-"""Commands that draw: plot scatter, pareto, curves, rank, compare."""
+"""Commands that draw: plot scatter, pareto, curves, rank, correlation, compare."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ SplitOption = Annotated[
     str | None, typer.Option(help="x-valid, x-test or ori-test; x-valid, or what is there, if not given.")
 ]
 HpOption = Annotated[str | None, typer.Option(help="Schedule; the longest that is there if not given.")]
-CostOption = Annotated[str, typer.Option(help="flops, params, latency or train_seconds.")]
+CostOption = Annotated[
+    str,
+    typer.Option(help="flops, params, latency, train_seconds, or another measure, as in hw_nas_bench.edgegpu_energy."),
+]
 
 
 def scatter(
@@ -109,6 +112,38 @@ def rank(
             for schedule in (hp.split(",") if hp else [None])
         ]
         print(plot.save(plot.rank(connection, space, asked), out))
+
+
+def correlation(
+    out: OutOption,
+    space: SpaceOption = "tss",
+    dataset: Annotated[
+        str, typer.Option(help="Data sets with commas, a panel each.")
+    ] = "cifar10-valid,cifar100,ImageNet16-120",
+    measure: Annotated[
+        str | None, typer.Option(help="One measure, as in zero_cost.nwot: its values against accuracies.")
+    ] = None,
+    of: Annotated[str, typer.Option("--of", help="A table: bars of all its measures.")] = "zero_cost",
+    top: Annotated[float, typer.Option(help="The share of highest accuracy that is looked at, as in 0.1.")] = 1.0,
+    db: DbOption = None,
+    split: SplitOption = None,
+    hp: HpOption = None,
+    source: SourceOption = None,
+) -> None:
+    """Draw how zero-cost proxies, or another table's measures, rank architectures beside their accuracy.
+
+    Example: natsdb plot correlation --measure zero_cost.nwot -o nwot.png
+    """
+    import natsdb
+    from natsdb import plot
+
+    with natsdb.connect(db, source=source) as connection:
+        asked = [plot.measured(connection, space, name, split, hp) for name in dataset.split(",")]
+        if measure is None:
+            chart = plot.correlations(connection, space, asked, of, top)
+        else:
+            chart = plot.correlation(connection, space, asked, measure, top)
+        print(plot.save(chart, out))
 
 
 def compare(

@@ -40,6 +40,13 @@ def search(
         typer.Option("--seed", "--rand_seed", help="All chance comes from it: 0; with shared weights 777, or several."),
     ] = None,
     hp: Annotated[str | None, typer.Option(help="Schedule of the trainings that are simulated: 12.")] = None,
+    cost: Annotated[
+        str | None, typer.Option(help="A measure, as in hw_nas_bench.raspi4_latency, that --at_most limits.")
+    ] = None,
+    at_most: Annotated[
+        float | None,
+        typer.Option("--at_most", help="Its highest value; architectures above it, or without one, are not trained."),
+    ] = None,
     jobs: JobsOption = None,
     learning_rate: Annotated[float | None, typer.Option("--learning_rate", help="reinforce: 0.01.")] = None,
     ema_momentum: Annotated[float | None, typer.Option("--EMA_momentum", help="reinforce: 0.9.")] = None,
@@ -135,6 +142,8 @@ def search(
             best_of_all_epochs=best_of_all_epochs,
             jobs=jobs,
             source=source,
+            cost=cost,
+            at_most=at_most,
             data=data,
             searches=searches,
             device=device,

@@ -1,9 +1,22 @@
 """Pictures of the benchmark, drawn from SQL with Altair; saved by vl-convert, no browser needed."""
 
 from natsdb.plot.chart import save
+from natsdb.plot.correlations import correlation, correlations
 from natsdb.plot.costs import Measured, measured, pareto, scatter
 from natsdb.plot.epochs import curves
 from natsdb.plot.ranks import agreement, rank
 from natsdb.plot.searching import searches
 
-__all__ = ["Measured", "agreement", "curves", "measured", "pareto", "rank", "save", "scatter", "searches"]
+__all__ = [
+    "Measured",
+    "agreement",
+    "correlation",
+    "correlations",
+    "curves",
+    "measured",
+    "pareto",
+    "rank",
+    "save",
+    "scatter",
+    "searches",
+]

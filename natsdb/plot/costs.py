@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any, NamedTuple
 
 from natsdb.plot.chart import altair, architectures, data, provenance_note
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.names import did_you_mean
 from natsdb.schema.spaces import SPACES
+from natsdb.sql.attached import measure_of
 
 
 class Measured(NamedTuple):
@@ -62,15 +64,19 @@ def scatter(connection: Any, space: str, dataset: str, split: str, hp: str, cost
     """Chart of mean final accuracy (percent) over cost, a point an architecture, with the Pareto front.
 
     Args:
-        cost: flops, params (millions), latency (seconds for 256 images) or train_seconds (an epoch).
+        cost: flops, params (millions), latency (seconds for 256 images), train_seconds (an epoch), or another measure,
+            as in the view `measure`.
 
     Raises:
-        NatsdbError: no architecture has both.
+        NatsdbError: there is no such cost, or no architecture has both.
     """
     alt = altair()
     points = _priced(connection, space, Measured(dataset, split, hp), cost)
     named = points.filter(points["name"].is_not_null())
-    x, y = _cost_axis(alt, cost), alt.Y("accuracy:Q", title=f"{split} accuracy (percent)").scale(zero=False)
+    x, y = (
+        alt.X("cost:Q", title=meaning_of(connection, cost)).scale(zero=False),
+        alt.Y("accuracy:Q", title=f"{split} accuracy (percent)").scale(zero=False),
+    )
     size, opacity = (14, 0.45) if len(points) < 2000 else (6, 0.25)
     cloud = alt.Chart(data(points.select("cost", "accuracy")))
     marks = alt.Chart(data(named.select("cost", "accuracy", "name")))
@@ -103,7 +109,9 @@ def pareto(connection: Any, space: str, dataset: str, split: str, hp: str, cost:
     points, front = _priced(connection, space, asked, cost), _front(connection, space, asked, cost)
     far = front["cost"].max() > 5 * front["cost"].min()
     chart = alt.Chart(data(front.with_columns(_labels(front, far))))
-    x = alt.X("cost:Q", title=_COSTS[cost]).scale(type="log" if far else "linear", zero=False, nice=False, padding=20)
+    x = alt.X("cost:Q", title=meaning_of(connection, cost)).scale(
+        type="log" if far else "linear", zero=False, nice=False, padding=20
+    )
     y = alt.Y("accuracy:Q", title=f"{split} accuracy (percent)").scale(zero=False, padding=30)
     counts = f"{architectures(len(points), space)}, {points['seeds'].sum():,} runs"
     title = {
@@ -127,17 +135,34 @@ def _labels(front: Any, logarithmic: bool) -> Any:
     return type(front["arch"])("label", labels[::-1])
 
 
+def meaning_of(connection: Any, measure: str) -> list[str]:
+    """Lines that say what a measure is, with its unit, as far as known, and its name.
+
+    Args:
+        connection: of `natsdb.connect`; of another one no meaning is known.
+    """
+    if measure in _COSTS:
+        return [_COSTS[measure]]
+    snapshot = getattr(connection, "snapshot", None)
+    found = measure_of(measure, snapshot.manifest.attached) if snapshot is not None else None
+    if found is None or not found.meaning:
+        return [measure]
+    meaning = found.meaning.partition(";")[0] + (f" ({found.unit})" if found.unit else "")
+    return [*textwrap.wrap(meaning, 50), measure]
+
+
 def _priced(connection: Any, space: str, asked: Measured, cost: str) -> Any:
     """Architectures with their accuracy and cost: arch, name, accuracy, cost, seeds, source."""
-    if cost not in _COSTS:
-        raise NatsdbError(f"there is no cost {cost!r}", remedy=did_you_mean(cost, _COSTS))
+    value = f"spent.{cost}" if cost in _COSTS else "spent.value"
+    table, using = (
+        ("mean_cost", "space, hp, arch, dataset") if cost in _COSTS else ("measured($cost)", "space, arch, dataset")
+    )
     points = connection.sql(
-        f"""select result.arch, arch.arch_str as name, result.accuracy, spent.{cost} as cost, result.seeds,
-        result.source
-        from mean_final as result join mean_cost as spent using (space, hp, arch, dataset) join arch using (space, arch)
+        f"""select result.arch, arch.arch_str as name, result.accuracy, {value} as cost, result.seeds, result.source
+        from mean_final as result join {table} as spent using ({using}) join arch using (space, arch)
         where result.space = $space and result.dataset = $dataset and result.split = $split and result.hp = $hp
-        and spent.{cost} is not null""",
-        params={"space": space} | asked._asdict(),
+        and isfinite({value})""",
+        params={"space": space} | asked._asdict() | ({} if cost in _COSTS else {"cost": cost}),
     ).pl()
     if not len(points):
         raise NatsdbError(
@@ -152,7 +177,3 @@ def _front(connection: Any, space: str, asked: Measured, cost: str) -> Any:
         "select arch, cost, accuracy from pareto($dataset, $split, $hp, $cost, space := $space)",
         params={"space": space, "cost": cost} | asked._asdict(),
     ).pl()
-
-
-def _cost_axis(alt: Any, cost: str) -> Any:
-    return alt.X("cost:Q", title=_COSTS[cost]).scale(zero=False)

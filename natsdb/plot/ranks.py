@@ -51,7 +51,7 @@ def rank(connection: Any, space: str, rankings: Sequence[Measured]) -> Any:
         y = alt.Y("y:Q", title=f"place: {other}").scale(domain=[1, len(rows)], nice=False)
         counts = f"{architectures(len(rows), space)}, {rows['runs'].sum():,} runs"
         title = {
-            "text": f"{space}: Spearman {_two(spearman)}, Kendall {_two(kendall)}",
+            "text": f"{space}: Spearman {two(spearman)}, Kendall {two(kendall)}",
             "subtitle": f"{counts}{provenance_note(rows)}; 1 is best",
         }
         panels.append(
@@ -85,7 +85,8 @@ def _places(alt: Any, rows: Any, x: Any, y: Any) -> Any:
     return alt.Chart(data(fields)).mark_rect().encode(x, y, alt.X2("right:Q"), alt.Y2("high:Q"), shade)
 
 
-def _two(value: float | None) -> str:
+def two(value: float | None) -> str:
+    """A correlation as text."""
     return "undefined" if value is None or value != value else f"{value:.3f}"
 
 
@@ -104,7 +105,7 @@ def agreement(pairs: Any, source_a: str, source_b: str) -> Any:
         line = alt.Chart(alt.Data(values=[{"x": low, "y": low}, {"x": high, "y": high}]))
         title = {
             "text": f"{key[0]}, {key[2]}, {key[3]}, hp {key[1]}",
-            "subtitle": f"{architectures(len(rows), str(key[0]))}, Spearman {_two(_spearman(rows))}",
+            "subtitle": f"{architectures(len(rows), str(key[0]))}, Spearman {two(_spearman(rows))}",
         }
         points = alt.Chart(data(rows.select("arch", "accuracy_a", "accuracy_b")))
         panels.append(

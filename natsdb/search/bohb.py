@@ -89,6 +89,11 @@ def _proposal(
     if model is None or (random_fraction and chance.random() < random_fraction):
         return benchmark.random(chance)
     good, bad = model
+    return benchmark.drawn(lambda: _promising(benchmark, good, bad, chance, num_samples), chance)
+
+
+def _promising(benchmark: Benchmark, good: Density, bad: Density, chance: random.Random, num_samples: int) -> Choices:
+    """The candidate from around good results that is likeliest among these, compared with bad ones."""
     candidates = []
     keep = (1 - good.bandwidth).tolist()
     for _ in range(num_samples):

@@ -47,6 +47,8 @@ def run(
     best_of_all_epochs: bool = False,
     jobs: int | None = None,
     source: str | None = None,
+    cost: str | None = None,
+    at_most: float | None = None,
     data: str | os.PathLike[str] | None = None,
     searches: str | os.PathLike[str] | None = None,
     device: str | None = None,
@@ -65,7 +67,7 @@ def run(
         space: tss or sss.
         datasets: one or several of cifar10, cifar100, ImageNet16-120; if none those that the database can answer for,
             and with shared weights cifar10.
-        runs, budget, hp, jobs, source: of searches on the database, as in `natsdb.search.search`.
+        runs, budget, hp, jobs, source, cost, at_most: of searches on the database, as in `natsdb.search.search`.
         seeds: one for all runs on the database (0); with shared weights one or several (777).
         options: of the algorithm, by name; of all, each takes its own.
         best_of_all_epochs: the best of a run of BOHB is the most accurate at any epoch, as in the original.
@@ -90,6 +92,7 @@ def run(
         check_searched(dataset)
     own = {"data": data, "searches": searches, "device": device, "images": images, "download": download or None}
     many: dict[str, Any] = {"runs": runs, "budget": budget, "hp": hp, "jobs": jobs, "source": source}
+    many |= {"cost": cost, "at_most": at_most}
     best = {"best_of_all_epochs": best_of_all_epochs or None}
     if isinstance(algorithm, str) and any(algorithm in names for names in SHARING.values()):
         _refuse(algorithm, {**many, **best})

@@ -57,9 +57,9 @@ def regularized_ea(
 
 def mutated(benchmark: Benchmark, choices: Choices, chance: random.Random) -> Choices:
     """A neighbour, by the space's own rule. tss: a node, then one of its edges, each uniformly, gets another operation.
-    sss: a layer gets a uniform width, which may be the one that it has."""
+    sss: a layer gets a uniform width, which may be the one that it has. Under a limit a feasible one."""
     space = SPACES[benchmark.space]
-    return space.mutated(space, choices, chance)
+    return benchmark.drawn(lambda: space.mutated(space, choices, chance), chance)
 
 
 def reinforce(
@@ -82,10 +82,15 @@ def reinforce(
     for step in itertools.count(1):
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
         odds /= odds.sum(axis=1, keepdims=True)
-        draws = np.array([[chance.random()] for _ in range(positions)])
-        # Rounding may leave a sum below a draw.
-        chosen = np.minimum((odds.cumsum(axis=1) < draws).sum(axis=1), values - 1)
-        reward = yield tuple(chosen.tolist())
+        below = odds.cumsum(axis=1)
+
+        def sample(below: np.ndarray = below) -> Choices:
+            draws = np.array([[chance.random()] for _ in range(positions)])
+            # Rounding may leave a sum below a draw.
+            return tuple(np.minimum((below < draws).sum(axis=1), values - 1).tolist())
+
+        chosen = benchmark.drawn(sample, chance)
+        reward = yield chosen
         total = EMA_momentum * total + (1 - EMA_momentum) * reward
         weight = EMA_momentum * weight + (1 - EMA_momentum)
         # The gradient of -log p is the odds, less one at what was chosen.

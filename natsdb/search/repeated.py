@@ -17,7 +17,7 @@ from typing import Any
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.names import did_you_mean
 from natsdb.search.running import ALGORITHMS, Algorithm, Task, load_algorithm, options_of, published_budget, run_task
-from natsdb.search.simulation import Trainings, read_trainings
+from natsdb.search.simulation import Trainings, checked_limit, read_trainings
 from natsdb.store.manifest import NAME
 
 # Runs that a process does at a time: what an interruption loses at most.
@@ -51,6 +51,8 @@ def search(
     options: dict[str, Any] | None = None,
     mixed: bool = False,
     source: str | None = None,
+    cost: str | None = None,
+    at_most: float | None = None,
     jobs: int | None = None,
     progress: Callable[[str, int, int, int], None] | None = None,
 ) -> SearchReport:
@@ -72,6 +74,9 @@ def search(
         options: of the algorithm, by name.
         mixed: the best of a run is the most accurate at any epoch, as in the original BOHB; otherwise at the latest.
         source: ask the rows of this source only; by default of the one that counts for each architecture.
+        cost, at_most: a measure, as in the view `measure`, and its highest value: architectures above it, or without a
+            value, are infeasible. An infeasible proposal is rejected before it is trained, costs no time, and another
+            is drawn by the same rule of the algorithm; a search of your own is told 0 (see `Benchmark`).
         jobs: processes; by default one a core, at most six; a function that lives in no file runs in this one.
         progress: called now and then with (name, runs done, runs in all, evaluations done).
 
@@ -99,8 +104,8 @@ def search(
         raise NatsdbError("the budget is no number of seconds above 0", remedy="leave --budget out")
     if not 0 <= seed < 1 << 31:
         raise NatsdbError(f"the seed {seed} is outside 0 to 2147483647", remedy="leave --seed out")
-    answers = read_trainings(space, dataset, hp, db, _epochs(chosen, hp, given), source)
-    said = {**given, **({"best_of_all_epochs": True} if mixed else {})}
+    answers = read_trainings(space, dataset, hp, db, _epochs(chosen, hp, given), source, cost=cost, at_most=at_most)
+    said = {**given, **({"best_of_all_epochs": True} if mixed else {}), **_limit_said(cost, at_most)}
     name = _digest(chosen.name, space, dataset, hp, spend, seed, said, *([source] if source is not None else []))
     provenance = {
         "natsdb": natsdb.__version__,
@@ -210,9 +215,20 @@ def _of_code(code: CodeType) -> list[Any]:
     return [code.co_code.hex(), constants, *map(list, (code.co_names, code.co_varnames, code.co_freevars))]
 
 
+def _limit_said(cost: str | None, at_most: float | None) -> dict[str, Any]:
+    """A limit among the options that a search's name, label and tables say."""
+    limit = checked_limit(cost, at_most)
+    if limit is None:
+        return {}
+    name, value = limit
+    return {"cost": name, "at_most": int(value) if value.is_integer() else value}
+
+
 def _rows(answers: Trainings) -> str:
     """Digest of all that the runs can be told."""
     digest = hashlib.sha256(repr(answers.start).encode())
+    if answers.over is not None:
+        digest.update(repr(answers.over).encode())
     for epoch, accuracy in sorted(answers.accuracy.items()):
         digest.update(repr((epoch, accuracy, answers.seconds[epoch])).encode())
     return digest.hexdigest()[:12]

@@ -93,14 +93,15 @@ def play(
 ) -> Steps:
     """One run of a search, until its simulated seconds reach the budget; the last evaluation may go over it.
 
-    The best is the most accurate at the latest epoch that was asked for, the earliest of equals.
+    The best is the most accurate at the latest epoch that was asked for, the earliest of equals. Under a limit what is
+    infeasible is no step (see `Benchmark`).
 
     Args:
         seed, run: all chance comes from these, the algorithm's name, the space and the data set.
         mixed: the best is the most accurate at whatever epoch, as in the original BOHB.
 
     Raises:
-        NatsdbError: the search proposes what is no architecture, or an epoch that was not read.
+        NatsdbError: the search proposes what is no architecture, an epoch that was not read, or nothing feasible.
     """
     key = f"{seed} {algorithm.name} {answers.space} {answers.dataset} {run}"
     benchmark = Benchmark(answers, budget, random.Random(f"{key} trials"))
@@ -116,7 +117,7 @@ def play(
     steps = Steps([], [], [], [], [])
     best, best_at, best_accuracy = -1, -1, -1.0
     accuracy_seen: float | None = None
-    more = algorithm.after
+    more, refused = algorithm.after, 0
     while True:
         if benchmark.spent >= budget:
             if more == 0:
@@ -130,7 +131,18 @@ def play(
             raise
         except Exception as error:  # whatever a user's own search raises
             raise _failed(algorithm, run, error) from error
-        if type(proposal) is tuple and len(proposal) == 2:
+        pair = type(proposal) is tuple and len(proposal) == 2
+        if benchmark.limited and not benchmark.feasible(proposal[0] if pair else proposal):
+            refused += 1
+            if refused > benchmark.DRAWS:
+                raise NatsdbError(
+                    f"the search {algorithm.name} proposed {refused:,} infeasible architectures one after the other",
+                    remedy="let it draw with `benchmark.random` or `benchmark.drawn`, or ask `benchmark.feasible`",
+                )
+            accuracy_seen = 0.0
+            continue
+        refused = 0
+        if pair:
             arch, epoch, accuracy_seen = benchmark.query(*proposal)
         else:
             arch, epoch, accuracy_seen = benchmark.query(proposal)

@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +30,9 @@ class Trainings:
 
     `start`: where an architecture's runs start, and the end (so as many plus one); `accuracy` (percent) and `seconds`
     (training up to the epoch and one pass over the validation images), by epoch, a value a run; `nearest`: for each
-    architecture the one that answers for it, itself where the database holds it. `sources`: of the rows.
+    architecture the one that answers for it, itself where the database holds it. `sources`: of the rows. `over`: for
+    each architecture by how much the one that answers for it exceeds a limit (infinitely where its value is not known),
+    so that those of at most 0 are feasible; None without a limit.
     """
 
     space: str
@@ -40,6 +43,7 @@ class Trainings:
     seconds: dict[int, list[float]]
     nearest: list[int] | None
     sources: str
+    over: list[float] | None = None
 
     @property
     def held(self) -> int:
@@ -54,6 +58,9 @@ def read_trainings(
     db: str | os.PathLike[str] | None = None,
     epochs: Sequence[int] = (),
     source: str | None = None,
+    *,
+    cost: str | None = None,
+    at_most: float | None = None,
 ) -> Trainings:
     """Read what a search on a data set needs: x-valid accuracies after the last epoch of `hp`, and at `epochs`.
 
@@ -62,12 +69,16 @@ def read_trainings(
         hp: schedule of the runs that are asked.
         epochs: other epochs that will be asked for, from 0.
         source: of this source only; by default of the one that counts for each architecture.
+        cost, at_most: a measure, as in the view `measure`, and its highest value; architectures above it, or without a
+            value, are infeasible.
 
     Raises:
-        NatsdbError: there is no such space, data set or schedule; the database has no such runs, not at these epochs,
-            or does not say what they cost.
+        NatsdbError: there is no such space, data set, schedule or measure; the database has no such runs, not at these
+            epochs, or does not say what they cost; no architecture is feasible.
     """
     import natsdb
+
+    limit = checked_limit(cost, at_most)
 
     size = space_of(space).size
     check_searched(dataset)
@@ -113,8 +124,54 @@ def read_trainings(
                 )
             starts, sources = found, ", ".join(sorted(set(rows["source"].tolist())))
             accuracy[epoch], seconds[epoch] = rows["accuracy"].tolist(), rows["seconds"].tolist()
-    assert starts is not None
-    return Trainings(space, dataset, hp, starts, accuracy, seconds, _nearest(space, starts), sources)
+        assert starts is not None
+        nearest = _nearest(space, starts)
+        over = _over(connection, space, trained, limit, starts, nearest, where) if limit is not None else None
+    return Trainings(space, dataset, hp, starts, accuracy, seconds, nearest, sources, over)
+
+
+def checked_limit(cost: str | None, at_most: float | None) -> tuple[str, float] | None:
+    """A measure and its highest value; None without a limit.
+
+    Raises:
+        NatsdbError: one is given without the other, or the value is no number.
+    """
+    if cost is None and at_most is None:
+        return None
+    if cost is None or at_most is None:
+        lacking, remedy = ("measure", "--cost") if cost is None else ("highest value", "--at_most")
+        raise NatsdbError(f"a limit without a {lacking}", remedy=f"name it with {remedy}")
+    if not math.isfinite(at_most):
+        raise NatsdbError(f"the limit {at_most} is no finite number", remedy="name one with --at_most")
+    return cost, float(at_most)
+
+
+def _over(
+    connection: Any,
+    space: str,
+    dataset: str,
+    limit: tuple[str, float],
+    starts: list[int],
+    nearest: list[int] | None,
+    where: str,
+) -> list[float]:
+    cost, at_most = limit
+    found = connection.execute(
+        "select arch, value from measured(?) where space = ? and dataset = ? and not isnan(value)",
+        [cost, space, dataset],
+    ).fetchnumpy()
+    over = np.full(len(starts) - 1, np.inf)
+    over[found["arch"]] = found["value"] - at_most
+    held = over[np.diff(starts) > 0]
+    if not (held <= 0).any():
+        known = held[np.isfinite(held)]
+        said = f"the least is {known.min() + at_most:g}" if len(known) else "it has no value of any"
+        raise NatsdbError(
+            f"no architecture of {space} that it holds has a {cost} of at most {at_most:g} on {dataset}",
+            where=where,
+            remedy=f"{said}: choose another limit or measure",
+        )
+    return (over if nearest is None else over[nearest]).tolist()
 
 
 def _nearest(space: str, starts: list[int]) -> list[int] | None:
@@ -137,7 +194,16 @@ class Benchmark:
 
     `positions`, `values`: a tuple of so many choices, each from 0 to `values` - 1, makes an architecture; `epochs`: of
     the schedule; `spent`, `budget`: simulated seconds; `choices_of`: an architecture's choices by its official index.
+
+    Under a limit (`limited`) the search space is that of the feasible architectures. natsdb's own algorithms reject an
+    infeasible draw before it is trained, at no cost of time, and draw again by the same rule (`drawn`): random search
+    is uniform among the feasible, a mutation is one of its parent's feasible neighbours, REINFORCE samples its policy
+    and BOHB its model until one is feasible. What another search proposes and is infeasible is told an accuracy of 0 at
+    no cost of time, and is no step.
     """
+
+    # Draws by an algorithm's own rule, before one of all the feasible is drawn, so that every search ends.
+    DRAWS = 1000
 
     def __init__(self, answers: Trainings, budget: float, chance: random.Random) -> None:
         self.space, self.dataset, self.budget = answers.space, answers.dataset, budget
@@ -152,12 +218,33 @@ class Benchmark:
         self.spent = 0.0
         self._answers, self._chance, self._index = answers, chance, of.by_numbers
         self._last = self.epochs - 1
+        self.limited = answers.over is not None
+
+    def drawn(self, draw: Callable[[], Choices], chance: random.Random) -> Choices:
+        """The first feasible one of what a function draws; after 1,000 draws a random one of all that are feasible."""
+        if not self.limited:
+            return draw()
+        for _ in range(self.DRAWS):
+            if self.feasible(found := draw()):
+                return found
+        assert self._answers.over is not None
+        every = [arch for arch, over in enumerate(self._answers.over) if over <= 0]
+        return self.choices_of(every[int(chance.random() * len(every))])
 
     def random(self, chance: random.Random) -> Choices:
-        """A uniformly random architecture."""
+        """A uniformly random architecture, of the feasible ones."""
         # Faster than randrange, which draws bits until they fit; five or eight values divide 2^53 evenly enough.
         draw, values = chance.random, self.values
-        return tuple([int(draw() * values) for _ in range(self.positions)])
+        return self.drawn(lambda: tuple([int(draw() * values) for _ in range(self.positions)]), chance)
+
+    def feasible(self, proposal: Any) -> bool:
+        """Whether an architecture (choices, index or official string) keeps the limit; any does where there is none.
+
+        Raises:
+            NatsdbError: it is no architecture of the space.
+        """
+        over = self._answers.over
+        return over is None or over[self._arch(proposal)] <= 0
 
     def choices_of(self, arch: int | str) -> Choices:
         """Choices of an architecture, by its index or string.
@@ -182,16 +269,7 @@ class Benchmark:
         Raises:
             NatsdbError: it is no architecture of the space, or that epoch was not read.
         """
-        arch = self._index.get(proposal) if type(proposal) is tuple else None
-        proposal = int(proposal) if isinstance(proposal, np.integer) else proposal
-        if arch is None:
-            try:
-                arch = self._index[tuple(self.choices_of(proposal) if isinstance(proposal, int | str) else proposal)]
-            except (KeyError, TypeError):
-                raise NatsdbError(
-                    f"{proposal!r} is no architecture of {self.space}",
-                    remedy=f"propose {self.positions} numbers below {self.values}, an index or an official string",
-                ) from None
+        arch = self._arch(proposal)
         answers = self._answers
         if answers.nearest is not None:
             arch = answers.nearest[arch]
@@ -206,3 +284,17 @@ class Benchmark:
             run += int(self._chance.random() * (end - run))
         self.spent += answers.seconds[epoch][run]
         return arch, epoch, answers.accuracy[epoch][run]
+
+    def _arch(self, proposal: Any) -> int:
+        """Index of what is proposed."""
+        arch = self._index.get(proposal) if type(proposal) is tuple else None
+        proposal = int(proposal) if isinstance(proposal, np.integer) else proposal
+        if arch is None:
+            try:
+                arch = self._index[tuple(self.choices_of(proposal) if isinstance(proposal, int | str) else proposal)]
+            except (KeyError, TypeError):
+                raise NatsdbError(
+                    f"{proposal!r} is no architecture of {self.space}",
+                    remedy=f"propose {self.positions} numbers below {self.values}, an index or an official string",
+                ) from None
+        return arch

@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
@@ -16,9 +18,11 @@ import natsdb
 from natsdb import plot
 from natsdb.cli import app
 from natsdb.ingest import collect, ingest
+from natsdb.ingest.attached import keep_attached
 from natsdb.plot import Measured
 from natsdb.schema.errors import NatsdbError
 from natsdb.store.locations import EMBEDDED
+from natsdb.store.manifest import Attached, Measure
 
 
 @pytest.fixture(scope="module")
@@ -166,12 +170,81 @@ def test_a_last_epoch_is_no_curve(published_db: Path) -> None:
         plot.curves(connection, "tss", 0, "cifar100", "200")
 
 
+@pytest.fixture(scope="module")
+def scored(made_up_db: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The made-up database with a table of two measures, one of them with a meaning and a unit."""
+    home = tmp_path_factory.mktemp("scored") / "db"
+    shutil.copytree(made_up_db, home)
+    archs = range(0, 1400, 20)
+    columns = {"ms": [float(arch * 7919 % 1009) for arch in archs], "flipped": [-float(arch) for arch in archs]}
+    table = pa.table({"space": ["tss"] * 70, "arch": pa.array(archs, pa.int32()), **columns})
+    measures = (Measure("ms", "DOUBLE", "latency on a board; -1: none", "ms"), Measure("flipped", "DOUBLE"))
+    keep_attached(home, Attached("mine", ("space", "arch"), measures, 0), table)
+    return natsdb.connect(home)
+
+
+@pytest.mark.parametrize("draw", [plot.scatter, plot.pareto])
+def test_any_measure_is_a_cost_and_the_axis_says_what_it_is(scored: Any, draw: Any) -> None:
+    chart = draw(scored, "tss", "cifar100", "x-valid", "200", "mine.ms")
+    front = scored.sql("from pareto('cifar100', 'x-valid', '200', 'mine.ms')").pl()
+    assert any(
+        layer["cost"].to_list() == front["cost"].to_list() for layer in _layers(chart) if "cost" in layer.columns
+    )
+    assert '["latency on a board (ms)", "mine.ms"]' in _said(chart)
+    assert '"mine.flipped"' in _said(draw(scored, "tss", "cifar100", "x-valid", "200", "mine.flipped"))
+    with pytest.raises(NatsdbError, match=r"there is no measure mine\.mss"):
+        draw(scored, "tss", "cifar100", "x-valid", "200", "mine.mss")
+
+
+def test_bars_are_the_correlations_strongest_first(scored: Any) -> None:
+    asked = [Measured("cifar100", "x-valid", "200"), Measured("cifar10-valid", "x-valid", "200")]
+    chart = plot.correlations(scored, "tss", asked, "mine", 0.5)
+    for panel, one in zip(chart.hconcat, asked, strict=True):
+        wide, narrow, *figures = _layers(panel)
+        for layer, top in ((wide, 1), (narrow, 0.5)):
+            expected = scored.sql(
+                f"select measure[6:] as measure, spearman from correlations('{one.dataset}', 'x-valid', '200', "
+                f"top := {top}, of := 'mine')"
+            ).pl()
+            assert dict(layer.rows()) == pytest.approx(dict(expected.rows()))
+        assert sorted(row[1] for layer in figures for row in layer.rows()) == pytest.approx(sorted(narrow["spearman"]))
+    strength = {
+        name: sum(
+            abs(
+                scored.sql(
+                    f"select spearman from correlation('mine.{name}', '{one.dataset}', 'x-valid', '200')"
+                ).fetchall()[0][0]
+            )
+            for one in asked
+        )
+        for name in ("ms", "flipped")
+    }
+    order = chart.to_dict()["hconcat"][0]["layer"][0]["encoding"]["y"]["scale"]["domain"]
+    assert order == sorted(strength, key=lambda name: -strength[name])
+    with pytest.raises(NatsdbError, match="no measure of yours ranks architectures of tss"):
+        plot.correlations(scored, "tss", asked, "yours")
+
+
+def test_a_measures_points_lie_at_their_ranks(scored: Any) -> None:
+    chart = plot.correlation(scored, "tss", [Measured("cifar100", "x-valid", "200")], "mine.ms", 0.5)
+    points = pl.read_csv(io.StringIO(chart.data.values))
+    assert points["place"].to_list() == list(range(1, 36))
+    _, spearman, kendall = scored.sql(
+        "from correlation('mine.ms', 'cifar100', 'x-valid', '200', top := 0.5)"
+    ).fetchall()[0]
+    assert f"Spearman {spearman:.3f}, Kendall {kendall:.3f}" in _said(chart)
+    assert "35 of 15,625 architectures, the best 50 %" in _said(chart)
+    with pytest.raises(NatsdbError, match=r"no two architectures of sss have mine\.ms"):
+        plot.correlation(scored, "sss", [Measured("cifar100", "x-valid", "90")], "mine.ms")
+
+
 def test_every_picture_is_drawn_from_the_command_line(made_up_db: Path, tmp_path: Path) -> None:
     about = ["--space", "tss", "--dataset", "cifar100", "--db", str(made_up_db)]
     for command in (
         ["scatter", *about, "-o", "scatter.png"],
         ["pareto", *about, "--cost", "latency", "-o", "pareto.svg"],
         ["curves", *about, "--arch", "40", "-o", "curves.html"],
+        ["correlation", *about, "--measure", "flops", "-o", "correlation.svg"],
         ["rank", *about, "--hp", "12,200", "-o", "rank.svg"],
     ):
         path = tmp_path / command[-1]

@@ -99,6 +99,28 @@ def test_a_pruned_training_costs_what_it_cost_up_to_there(optuna: Any, made_up_d
     assert ask.spent == trial.user_attrs["seconds"] == pytest.approx(expected["seconds"][0])
 
 
+def test_optuna_prunes_what_is_over_a_limit_before_it_is_trained(optuna: Any, made_up_db: Path) -> None:
+    from natsdb.adapters.optuna import constraints, objective
+
+    ask = objective("tss", "cifar100", "12", made_up_db, budget=1e9, seed=2, cost="flops", at_most=60)
+    asks = {} if hasattr(optuna.Trial, "set_constraint") else {"constraints_func": constraints}
+    sampler = optuna.samplers.TPESampler(seed=2, **asks)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    study.optimize(ask, n_trials=40)
+    limit = dict(
+        natsdb.query(
+            "select arch, flops from arch_cost where space = 'tss' and dataset = 'cifar100'", made_up_db
+        ).rows()
+    )
+    pruned = [trial for trial in study.trials if trial.state is optuna.trial.TrialState.PRUNED]
+    assert 0 < len(pruned) < 40
+    for trial in study.trials:
+        flops = limit[trial.user_attrs["arch"]]
+        assert trial.user_attrs["over"] == constraints(trial)[0] == flops - 60
+        assert (trial in pruned) == (flops > 60) == ("seconds" not in trial.user_attrs)
+    assert ask.spent == pytest.approx(sum(trial.user_attrs.get("seconds", 0) for trial in study.trials))
+
+
 def test_the_optuna_example_runs(optuna: Any, made_up_db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NATSDB_HOME", str(made_up_db))
     names: dict[str, Any] = {}

@@ -8,6 +8,7 @@ import random
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import nats_bench
 import numpy as np
@@ -256,3 +257,59 @@ def test_a_search_may_ask_at_an_earlier_epoch_and_the_latest_epoch_counts_first(
     assert play(algorithm, _whole(), 1e9, 0, 0).best == [1462, none, none]
     assert play(algorithm, _whole(), 1e9, 0, 0, mixed=True).best == [1462, 1462, 1462]
     assert sum(choice > 0 for choice in first) == 6
+
+
+def _limited(space: str = "tss", most: int = 2) -> Trainings:
+    """`_whole` where architectures of more than so many choices above 0, a twentieth of tss at 2, are infeasible."""
+    over = [float(sum(choice > 0 for choice in choices) - most) for choices in SPACES[space].numbers]
+    return replace(_whole(space), over=over)
+
+
+@pytest.mark.parametrize("space", ["tss", "sss"])
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_what_is_over_a_limit_is_never_trained_and_the_limit_is_reached(name: str, space: str) -> None:
+    answers = _limited(space)
+    steps = play(ALGORITHMS[name], answers, 20_000.0, 3, 0)
+    assert answers.over is not None
+    assert max(answers.over[arch] for arch in steps.arch) == 0
+    # Of 100 s each: refusals cost no time.
+    assert steps.seconds[-1] >= 20_000 > steps.seconds[-3]
+    assert len(set(steps.arch)) > 20
+
+
+def test_random_architectures_are_uniform_among_the_feasible() -> None:
+    answers = _limited(most=1)
+    benchmark, chance = Benchmark(answers, 1.0, random.Random(0)), random.Random(5)
+    drawn = Counter(benchmark.random(chance) for _ in range(2500))
+    assert len(drawn) == 25  # all zeros, and 6 × 4 with one other choice
+    assert all(abs(count - 100) < 60 for count in drawn.values())
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_a_single_feasible_architecture_is_found(name: str) -> None:
+    over = [1.0] * 15_625
+    over[777] = 0.0
+    steps = play(ALGORITHMS[name], replace(_whole(), over=over), 300.0, 0, 0)
+    assert set(steps.arch) == {777}
+
+
+def test_a_limit_that_all_keep_changes_nothing() -> None:
+    for algorithm in ALGORITHMS.values():
+        loose = play(algorithm, replace(_whole(), over=[0.0] * 15_625), 8000.0, 1, 2)
+        assert loose == play(algorithm, _whole(), 8000.0, 1, 2)
+
+
+def test_a_search_of_ones_own_is_told_0_of_what_is_infeasible_and_ends() -> None:
+    told: list[float] = []
+
+    def mine(benchmark: Benchmark, chance: random.Random) -> Any:
+        told.append((yield 15_624))
+        told.append((yield benchmark.random(chance)))
+        while True:
+            told.append((yield (SPACES["tss"].numbers[15_624], 3)))
+
+    with pytest.raises(NatsdbError, match=r"mine proposed 1,001 infeasible architectures one after the other; let it"):
+        play(Algorithm("mine", mine), _limited(), 1e4, 0, 0)
+    assert told[0] == 0
+    assert told[1] > 0
+    assert len(told) == 1002

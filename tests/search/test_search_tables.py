@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import shutil
@@ -15,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
@@ -25,10 +27,12 @@ import natsdb.search
 from databases import contents, flip_in_page
 from natsdb.cli import app
 from natsdb.ingest import collect
+from natsdb.ingest.attached import keep_attached
 from natsdb.schema.errors import Damaged, NatsdbError
 from natsdb.search import ALGORITHMS, Algorithm, Benchmark, read_trainings, search
 from natsdb.search.running import play
 from natsdb.store.locations import EMBEDDED
+from natsdb.store.manifest import Attached, Measure
 from natsdb.store.snapshot import read_manifest
 
 
@@ -177,6 +181,46 @@ def test_searches_of_other_budgets_and_seeds_have_rows_of_their_own(db: Path) ->
         search("random", "tss", "cifar10", db, runs=2, **options)  # type: ignore[arg-type]
     labels = natsdb.query("select label from search_table where space = 'tss'", db)["label"].to_list()
     assert labels[:3] == ["random", "random budget 3000", "random seed 5"]
+
+
+def test_a_limit_is_in_label_and_identity_and_what_is_over_it_is_not_trained(db: Path) -> None:
+    done = [
+        search("regularized_ea", "tss", "cifar10", db, runs=2, cost="flops", at_most=at_most)
+        for at_most in (30, 30.0, 60)
+    ]
+    assert [one.changed for one in done] == [True, False, True]
+    assert done[0].search == done[1].search != done[2].search
+    labels = natsdb.query("select label from search_table where space = 'tss'", db)["label"].to_list()
+    assert labels[:2] == [f"regularized_ea at_most: {at_most}, cost: flops" for at_most in (30, 60)]
+    costs = natsdb.query(
+        f"""select max(flops) from search_step join arch_cost using (arch)
+        where search = '{done[0].search}' and space = 'tss' and dataset = 'cifar10-valid'""",
+        db,
+    )
+    assert 15 < costs.item() <= 30
+
+
+def test_a_limit_of_an_attached_table_excludes_what_has_no_value(db: Path) -> None:
+    archs = pa.array([20, 40, 60], pa.int32())
+    table = pa.table({"space": ["tss"] * 3, "arch": archs, "ms": [3.0, None, 5.0]})
+    keep_attached(db, Attached("mine", ("space", "arch"), (Measure("ms", "DOUBLE"),), 0), table)
+    answers = read_trainings("tss", "cifar100", "12", db, cost="mine.ms", at_most=4)
+    assert answers.over is not None
+    assert (answers.over[20], answers.over[40], answers.over[60]) == (-1, math.inf, 1)
+    # The nearest that is there answers for another one, for the limit too.
+    assert {answers.nearest[arch] for arch, over in enumerate(answers.over) if over <= 0} == {20}  # type: ignore[index]
+    done = search("random", "tss", "cifar100", db, runs=1, cost="mine.ms", at_most=4)
+    assert natsdb.query(f"select distinct arch from search_step where search = '{done.search}'", db).rows() == [(20,)]
+    # Other values, the same limit: searched anew.
+    keep_attached(
+        db,
+        Attached("mine", ("space", "arch"), (Measure("ms", "DOUBLE"),), 0),
+        table.set_column(2, "ms", pa.array([None, 1.0, 5.0])),
+        replacing=True,
+    )
+    again = search("random", "tss", "cifar100", db, runs=1, cost="mine.ms", at_most=4)
+    assert (again.search, again.changed) == (done.search, True)
+    assert natsdb.query(f"select distinct arch from search_step where search = '{done.search}'", db).rows() == [(40,)]
 
 
 def test_runs_that_cannot_be_judged_are_said(db: Path) -> None:
@@ -344,6 +388,14 @@ def test_the_embedded_runs_serve_every_algorithm(tmp_path: Path) -> None:
         (["bohb", "--min_budget", "0.4"], "min_budget 0.4 is outside the schedule; choose 1 to 12"),
         (["random", "--learning_rate", "1"], "random has no option --learning_rate; there are none"),
         (["bohb", "--min_budget", "50"], "min_budget 50 is outside the schedule; choose 1 to 12"),
+        (["random", "--cost", "flops"], "a limit without a highest value; name it with --at_most"),
+        (["random", "--at_most", "3"], "a limit without a measure; name it with --cost"),
+        (["random", "--cost", "flop", "--at_most", "3"], "there is no measure flop"),
+        (
+            ["random", "--cost", "flops", "--at_most", "1"],
+            "no architecture of tss that it holds has a flops of at most 1 on cifar10-valid; the least is 7.78305: ",
+        ),
+        (["darts-v1", "--cost", "flops"], "darts-v1 has no option --cost; leave it out"),
         (["random", "--budget", "0"], "the budget is no number of seconds above 0; leave --budget out"),
     ],
 )
