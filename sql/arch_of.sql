@@ -1,5 +1,5 @@
--- arch_of(space, text, encoding): the index of the architecture that a text stands for, null if it is none. encoding as in
--- the view encoding; null, as it is unless given: any that texts of this kind are known to have. It is an error where these
+-- arch_of(space, text, encoding): of each row's text the index of the architecture that it stands for, null if it is none.
+-- encoding as in the view encoding; null, as it is unless given: any that texts of this kind are known to have. It is an error where these
 -- give different architectures, as for bare digits ('403143'), which are naslib or digits.
 create or replace macro arch_of(space, text, encoding := null) as (
     case
