@@ -198,8 +198,8 @@ class Benchmark:
     Under a limit (`limited`) the search space is that of the feasible architectures. natsdb's own algorithms reject an
     infeasible draw before it is trained, at no cost of time, and draw again by the same rule (`drawn`): random search
     is uniform among the feasible, a mutation is one of its parent's feasible neighbours, REINFORCE samples its policy
-    and BOHB its model until one is feasible. What another search proposes and is infeasible is told an accuracy of 0 at
-    no cost of time, and is no step.
+    and BOHB its model until one is feasible; their updates are those without a limit. What another search proposes and
+    is infeasible is told an accuracy of 0 at no cost of time, and is no step.
     """
 
     # Draws by an algorithm's own rule, before one of all the feasible is drawn, so that every search ends.

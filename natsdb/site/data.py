@@ -3,11 +3,12 @@
     data/site.json             what there is: points' files, names of sources, schedules and data sets, examples of SQL
     data/archs/SPACE.json      every architecture's operations or channels, as one string of digits
     data/points/N.json         mean accuracy over seeds by split, and cost: a column an array, an entry an architecture
+    data/measures/N.json       a measure of attached tables, which the page asks for when it is chosen
     data/runs/SPACE/N.json     architectures N·64 to N·64 + 63: each run's last accuracies
     data/views.sql             views and macros for DuckDB-WASM, which name files from `db/` on
 
-Accuracies are rounded to 4 decimals (so that means which differ by a rounding share a rank), costs to 6: exact ones are
-what SQL gives. Equal databases give equal files.
+Accuracies are rounded to 4 decimals (so that means which differ by a rounding share a rank), costs to 6, measures to 6
+digits: exact ones are what SQL gives. Equal databases give equal files.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from typing import Any
 import natsdb
 from natsdb.connection import open_database
 from natsdb.schema.spaces import SPACES
-from natsdb.schema.tables import BLOCK, TABLES
-from natsdb.sql import MACROS, VIEWS, statements
+from natsdb.schema.tables import BLOCK
+from natsdb.sql import MACROS, MADE, VIEWS, statements
+from natsdb.sql.attached import measure_of
 from natsdb.sql.tables import listing
 from natsdb.store.choice import rank
 from natsdb.store.manifest import Manifest
@@ -121,6 +123,17 @@ where space = $space
 group by arch
 """
 
+# A row is a measure of a data set: its finite values, of the architectures that have points, in order.
+_MEASURES = """
+select
+    one.name, one.dataset, list(one.arch order by one.arch) as arch, list(one.value order by one.arch) as value
+from measure as one
+semi join final on final.space = one.space and final.arch = one.arch and final.dataset = one.dataset
+where one.space = $space and isfinite(one.value) and one.name not in ('flops', 'params')
+group by all
+order by one.name, one.dataset
+"""
+
 _EXAMPLES = {
     "Ten best architectures": """
 select place, arch, accuracy, seeds, flops, arch_str
@@ -194,8 +207,11 @@ def write_data(
         index["points"] = [_write_points(folder, connection, number, *row) for number, row in enumerate(found)]
         for space in SPACES:
             _write_runs(folder, connection, space, archs[space], index if space in spaces else None, progress)
-    index["tables"] = {name: [column.name for column in table.columns] for name, table in TABLES.items()}
-    index["views"] = [name for name in (*VIEWS, *MACROS) if name not in NOT_IN_BROWSER]
+        index["measures"] = _write_measures(folder, connection, spaces, snapshot.manifest)
+    index["tables"] = {
+        name: [column.name for column in table.columns] for name, table in snapshot.manifest.tables().items()
+    }
+    index["views"] = [name for name in (*VIEWS, *MACROS, *MADE) if name not in NOT_IN_BROWSER]
     index["examples"] = _examples(index["points"])
     if sql:
         (folder / "data" / "views.sql").write_text(browser_sql(snapshot.manifest), encoding="utf-8")
@@ -253,6 +269,34 @@ def _write_points(
     _write(folder / "data" / "points" / f"{number}.json", json.dumps(columns, separators=(",", ":")) + "\n")
     splits = [split for split in SPLITS if split in columns]
     return {"file": f"{number}.json", **key, "splits": splits, "archs": len(frame)}
+
+
+def _write_measures(folder: Path, connection: Any, spaces: list[str], manifest: Manifest) -> list[dict[str, Any]]:
+    """Writes `measures/N.json`, equal ones once; gives for each measure what it is, and its files by data set."""
+    numbers: dict[str, int] = {}
+    entries: dict[tuple[str, str], dict[str, Any]] = {}
+    for space in spaces:
+        for name, dataset, archs, values in connection.execute(_MEASURES, {"space": space}).fetchall():
+            # Where all of a space are there, their indexes go without saying.
+            known = {} if len(archs) == SPACES[space].size else {"arch": archs}
+            columns = known | {"value": [float(f"{value:.6g}") for value in values]}
+            text = json.dumps(columns, separators=(",", ":")) + "\n"
+            number = numbers.setdefault(text, len(numbers))
+            if (space, name) not in entries:
+                found = measure_of(name, manifest.attached)
+                assert found is not None, name
+                meaning = found.meaning.partition(";")[0]
+                entries[space, name] = {
+                    "space": space,
+                    "name": name,
+                    "meaning": meaning,
+                    "unit": found.unit,
+                    "files": {},
+                }
+            entries[space, name]["files"][dataset] = f"{number}.json"
+    for text, number in numbers.items():
+        _write(folder / "data" / "measures" / f"{number}.json", text)
+    return list(entries.values())
 
 
 def _write_runs(

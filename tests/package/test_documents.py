@@ -19,7 +19,7 @@ from natsdb.schema.spaces import SPACES
 from natsdb.store.locations import BUILTIN, EMBEDDED
 
 ROOT = Path(__file__).parents[2]
-REAL = ("README.md", "docs/ask.md")
+REAL = ("README.md", "docs/ask.md", "docs/measures.md")
 _SQL = re.compile(r"^```sql\n(.*?)^```\n", flags=re.DOTALL | re.MULTILINE)
 _PYTHON = re.compile(r"^```python\n(.*?)^```\n", flags=re.DOTALL | re.MULTILINE)
 _SHOWN = re.compile(_SQL.pattern + r"\n?^```text\n(.*?)^```\n", flags=re.DOTALL | re.MULTILINE)

@@ -172,6 +172,27 @@ def test_a_syne_tune_blackbox_is_the_database(syne_tune: Any, made_up_db: Path) 
 
 
 @pytest.mark.usefixtures("syne_tune")
+def test_a_syne_tune_blackbox_says_what_is_over_a_limit(made_up_db: Path) -> None:
+    from natsdb.adapters.syne_tune import blackbox
+
+    table = blackbox("tss", "cifar100", "12", made_up_db, cost="flops", at_most=60)
+    free = blackbox("tss", "cifar100", "12", made_up_db)
+    flops = dict(
+        natsdb.query(
+            "select arch, flops from arch_cost where space = 'tss' and dataset = 'cifar100'", made_up_db
+        ).rows()
+    )
+    feasible = 0
+    for arch in range(0, 1400, 20):
+        found, without = (one(_values("tss", arch), fidelity={"epoch": 12}, seed=0) for one in (table, free))
+        assert found["over"] == flops[arch] - 60
+        assert found["elapsed_time"] == without["elapsed_time"]
+        assert found["accuracy"] == (without["accuracy"] if flops[arch] <= 60 else 0)
+        feasible += flops[arch] <= 60
+    assert 0 < feasible < 70
+
+
+@pytest.mark.usefixtures("syne_tune")
 def test_the_syne_tune_example_runs(made_up_db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NATSDB_HOME", str(made_up_db))
     names: dict[str, Any] = {}

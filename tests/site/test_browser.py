@@ -130,6 +130,60 @@ def test_a_brush_selects_and_a_click_opens_a_point(page: Any, plain_address: str
     expect(page.locator("#arch h1")).to_have_text("tss/1416")
 
 
+def test_the_axis_is_any_measure_and_is_read_when_it_is_chosen(
+    page: Any, plain_address: str, embedded_db: Path
+) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "/measures/" in request.url else None)
+    page.goto(plain_address)
+    expect(page.locator("#count")).to_have_text(f"37 of 37 {_TSS}")
+    assert asked == []
+    page.locator("[name=cost-high]").fill("10")
+    page.get_by_label("Axis").select_option("hw_nas_bench.raspi4_latency")
+    expect(page.locator("#count")).to_have_text(f"37 of 37 {_TSS}")  # a limit of FLOPs is none of latency
+    assert len(asked) == 1
+    costs = natsdb.query("from measured('hw_nas_bench.raspi4_latency') where dataset = 'cifar10-valid'", embedded_db)
+    value = {f"tss/{row['arch']}": row["value"] for row in costs.to_dicts()}
+    expect(page.get_by_role("columnheader", name="raspi4_latency (ms)")).to_be_visible()
+    for row in _rows(page):
+        assert float(row[3]) == pytest.approx(value[row[1]], rel=1e-4)
+    expect(page.get_by_role("img", name="accuracy over latency on Raspberry Pi 4 (ms)")).to_be_visible()
+    page.get_by_role("group", name="latency on Raspberry Pi 4 (ms)").get_by_label("to").fill("15")
+    kept = sum(value[row[1]] <= 15 for row in _rows(page))
+    expect(page.locator("#count")).to_have_text(f"{kept} of 37 {_TSS}")
+    # Not all have a proxy; a rank is that among all.
+    page.get_by_role("button", name="Clear selection").click()
+    page.get_by_label("Axis").select_option("zero_cost.nwot")
+    scored = natsdb.query("from measured('zero_cost.nwot') where dataset = 'cifar10-valid'", embedded_db)
+    held = natsdb.query(
+        "select arch from mean_final where space = 'tss' and split = 'x-valid' order by accuracy desc", embedded_db
+    )["arch"].to_list()
+    there = [rank for rank, arch in enumerate(held, 1) if arch in scored["arch"].to_list()]
+    expect(page.locator("#count")).to_have_text(f"{len(there)} of {len(there)} {_TSS}")
+    assert int(_rows(page)[-1][0]) <= there[-1]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "select archs, spearman from correlation('hw_nas_bench.raspi4_latency', 'cifar10-valid', 'x-valid', '12')",
+        "select measure, spearman from correlations('cifar10-valid', 'x-valid', '12', of := 'hw_nas_bench')",
+        "select arch, cost from pareto('cifar10-valid', 'x-valid', '12', 'hw_nas_bench.edgegpu_energy')",
+        "select arch, measured from best('cifar10-valid', 'x-valid', '12', measure := 'hw_nas_bench.raspi4_latency', "
+        "at_most := 20)",
+        "select count(*) as n from measure where space = 'tss'",
+    ],
+)
+def test_measures_are_asked_in_the_browser_too(asking: Any, embedded_db: Path, statement: str) -> None:
+    _ask(asking, statement)
+    frame = natsdb.query(statement, embedded_db)
+    expect(asking.locator("#state")).to_have_text(re.compile(rf"^{len(frame)} rows? in "), timeout=_LONG)
+    expect(asking.locator("#answer th").first).to_have_text(frame.columns[0])
+    texts = asking.locator("#answer tbody tr").first.locator("td").all_inner_texts()
+    for text, value in zip(texts, frame.row(0), strict=True):
+        assert text == value if isinstance(value, str) else float(text) == pytest.approx(value, rel=1e-5)
+
+
 def test_columns_sort_by_keyboard(page: Any, plain_address: str) -> None:
     page.goto(plain_address)
     header = page.get_by_role("columnheader", name="FLOPs (M)")
@@ -152,7 +206,7 @@ def test_every_control_is_reached_by_tab_and_shows_its_focus(page: Any, plain_ad
         seen.append(page.evaluate("document.activeElement.name || document.activeElement.textContent.trim()"))
         assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
     names = ["Skip to the content", "Leaderboard", "Show", "space", "dataset", "hp", "source", "split"]
-    names += ["flops-low", "flops-high", "accuracy-low", "accuracy-high", "Clear selection", "Rank", "tss/1416"]
+    names += ["axis", "cost-low", "cost-high", "accuracy-low", "accuracy-high", "Clear selection", "Rank", "tss/1416"]
     places = [seen.index(name) for name in names]
     assert places == sorted(places)
 

@@ -82,6 +82,22 @@ def test_an_architectures_record_holds_its_runs_and_every_architecture_has_one(
     assert sorted(mine) == sorted(theirs.rows())
 
 
+def test_measures_are_those_of_the_architectures_that_have_points(plain_site: Path, embedded_db: Path) -> None:
+    entries = {entry["name"]: entry for entry in _json(plain_site / INDEX)["measures"]}
+    entry = entries["hw_nas_bench.edgegpu_energy"]
+    assert (entry["space"], entry["meaning"], entry["unit"]) == ("tss", "energy on NVIDIA Jetson TX2", "mJ")
+    assert list(entry["files"]) == ["cifar10-valid"]
+    columns = _json(plain_site / "data" / "measures" / entry["files"]["cifar10-valid"])
+    expected = natsdb.query(
+        "select arch, value from measured('hw_nas_bench.edgegpu_energy') join mean_final using (space, arch, dataset) "
+        "where split = 'x-valid' order by arch",
+        embedded_db,
+    )
+    assert columns["arch"] == expected["arch"].to_list()
+    assert columns["value"] == pytest.approx(expected["value"].to_list(), rel=1e-5)
+    assert len(entries["zero_cost.zen"]["files"]) == 1
+
+
 def test_digits_of_architectures_spell_their_strings(plain_site: Path, embedded_db: Path) -> None:
     found = _json(plain_site / "data" / "archs" / "tss.json")
     names = [found["names"][int(digit)] for digit in found["digits"]]

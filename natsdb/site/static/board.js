@@ -1,6 +1,6 @@
 // The leaderboard's table: sortable, 50 rows at a time.
 
-import { byId, el, fixed } from "./dom.js";
+import { byId, digits, el, fixed } from "./dom.js";
 
 const STEP = 50;
 const COLUMNS = [
@@ -12,6 +12,14 @@ const COLUMNS = [
   { key: "runs", title: "Runs", number: true, wide: true, down: true, cell: (row) => String(row.runs) },
 ];
 
+/** The columns, with one for the scatter's axis where it has none yet. */
+function columns() {
+  const { column } = about.axis;
+  if (!column) return COLUMNS;
+  const chosen = { key: "cost", title: column, number: true, cell: (row) => digits(row.cost) };
+  return [...COLUMNS.slice(0, 3), chosen, ...COLUMNS.slice(3)];
+}
+
 let sorted = { key: "rank", down: false };
 let rows = [];
 let about = null;
@@ -22,6 +30,7 @@ export function showBoard(selected, of) {
   rows = selected;
   about = of;
   visible = STEP;
+  if (!columns().some(({ key }) => key === sorted.key)) sorted = { key: "rank", down: false };
   draw();
 }
 
@@ -30,7 +39,7 @@ function draw() {
   rows = [...rows].sort((a, b) => (down ? b[key] - a[key] : a[key] - b[key]) || a.rank - b.rank || a.arch - b.arch);
   const table = byId("board");
   const focused = document.activeElement?.dataset?.key;
-  table.tHead.replaceChildren(el("tr", {}, ...COLUMNS.map(head), el("th", { scope: "col", class: "wide" }, "String")));
+  table.tHead.replaceChildren(el("tr", {}, ...columns().map(head), el("th", { scope: "col", class: "wide" }, "String")));
   if (focused) table.tHead.querySelector(`[data-key="${focused}"]`)?.focus();
   table.tBodies[0].replaceChildren(...rows.slice(0, visible).map(line));
   byId("more").hidden = rows.length <= visible;
@@ -52,7 +61,7 @@ function head(column) {
 }
 
 function line(row) {
-  const cells = COLUMNS.map((column) =>
+  const cells = columns().map((column) =>
     column.cell
       ? el("td", { class: classes(column) }, column.cell(row))
       : el("td", {}, el("a", { href: `#/${about.space}/${row.arch}` }, `${about.space}/${row.arch}`)),

@@ -17,6 +17,9 @@ export const count = (number) => number.toLocaleString("en");
 /** A number with as many decimals, or nothing. */
 export const fixed = (number, decimals) => (number === null || number === undefined ? "" : number.toFixed(decimals));
 
+/** A number with five significant digits. */
+export const digits = (number) => String(Number(number.toPrecision(5)));
+
 /** Some four to eight round values from low to high. */
 export function ticks(low, high, about = 8) {
   if (!(high > low)) return [low];

@@ -1,6 +1,6 @@
-// Accuracy over FLOPs on a canvas: up to 32,768 points, a brush, the Pareto front.
+// Accuracy over a cost on a canvas: up to 32,768 points, a brush, the Pareto front.
 
-import { fixed, ticks } from "./dom.js";
+import { digits, fixed, ticks } from "./dom.js";
 
 const EDGE = { left: 62, right: 12, top: 10, bottom: 46 };
 const NEAR = 14; // pixels within which a point is under the pointer
@@ -9,31 +9,35 @@ const NEAR = 14; // pixels within which a point is under the pointer
 export function scatter(canvas, label, does) {
   let rows = [];
   let selected = new Set();
-  let box = { flops: [-Infinity, Infinity], accuracy: [-Infinity, Infinity] };
+  let box = { cost: [-Infinity, Infinity], accuracy: [-Infinity, Infinity] };
   let title = "";
+  let axis = null;
   let scale = null;
   let start = null;
 
+  /** From the lowest to the highest; but where a few lie far from all others, as -1e8 may stand for what could not be
+   * computed, those are drawn at the ends of an axis that shows the rest. */
   function domain(key) {
-    let low = Infinity;
-    let high = -Infinity;
-    for (const row of rows) {
-      low = Math.min(low, row[key]);
-      high = Math.max(high, row[key]);
-    }
+    const values = Float64Array.from(rows, (row) => row[key]).sort();
+    const at = (share) => values[Math.round(share * (values.length - 1))];
+    let [low, high] = [at(0), at(1)];
+    const [few, most] = [at(0.01), at(0.99)];
+    const reach = 20 * (most - few);
+    if (reach > 0 && few - low > reach) low = few;
+    if (reach > 0 && high - most > reach) high = most;
     const pad = (high - low || 1) * 0.04;
     return [low - pad, high + pad];
   }
 
   function scales() {
     const { width, height } = canvas.getBoundingClientRect();
-    const [x0, x1] = domain("flops");
+    const [x0, x1] = domain("cost");
     const [y0, y1] = domain("accuracy");
     const w = width - EDGE.left - EDGE.right;
     const h = height - EDGE.top - EDGE.bottom;
     return {
       width, height, x: [x0, x1], y: [y0, y1],
-      toX: (flops) => EDGE.left + ((flops - x0) / (x1 - x0)) * w,
+      toX: (cost) => EDGE.left + Math.min(Math.max((cost - x0) / (x1 - x0), 0), 1) * w,
       toY: (accuracy) => EDGE.top + (1 - (accuracy - y0) / (y1 - y0)) * h,
       fromX: (px) => x0 + ((Math.min(Math.max(px, EDGE.left), EDGE.left + w) - EDGE.left) / w) * (x1 - x0),
       fromY: (py) => y0 + (1 - (Math.min(Math.max(py, EDGE.top), EDGE.top + h) - EDGE.top) / h) * (y1 - y0),
@@ -57,7 +61,7 @@ export function scatter(canvas, label, does) {
       c.fillStyle = fill;
       c.globalAlpha = alpha;
       for (const row of rows) {
-        if (selected.has(row) === which) c.fillRect(toX(row.flops) - size / 2, toY(row.accuracy) - size / 2, size, size);
+        if (selected.has(row) === which) c.fillRect(toX(row.cost) - size / 2, toY(row.accuracy) - size / 2, size, size);
       }
       c.globalAlpha = 1;
     };
@@ -74,10 +78,10 @@ export function scatter(canvas, label, does) {
   }
 
   function limits() {
-    const all = [...box.flops, ...box.accuracy];
+    const all = [...box.cost, ...box.accuracy];
     if (!all.some(Number.isFinite)) return null;
     const clamp = (value, [low, high]) => Math.min(Math.max(value, low), high);
-    const [x0, x1] = box.flops.map((value) => scale.toX(clamp(value, scale.x)));
+    const [x0, x1] = box.cost.map((value) => scale.toX(clamp(value, scale.x)));
     const [y1, y0] = box.accuracy.map((value) => scale.toY(clamp(value, scale.y)));
     return { x: x0, y: y0, w: x1 - x0, h: y1 - y0 };
   }
@@ -99,7 +103,7 @@ export function scatter(canvas, label, does) {
       c.fillText(String(tick), EDGE.left - 6, toY(tick) + 4);
     }
     c.textAlign = "center";
-    c.fillText("FLOPs (millions)", (EDGE.left + width - EDGE.right) / 2, height - 8);
+    c.fillText(axis.title, (EDGE.left + width - EDGE.right) / 2, height - 8, width - EDGE.left - EDGE.right);
     c.save();
     c.translate(15, (EDGE.top + height - EDGE.bottom) / 2);
     c.rotate(-Math.PI / 2);
@@ -112,21 +116,21 @@ export function scatter(canvas, label, does) {
     const steps = [];
     let least = Infinity;
     for (const row of rows) {
-      if (row.flops < least) steps.push(row);
-      least = Math.min(least, row.flops);
+      if (row.cost < least) steps.push(row);
+      least = Math.min(least, row.cost);
     }
     c.strokeStyle = colour("ink");
     c.fillStyle = colour("ink");
     c.lineWidth = 1.5;
     c.beginPath();
     steps.reverse().forEach((row, n) => {
-      if (n) c.lineTo(scale.toX(row.flops), scale.toY(steps[n - 1].accuracy));
-      c.lineTo(scale.toX(row.flops), scale.toY(row.accuracy));
+      if (n) c.lineTo(scale.toX(row.cost), scale.toY(steps[n - 1].accuracy));
+      c.lineTo(scale.toX(row.cost), scale.toY(row.accuracy));
     });
     c.stroke();
     for (const row of steps) {
       c.beginPath();
-      c.arc(scale.toX(row.flops), scale.toY(row.accuracy), 3, 0, 7);
+      c.arc(scale.toX(row.cost), scale.toY(row.accuracy), 3, 0, 7);
       c.fill();
     }
     c.lineWidth = 1;
@@ -143,7 +147,7 @@ export function scatter(canvas, label, does) {
     let best = null;
     let least = NEAR * NEAR;
     for (const row of rows) {
-      const far = (scale.toX(row.flops) - x) ** 2 + (scale.toY(row.accuracy) - y) ** 2;
+      const far = (scale.toX(row.cost) - x) ** 2 + (scale.toY(row.accuracy) - y) ** 2;
       if (far < least) [best, least] = [row, far];
     }
     return best;
@@ -164,7 +168,7 @@ export function scatter(canvas, label, does) {
     if (!scale) return;
     if (start) return draw(rectangle(start, at(event)));
     const row = nearest(...at(event));
-    label.textContent = row ? `${row.arch}: ${fixed(row.accuracy, 2)} percent, ${fixed(row.flops, 2)} million FLOPs, rank ${row.rank}` : "";
+    label.textContent = row ? `${row.arch}: ${fixed(row.accuracy, 2)} percent, ${axis.title} ${digits(row.cost)}, rank ${row.rank}` : "";
   });
   canvas.addEventListener("pointerup", (event) => {
     if (!start) return;
@@ -176,7 +180,7 @@ export function scatter(canvas, label, does) {
       return row ? does.open(row) : draw();
     }
     does.select({
-      "flops-low": fixed(scale.fromX(x), 2), "flops-high": fixed(scale.fromX(x + w), 2),
+      "cost-low": digits(scale.fromX(x)), "cost-high": digits(scale.fromX(x + w)),
       "accuracy-low": fixed(scale.fromY(y + h), 2), "accuracy-high": fixed(scale.fromY(y), 2),
     });
   });
@@ -189,8 +193,8 @@ export function scatter(canvas, label, does) {
 
   return {
     draw,
-    show: (all, chosen, limitsOfBox, yTitle) => {
-      [rows, selected, box, title] = [all, chosen, limitsOfBox, yTitle];
+    show: (all, chosen, limitsOfBox, xAxis, yTitle) => {
+      [rows, selected, box, axis, title] = [all, chosen, limitsOfBox, xAxis, yTitle];
       draw();
     },
   };

@@ -17,6 +17,12 @@ function json(path) {
 export const index = () => json("data/site.json");
 export const points = (file) => json(`data/points/${file}`);
 
+/** A measure's values by architecture, for a data set's file of it. */
+export async function measured(file) {
+  const { arch, value } = await json(`data/measures/${file}`);
+  return new Map(value.map((number, n) => [arch ? arch[n] : n, number]));
+}
+
 /** A function from an architecture's index to its operations or channels, as a list. */
 export async function parts(space) {
   const { count, names, digits } = await json(`data/archs/${space}.json`);
