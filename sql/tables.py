@@ -136,10 +136,8 @@ def encoded() -> list[str | Late]:
         f"create or replace macro numbers_of(space, text, encoding) as list_distinct([{', '.join(read)}])",
         Late(
             "create or replace macro arch_numbered(space, number) as ",
-            lambda: (
-                # The number stands here once: it may be a long expression, which DuckDB would bind for each space.
-                f"({_case('space', {space.name: _indices_by_number(space) for space in SPACES.values()})})[number + 1]::integer"
-            ),
+            # The number stands there once: it may be a long expression, which DuckDB would bind for each space.
+            lambda: f"({_case('space', {one.name: _in_order(one) for one in SPACES.values()})})[number + 1]::integer",
         ),
     ]
 
@@ -147,7 +145,7 @@ def encoded() -> list[str | Late]:
 _PLACES = re.compile(r"(\{\d+\})")
 
 
-def _indices_by_number(space: Space) -> str:
+def _in_order(space: Space) -> str:
     """A list of the indices of all products of choices, in their order."""
     if space.order is None:
         return f"range({space.size})"
