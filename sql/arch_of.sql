@@ -5,19 +5,22 @@ create or replace macro arch_of(space, text, encoding := null) as (
     case
         when
             regexp_full_match(text, '0|[1-9][0-9]{0,8}')
-            and text::integer < archs_of(space)
+            and try_cast(text as integer) < archs_of(space)
             and (encoding is null or encoding = 'index')
-            then text::integer
-        else list_transform(
-            [numbers_of(space, text, encoding)],
-            lambda numbers: case
-                when len(numbers) > 1
-                    then error(
-                        format('{} may stand for several architectures of {}: name the encoding, as in ', text, space)
-                        || 'arch_of(space, text, encoding := ''naslib'')'
-                    )
-                else arch_numbered(space, numbers[1])
-            end
-        )[1]
+            then try_cast(text as integer)
+        else arch_numbered(
+            space,
+            list_transform(
+                [numbers_of(space, text, encoding)],
+                lambda numbers: case
+                    when len(numbers) > 1
+                        then error(
+                            format('{} may stand for several architectures of {}: name the encoding, as in ', text, space)
+                            || 'arch_of(space, text, encoding := ''naslib'')'
+                        )
+                    else numbers[1]
+                end
+            )[1]
+        )
     end
 )

@@ -136,7 +136,8 @@ def encoded() -> list[str | Late]:
         f"create or replace macro numbers_of(space, text, encoding) as list_distinct([{', '.join(read)}])",
         Late(
             "create or replace macro arch_numbered(space, number) as ",
-            lambda: _case("space", {space.name: _index_by_number(space) for space in SPACES.values()}),
+            # The number stands there once: it may be a long expression, which DuckDB would bind for each space.
+            lambda: f"({_case('space', {one.name: _in_order(one) for one in SPACES.values()})})[number + 1]::integer",
         ),
     ]
 
@@ -144,14 +145,14 @@ def encoded() -> list[str | Late]:
 _PLACES = re.compile(r"(\{\d+\})")
 
 
-def _index_by_number(space: Space) -> str:
-    """The index of the product of choices of a number."""
+def _in_order(space: Space) -> str:
+    """A list of the indices of all products of choices, in their order."""
     if space.order is None:
-        return "number"
+        return f"range({space.size})"
     archs = {choices: arch for arch, choices in enumerate(space.order())}
     listed = ",".join(str(archs[choices]) for choices in product(space.choices, repeat=len(space.positions)))
     # One text is parsed a hundred times as fast as so many numbers; it becomes a list once, when a query is planned.
-    return f"cast(string_split({_text(listed)}, ',') as integer[])[number + 1]"
+    return f"cast(string_split({_text(listed)}, ',') as bigint[])"
 
 
 def _form_of(space: Space) -> str:
