@@ -85,6 +85,22 @@ _PROXIES = {
     "synflow": "synaptic flow (Tanaka et al. 2020)",
     "zen": "Zen score (Lin et al. 2021)",
 }
+# Names of HELP's devices begin with these; those that end in a number say how many images a batch has.
+_HELP_DEVICES = {
+    "1080ti": "NVIDIA GTX 1080 Ti",
+    "2080ti": "NVIDIA RTX 2080 Ti",
+    "titan_rtx": "NVIDIA Titan RTX",
+    "titanx": "NVIDIA Titan X",
+    "titanxp": "NVIDIA Titan Xp",
+    "essential_ph": "Essential Phone",
+    "gold_6226": "Intel Xeon Gold 6226",
+    "gold_6240": "Intel Xeon Gold 6240",
+    "pixel2": "Google Pixel 2",
+    "samsung_a50": "Samsung Galaxy A50",
+    "samsung_s7": "Samsung Galaxy S7",
+    "silver_4114": "Intel Xeon Silver 4114",
+    "silver_4210r": "Intel Xeon Silver 4210R",
+}
 _FAILED = "; -1e8: could not be computed"
 
 
@@ -159,6 +175,15 @@ def _published(data: Path) -> list[Published]:
     ]
 
 
+def _device(name: str) -> str:
+    """What one of HELP's devices is, and how many images it was given at a time."""
+    known = {**_HELP_DEVICES, **_DEVICES}
+    if name in known:
+        return known[name]
+    device, _, images = name.rpartition("_")
+    return f"{known[device]}, {images} image{'s' * (images != '1')} at a time"
+
+
 def _attached(tables: Path) -> list[tuple[Attached, pl.DataFrame]]:
     import polars as pl
 
@@ -206,7 +231,7 @@ def _attached(tables: Path) -> list[tuple[Attached, pl.DataFrame]]:
                 "help_latency",
                 key,
                 tuple(
-                    Measure(device, "DOUBLE", "latency on this device, after `_` the images of a batch", "ms")
+                    Measure(device, "DOUBLE", f"latency on {_device(device)}", "ms")
                     for device in sorted(latency["device"].unique())
                 ),
                 0,
