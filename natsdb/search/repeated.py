@@ -62,7 +62,8 @@ def search(
     Every run is a function of `seed` and its number: the same on any number of processes. Interrupted, the same call
     goes on after the last 25 runs. A search that the database holds already with so many runs, on the same rows, is
     left alone. Where the database holds only some architectures of the space, the nearest that it holds, by number of
-    differing choices, answers for each of the others. Where there is no database yet it is made, and natsdb's own answers.
+    differing choices, answers for each of the others. Where there is no database yet it is made, and natsdb's own
+    answers.
 
     Args:
         algorithm: random, regularized_ea, reinforce, bohb; FILE.py:FUNCTION; or a generator function of a benchmark, a
