@@ -1,7 +1,7 @@
 """Every notebook runs from top to bottom, on what natsdb brings along; the one that trains on real pictures too.
 
-What a cell's metadata say under `nbmake` is done after it: pictures are described and not drawn here (tests of `natsdb.plot`
-draw them), and 03 and 04 take fewer data sets and runs.
+What a cell's metadata say under `nbmake` is done after it: pictures are described and not drawn here, since tests
+of `natsdb.plot` draw them, and 03 and 04 take fewer data sets and runs.
 """
 
 from __future__ import annotations
