@@ -1,8 +1,9 @@
-"""The databases that the notebooks ask, made of the data at hand; they go when the notebook's kernel does.
+"""What notebooks need beside the database that comes with natsdb: a folder to write to, small runs, pictures.
 
-`$NATSDB_TEST_DATA` may name a folder of real files: `published/*.parquet`, accuracies of all topologies (docs/search.md
-says where they come from), `official/*`, archives or parts of them, `images`, pictures of CIFAR-10. Without it, the
-runs that natsdb brings along serve: 37 topologies and 29 sizes, 12 epochs on 2,000 images (natsdb/embedded/README.md).
+01, 02, 03, 04 and 06 ask the built-in database, so their outputs are the same on every machine. 05 trains, on pictures
+of CIFAR-10 where `$NATSDB_TEST_DATA` names a folder that has them in `images`; its runs are compared, and an old script
+in 02 is tried, with those that `natsdb train` made before: 37 topologies and 29 sizes, 12 epochs on 2,000 images
+(natsdb/embedded/README.md).
 """
 
 from __future__ import annotations
@@ -11,25 +12,20 @@ import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from natsdb.ingest import collect, ingest
+from natsdb.ingest import collect
 from natsdb.store.locations import EMBEDDED
 
+# Goes when the notebook's kernel does.
 _FOLDER = TemporaryDirectory(prefix="natsdb-")
 HERE = Path(_FOLDER.name)
 
 
 def real(kind: str, pattern: str = "*") -> list[Path]:
-    """Real files of a kind (published, official, images), none where they are absent."""
+    """Real files of a kind (images), none where they are absent."""
     named = os.environ.get("NATSDB_TEST_DATA")
     return sorted((Path(named) / kind).glob(pattern)) if named else []
 
 
-def published_or_embedded(name: str = "db") -> Path:
-    """A database of the published accuracies of all topologies; of the embedded runs where they are absent."""
-    tables = real("published", "*.parquet")
-    return ingest(tables, HERE / name).database if tables else embedded(name)
-
-
-def embedded(name: str = "db") -> Path:
-    """A database of the runs that natsdb brings along."""
-    return collect(EMBEDDED / "runs", HERE / name).database
+def embedded() -> Path:
+    """A database of the 66 small runs."""
+    return collect(EMBEDDED / "runs", HERE / "embedded").database

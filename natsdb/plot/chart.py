@@ -42,6 +42,13 @@ def architectures(count: int, space: str) -> str:
     return f"{count:,} architectures" if count >= size else f"{count:,} of {size:,} architectures"
 
 
+def counted(rows: Any, space: str) -> str:
+    """How many architectures and runs the rows stand for, which have a column `seeds`: null of a published mean."""
+    seeds = rows["seeds"]
+    runs = "means over runs" if seeds.null_count() else f"{seeds.sum():,} runs"
+    return f"{architectures(len(rows), space)}, {runs}"
+
+
 def listed(numbers: Iterable[int], most: int = 8) -> str:
     """The first of some numbers, and how many more there are."""
     every = list(numbers)

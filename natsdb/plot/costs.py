@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import Any, NamedTuple
 
-from natsdb.plot.chart import altair, architectures, data, provenance_note
+from natsdb.plot.chart import altair, counted, data, provenance_note
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.names import did_you_mean
 from natsdb.schema.spaces import SPACES
@@ -81,10 +81,9 @@ def scatter(connection: Any, space: str, dataset: str, split: str, hp: str, cost
     cloud = alt.Chart(data(points.select("cost", "accuracy")))
     marks = alt.Chart(data(named.select("cost", "accuracy", "name")))
     line = alt.Chart(data(_front(connection, space, Measured(dataset, split, hp), cost)))
-    counts = f"{architectures(len(points), space)}, {points['seeds'].sum():,} runs"
     title = {
         "text": f"{space}, {dataset}, hp {hp}{provenance_note(points)}",
-        "subtitle": f"{counts}; the line is the Pareto front",
+        "subtitle": f"{counted(points, space)}; the line is the Pareto front",
     }
     layers = [
         cloud.mark_circle(size=size, opacity=opacity, color="#777").encode(x, y),
@@ -113,10 +112,9 @@ def pareto(connection: Any, space: str, dataset: str, split: str, hp: str, cost:
         type="log" if far else "linear", zero=False, nice=False, padding=20
     )
     y = alt.Y("accuracy:Q", title=f"{split} accuracy (percent)").scale(zero=False, padding=30)
-    counts = f"{architectures(len(points), space)}, {points['seeds'].sum():,} runs"
     title = {
         "text": f"{space}, {dataset}, hp {hp}{provenance_note(points)}: Pareto front",
-        "subtitle": f"{len(front):,} in front of {counts}; by index",
+        "subtitle": f"{len(front):,} in front of {counted(points, space)}; by index",
     }
     return alt.layer(
         chart.mark_line(color="#999", interpolate="step-after").encode(x, y),

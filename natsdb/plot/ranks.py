@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from natsdb.plot.chart import altair, architectures, data, provenance_note
+from natsdb.plot.chart import altair, architectures, counted, data, provenance_note
 from natsdb.plot.costs import Measured
 from natsdb.schema.errors import NatsdbError
 
@@ -34,7 +34,7 @@ def rank(connection: Any, space: str, rankings: Sequence[Measured]) -> Any:
             a as (from result where (dataset, split, hp) = ($dataset_a, $split_a, $hp_a)),
             b as (from result where (dataset, split, hp) = ($dataset_b, $split_b, $hp_b))
             select rank() over (order by a.accuracy desc) as x, rank() over (order by b.accuracy desc) as y,
-            a.seeds + b.seeds as runs, least(a.source, b.source) as source from a join b using (arch)""",
+            a.seeds + b.seeds as seeds, least(a.source, b.source) as source from a join b using (arch)""",
             params=params,
         ).pl()
         if len(rows) < 2:
@@ -49,10 +49,9 @@ def rank(connection: Any, space: str, rankings: Sequence[Measured]) -> Any:
         line = alt.Chart(alt.Data(values=[{"x": 1, "y": 1}, {"x": len(rows), "y": len(rows)}]))
         x = alt.X("x:Q", title=f"place: {first}").scale(domain=[1, len(rows)], nice=False)
         y = alt.Y("y:Q", title=f"place: {other}").scale(domain=[1, len(rows)], nice=False)
-        counts = f"{architectures(len(rows), space)}, {rows['runs'].sum():,} runs"
         title = {
             "text": f"{space}: Spearman {two(spearman)}, Kendall {two(kendall)}",
-            "subtitle": f"{counts}{provenance_note(rows)}; 1 is best",
+            "subtitle": f"{counted(rows, space)}{provenance_note(rows)}; 1 is best",
         }
         panels.append(
             alt.layer(

@@ -16,6 +16,7 @@ from natsdb.schema.spaces import space_of
 from natsdb.schema.topology import TSS
 from natsdb.search.repeated import SearchReport, loaded, search
 from natsdb.search.running import ALGORITHMS, Algorithm, options_of
+from natsdb.store.snapshot import asked_first
 
 # With shared weights, by space; PyTorch is not imported to tell them apart.
 SHARING = {
@@ -170,7 +171,7 @@ def _answered(space: str, hp: str, db: str | os.PathLike[str] | None) -> list[st
     """Data sets, as searches name them, that the database has x-valid accuracies of."""
     import natsdb
 
-    with natsdb.connect(db) as connection:
+    with natsdb.connect(asked_first(db)) as connection:
         found = connection.execute(
             "select distinct dataset from final where space = ? and hp = ? and split = 'x-valid'", [space, hp]
         ).fetchall()

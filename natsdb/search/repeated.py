@@ -19,6 +19,7 @@ from natsdb.schema.names import did_you_mean
 from natsdb.search.running import ALGORITHMS, Algorithm, Task, load_algorithm, options_of, published_budget, run_task
 from natsdb.search.simulation import Trainings, checked_limit, read_trainings
 from natsdb.store.manifest import NAME
+from natsdb.store.snapshot import asked_first
 
 # Runs that a process does at a time: what an interruption loses at most.
 _CHUNK = 25
@@ -61,7 +62,8 @@ def search(
     Every run is a function of `seed` and its number: the same on any number of processes. Interrupted, the same call
     goes on after the last 25 runs. A search that the database holds already with so many runs, on the same rows, is
     left alone. Where the database holds only some architectures of the space, the nearest that it holds, by number of
-    differing choices, answers for each of the others.
+    differing choices, answers for each of the others. Where there is no database yet it is made, and natsdb's own
+    answers.
 
     Args:
         algorithm: random, regularized_ea, reinforce, bohb; FILE.py:FUNCTION; or a generator function of a benchmark, a
@@ -104,7 +106,8 @@ def search(
         raise NatsdbError("the budget is no number of seconds above 0", remedy="leave --budget out")
     if not 0 <= seed < 1 << 31:
         raise NatsdbError(f"the seed {seed} is outside 0 to 2147483647", remedy="leave --seed out")
-    answers = read_trainings(space, dataset, hp, db, _epochs(chosen, hp, given), source, cost=cost, at_most=at_most)
+    asked, epochs = asked_first(db), _epochs(chosen, hp, given)
+    answers = read_trainings(space, dataset, hp, asked, epochs, source, cost=cost, at_most=at_most)
     said = {**given, **({"best_of_all_epochs": True} if mixed else {}), **_limit_said(cost, at_most)}
     name = _digest(chosen.name, space, dataset, hp, spend, seed, said, *([source] if source is not None else []))
     provenance = {

@@ -119,6 +119,13 @@ def falls_back(db: str | os.PathLike[str] | None) -> bool:
     return db is None and not os.environ.get("NATSDB_HOME") and not (default_database() / NAME).exists()
 
 
+def asked_first(db: str | os.PathLike[str] | None) -> str | os.PathLike[str] | None:
+    """What a command asks whose answers go to the database `db`: natsdb's own where there is none there yet."""
+    home = located(db)
+    there = isinstance(home, str) or (home / NAME).exists()
+    return db if there or falls_back(db) else BUILTIN
+
+
 def say_builtin() -> None:
     """Say on standard error, once a process, that natsdb's own database answers."""
     global _said

@@ -21,7 +21,7 @@ from natsdb.ingest import collect, ingest
 from natsdb.ingest.attached import keep_attached
 from natsdb.plot import Measured
 from natsdb.schema.errors import NatsdbError
-from natsdb.store.locations import EMBEDDED
+from natsdb.store.locations import BUILTIN, EMBEDDED
 from natsdb.store.manifest import Attached, Measure
 
 
@@ -65,6 +65,18 @@ def test_what_is_not_said_is_the_longest_schedule_and_the_first_split_there_is(c
             plot.measured(other, "tss", "cifar100", "x-valid")
         with pytest.raises(NatsdbError, match="no accuracies of the space 'sss'"):
             plot.measured(other, "sss", "cifar100")
+
+
+def test_titles_count_runs_and_of_published_means_none(con: Any) -> None:
+    named = Measured("cifar10", "ori-test", "200")
+    runs = con.sql("from final where space = 'tss' and dataset = 'cifar10' and split = 'ori-test' and hp = '200'").pl()
+    assert f"70 of 15,625 architectures, {len(runs)} runs" in _said(plot.scatter(con, "tss", *named))
+    with natsdb.connect(BUILTIN) as own:
+        means = "15,625 architectures, means over runs"
+        assert f"in front of {means}" in _said(plot.pareto(own, "tss", *named))
+        assert means in _said(plot.rank(own, "tss", [named, named._replace(hp="12")]))
+        valid = Measured("cifar10-valid", "x-valid", "200")
+        assert "15,625 architectures, 39,419 runs" in _said(plot.pareto(own, "tss", *valid))
 
 
 @pytest.mark.parametrize("cost", ["flops", "params", "latency", "train_seconds"])

@@ -317,6 +317,20 @@ def test_damaged_steps_of_an_interrupted_search_are_named(searched: Path, tmp_pa
     assert search("random", "tss", "cifar10", home, **asked).changed
 
 
+def test_where_there_is_no_database_a_search_makes_it_and_natsdbs_own_answers(tmp_path: Path) -> None:
+    home = tmp_path / "new"
+    done = natsdb.search.run("random", "tss", db=home, runs=2, budget=3000.0, jobs=1)
+    assert [(one.dataset, one.held) for one in done.reports] == [
+        (name, 15_625) for name in ("cifar10", "cifar100", "ImageNet16-120")
+    ]
+    parts = read_manifest(home).parts
+    assert {"search_run", "search_step"} < {part.table for part in parts}
+    assert not any(part.space for part in parts)
+    assert not search("random", "tss", "cifar100", home, runs=2, budget=3000.0, jobs=1).changed
+    best = natsdb.query("select imagenet_test from search_table where space = 'tss' and label = 'optimal'", home)
+    assert best.item() == "47.31"
+
+
 def test_a_search_of_ones_own_competes_with_the_others(searched: Path, tmp_path: Path) -> None:
     home = Path(shutil.copytree(searched, tmp_path / "db"))
 
