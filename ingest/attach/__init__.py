@@ -156,8 +156,10 @@ def _read(
     ]
     names = [series.name for series in keys]
     others = [name for name in asked if name in rest.columns]
-    rest = _typed(_unlike(rest, names))
-    whole = pl.DataFrame(keys).hstack(rest)
+    given, rest = rest.columns, _unlike(rest, names)
+    called = dict(zip(given, rest.columns, strict=True))
+    others = [called[name] for name in others]
+    whole = pl.DataFrame(keys).hstack(_typed(rest))
     if empty := [name for name in others if whole[name].null_count()]:
         what = f"{whole[empty[0]].null_count():,} of {len(whole):,} rows have no {empty[0]}, which is of the key"
         raise NatsdbError(what, remedy="fill the column, or leave those rows out")
@@ -271,7 +273,8 @@ def _typed(frame: pl.DataFrame) -> pl.DataFrame:
         if kind == pl.String:
             columns.append(_number_of_text(values))
         elif kind.is_integer():
-            columns.append(values.cast(pl.Int64))
+            whole = values.cast(pl.Int64, strict=False)
+            columns.append(whole if whole.null_count() == values.null_count() else values.cast(pl.Float64))
         elif kind.is_numeric():
             columns.append(values.cast(pl.Float64))
         elif kind == pl.Boolean:
@@ -337,17 +340,17 @@ def _without_sentinels(
 
 
 def _refuse_sentinel(values: pl.Series) -> None:
-    """Refuse a whole number below 0, as -1, where all others are above it."""
+    """Refuse -1 where no other number is below 0, and another whole number below 0 where all others are above it."""
     if not values.dtype.is_numeric():
         return
     finite = values.filter(values.is_finite())
-    negative = finite.filter(finite <= 0)
+    negative = finite.filter(finite < 0)
     few = 0 < len(negative) < len(finite) and negative.n_unique() == 1
-    if few and negative[0] < 0 and float(negative[0]).is_integer():
+    if few and (negative[0] == -1 or (float(negative[0]).is_integer() and not (finite == 0).any())):
         number = f"{negative[0]:g}"
         rows = f"{len(negative):,} of {len(values):,} rows"
         raise NatsdbError(
-            f"{values.name!r} is {number} in {rows} and above 0 in all others, as if that stood for no value",
+            f"{values.name!r} is {number} in {rows} and not below 0 in any other, as if that stood for no value",
             remedy=f"say so with --null {number}, or --null none that it is a value (in Python null={number} or [])",
         )
 

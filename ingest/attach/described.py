@@ -54,6 +54,8 @@ def beside(table: Path, name: str) -> Description:
     Raises:
         Damaged: there is such a file, and it is no JSON, or says what cannot be.
     """
+    if not table.name:  # a folder, as `.` is
+        return Description()
     for path in (table.with_name(f"{name}.json"), table.with_suffix(".json"), table.with_name("croissant.json")):
         if path == table or not path.is_file():
             continue

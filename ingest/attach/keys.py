@@ -238,7 +238,8 @@ def _indices(every: list[Reading], plain: Plain, asked: dict[str, str | None]) -
         if found := [one for one in every if one.column == name]:
             return found
     for name in (*_INDICES, *_MAYBE_INDICES):
-        found = [one for one in every if one.column.lower() == name and not one.strangers]
+        # (Of one that can be nothing else strangers are told, as rows are not in an order that it contradicts.)
+        found = [one for one in every if one.column.lower() == name and (name in _INDICES or not one.strangers)]
         if found and (name in _INDICES or not _numbers_rows(found[0])):
             return found
     return []
@@ -270,12 +271,46 @@ def _in_order(plain: Plain, spaces: Sequence[Space], every: list[Reading]) -> Re
             f"no column says which architecture a row is{hint}, and its {len(plain.frame):,} rows are not all {sizes}",
             remedy="name the column: --key COLUMN or --key COLUMN=ENCODING",
         )
+    if named := [name for name in plain.frame.columns if _orders_rows(plain.frame[name])]:
+        values = plain.frame[named[0]]
+        sizes = either(f"0 to {space.size - 1:,} of {space.name}" for space in spaces)
+        shown = f", which goes from {values.min()} to {values.max()}," if values.dtype.is_integer() else ""
+        raise NatsdbError(
+            f"column {named[0]!r}{shown} is written in no encoding that is known; indices are {sizes}",
+            remedy="mend it, name the key with --key COLUMN=ENCODING, or leave the column out if rows are in order",
+        )
+    if named := [name for name in plain.frame.columns if _names_rows(plain.frame[name])]:
+        raise NatsdbError(
+            f"column {named[0]!r} names each row, as {plain.frame[named[0]][0]!r}, and is written in no encoding that is "
+            "known",
+            remedy="name the key: --key COLUMN=ENCODING, or leave the column out if rows are in the order of the index",
+        )
     order = pl.int_range(rows, dtype=pl.Int32, eager=True)
     # Rows of a data set follow one another in their order, wherever the others stand.
     archs = (
         order if column is None else plain.frame.select(pl.int_range(pl.len()).over(column).cast(pl.Int32)).to_series()
     )
     return Reading("", fit[0].name, IN_ORDER, archs.alias("arch"))
+
+
+def _orders_rows(values: pl.Series) -> bool:
+    """Whether a column, which is no index, is called one, or numbers rows in another order than theirs."""
+    import polars as pl
+
+    if values.name.lower() in _INDICES:
+        return True
+    numbers = values.cast(pl.Int64, strict=False) if values.dtype == pl.String else values
+    whole = numbers.dtype.is_integer() and not numbers.null_count()
+    return values.name.lower() in _MAYBE_INDICES and whole and not numbers.is_sorted()
+
+
+def _names_rows(values: pl.Series) -> bool:
+    """Whether a column has another text in each row, none of them a number."""
+    import polars as pl
+
+    if values.dtype != pl.String or values.n_unique() < len(values):
+        return False
+    return values.cast(pl.Float64, strict=False).null_count() == len(values)
 
 
 def dataset_column(frame: pl.DataFrame) -> str | None:

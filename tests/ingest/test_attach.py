@@ -64,7 +64,7 @@ def test_a_csv_of_tuples_equals_the_table_by_index(wild: Path, test_data: Path) 
 
 def test_a_number_that_stands_for_none_is_refused_until_it_is_said(wild: Path) -> None:
     with pytest.raises(
-        NatsdbError, match="'edgetpu_latency' is -1 in 4,699 of 15,625 rows and above 0 in all others, as"
+        NatsdbError, match="'edgetpu_latency' is -1 in 4,699 of 15,625 rows and not below 0 in any other, as"
     ):
         read_attached(wild / "hw_cifar10.csv")
     kept = read_attached(wild / "hw_cifar10.csv", null=[]).frame
@@ -298,7 +298,7 @@ def test_key_columns_that_contradict_each_other_are_refused() -> None:
         (
             {"net": _naslib(FEW), "lag": [1, -1, 2, 3]},
             {},
-            "'lag' is -1 in 1 of 4 rows and above 0 in all others, as if that",
+            "'lag' is -1 in 1 of 4 rows and not below 0 in any other, as if that",
         ),
     ],
 )
@@ -454,3 +454,41 @@ def test_columns_get_types_and_names_that_sql_can_take() -> None:
     assert read.frame["seeds_1"].to_list() == [None, 2.0, None, None]
     with pytest.raises(NatsdbError, match="it has no measures, its columns are all of its key"):
         read_attached(frame.select("net"), partial=True)
+
+
+def _all(**columns: Any) -> pl.DataFrame:
+    """A table of all topologies, in another order than the index."""
+    frame = pl.DataFrame({"arch": range(15_625), **columns, "score": [n / 2 for n in range(15_625)]})
+    return frame.sample(fraction=1, shuffle=True, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("frame", "said"),
+    [
+        (_all().with_columns(pl.col("arch") + 1), "'arch' are no|no architectures of tss|'arch'"),
+        (_all().with_columns(arch=pl.when(pl.col("arch") != 7).then("arch")), "1 of 15,625 rows are no architectures"),
+        (
+            _all().select(index=pl.col("arch") + 1, score="score"),
+            "'index', which goes from 1 to 15625, is written in no",
+        ),
+        (_all().select(name=pl.format("net-{}", "arch"), score="score"), "column 'name' names each row"),
+    ],
+)
+def test_rows_are_in_order_only_where_no_column_says_otherwise(frame: pl.DataFrame, said: str) -> None:
+    with pytest.raises(NatsdbError, match=said):
+        read_attached(frame, space="tss")
+    assert read_attached(frame.select("score"), space="tss").encoding == "order"
+
+
+def test_minus_one_is_refused_beside_zeros_too() -> None:
+    frame = pl.DataFrame({"net": _naslib(FEW), "lag": [0, -1, 2, 3]})
+    with pytest.raises(NatsdbError, match="'lag' is -1 in 1 of 4 rows and not below 0 in any other"):
+        read_attached(frame, partial=True)
+
+
+def test_whole_numbers_too_large_for_sql_are_floats_and_names_of_keys_have_no_blanks() -> None:
+    large = pl.Series("large", [2**63 + 2**11] * 8, dtype=pl.UInt64)
+    frame = pl.DataFrame({"net": _naslib(FEW) * 2, " device": list("aaaabbbb"), "large": large})
+    read = read_attached(frame, partial=True, key=["net", " device"])
+    assert read.key == ("space", "arch", "device")
+    assert read.frame["large"].unique().to_list() == [float(2**63 + 2**11)]
