@@ -35,7 +35,9 @@ class Installed:
             assert found is not None, text
             name = found[1].lower()
             self._left[name], texts[name] = statement, text
-        self._named = {name: _words(text) & self._left.keys() - {name} for name, text in texts.items()}
+        self._named = {
+            name: _words(_COMMENT.sub("", text)) & self._left.keys() - {name} for name, text in texts.items()
+        }
 
     def for_statement(self, connection: Any, kind: str, text: str) -> None:
         """Make what a statement of a kind (DuckDB's) needs.
@@ -78,4 +80,4 @@ class Installed:
 
 
 def _words(text: str) -> set[str]:
-    return {word.lower() for word in _WORD.findall(_COMMENT.sub("", text))}
+    return {word.lower() for word in _WORD.findall(text)}

@@ -178,8 +178,8 @@ def _calling(method: Callable[..., Any], owner: Owner) -> Callable[..., Any]:
     def call(*arguments: Any, **options: Any) -> Any:
         with owner.explaining():
             for one in (*arguments, *options.values()):
-                if isinstance(one, str):
-                    owner.prepare(one)
+                if isinstance(one, (str, duckdb.Expression)):
+                    owner.prepare(str(one))
             found = method(
                 *(unwrapped(one) for one in arguments), **{name: unwrapped(one) for name, one in options.items()}
             )

@@ -53,13 +53,14 @@ class ListedFiles(fsspec.AbstractFileSystem):
         self._checked: set[str] = set()
         self._held: dict[str, _Descriptor] = {}
         self._ends: dict[str, _End] = {}
-        self._sets: list[list[str]] = []
+        self._sets: dict[str, list[str]] = {}
 
     def named(self, paths: Sequence[str]) -> str:
         """A name, in SQL, for some files: DuckDB asks for them once and not for each, whenever it plans a query."""
+        name = paths[0]
         if len(paths) > 1:
-            self._sets.append([f"{SCHEME}://{path}" for path in paths])
-        name = f"{_SET}{len(self._sets) - 1}/*" if len(paths) > 1 else paths[0]
+            name = f"{_SET}{len(self._sets)}/*"
+            self._sets[name] = [f"{SCHEME}://{path}" for path in paths]
         return f"'{SCHEME}://{name}'"
 
     def failure(self, text: str) -> NatsdbError | None:
@@ -72,9 +73,7 @@ class ListedFiles(fsspec.AbstractFileSystem):
     def glob(self, path: str, **_: Any) -> list[str]:
         """The files of a set that has this name, or the path itself: names of files are exact."""
         name = self._strip_protocol(path)
-        if name.startswith(_SET):
-            return self._sets[int(name[len(_SET) : -2])]
-        return [path] if name in self._parts else []
+        return self._sets.get(name, [path] if name in self._parts else [])
 
     def unstrip_protocol(self, name: str) -> str:
         """The name with the protocol, which `glob` gives them already."""

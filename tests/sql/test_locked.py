@@ -322,3 +322,15 @@ def test_what_does_not_exist_is_missing(statement: str, answer: str, real_db: Pa
 def test_a_macro_says_its_arguments(real_db: Path) -> None:
     with pytest.raises(NatsdbError, match=r"^best takes other arguments: dataset, split, hp, "):
         natsdb.connect(real_db).sql("from best('cifar10')")
+
+
+def test_what_is_named_anywhere_in_a_question_is_made(real_db: Path) -> None:
+    for asked in ("select '--' as dashes, count(*) from runs", "select /* -- */ count(*) from runs"):
+        assert natsdb.connect(real_db).sql(asked).fetchall()
+    one = natsdb.connect(real_db).sql("select 'tss' as space")
+    assert one.filter(duckdb.SQLExpression("space in (select space from arch)")).fetchall() == [("tss",)]
+    one = natsdb.connect(real_db).sql("select 'tss' as space")
+    of = duckdb.FunctionExpression("archs_of", duckdb.ColumnExpression("space"))
+    assert one.select(of).fetchall() == [(15_625,)]
+    with pytest.raises(NatsdbError, match="set-99"):
+        natsdb.connect(real_db).sql("from read_parquet('natsdb://set-99/*')")
