@@ -55,7 +55,7 @@ class Snapshot:
     @property
     def builtin(self) -> bool:
         """Whether it is natsdb's own database."""
-        return self.home == BUILTIN
+        return isinstance(self.home, Path) and (self.home == BUILTIN or self.home.resolve() == BUILTIN)
 
 
 def version_name(version: int) -> str:
@@ -115,8 +115,14 @@ def open_with_builtin(db: str | os.PathLike[str] | None, version: int | None = N
 
 
 def falls_back(db: str | os.PathLike[str] | None) -> bool:
-    """Whether questions go to natsdb's own database, since no other is named and the user has none."""
-    return db is None and not os.environ.get("NATSDB_HOME") and not (default_database() / NAME).exists()
+    """Whether questions go to natsdb's own database, since no other is named and the user has none.
+
+    One that has lost its manifest is there all the same.
+    """
+    if db is not None or os.environ.get("NATSDB_HOME"):
+        return False
+    home = default_database()
+    return not (home / NAME).exists() and not any((home / VERSIONS).glob("[0-9]*"))
 
 
 def asked_first(db: str | os.PathLike[str] | None) -> str | os.PathLike[str] | None:
@@ -145,8 +151,9 @@ def with_builtin(snapshot: Snapshot) -> Snapshot:
     if snapshot.builtin or not (BUILTIN / NAME).exists():
         return snapshot
     beside = open_snapshot(BUILTIN, check=False).manifest
-    names = {table.name for table in own.attached}
-    attached = [table for table in beside.attached if table.name not in names]
+    # (SQL does not tell names by their case.)
+    names = {table.name.lower() for table in own.attached}
+    attached = [table for table in beside.attached if table.name.lower() not in names]
     measured = any(part.space for part in own.parts)
     tables = {table.name for table in attached}
     parts = [part for part in beside.parts if part.table in tables or (part.space and not measured)]

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from natsdb.schema.errors import NotWritable
+from natsdb.store.locations import BUILTIN
 
 LOCK = ".lock"
 
@@ -92,8 +93,12 @@ def only_writer(database: Path, patience: float = 0.0) -> Iterator[None]:
     """Hold the database for writing; wait for another writer so many seconds at most.
 
     Raises:
-        NotWritable: another process is writing to it, or the folder cannot be made.
+        NotWritable: another process is writing to it, the folder cannot be made, or it is natsdb's own database.
     """
+    if database.resolve() == BUILTIN:
+        raise NotWritable(
+            "natsdb's own database is only read", where=str(database), remedy="name another folder with --db"
+        )
     with writing(database, "name another folder with --db"):
         database.mkdir(parents=True, exist_ok=True)
     with hold(database / LOCK, "another process is writing to this database", patience):

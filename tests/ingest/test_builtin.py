@@ -16,7 +16,7 @@ import natsdb
 from natsdb.ingest import ingest
 from natsdb.ingest.attached import detach, keep_attached
 from natsdb.ingest.builtin import make_builtin
-from natsdb.schema.errors import Missing, NatsdbError
+from natsdb.schema.errors import Missing, NatsdbError, NotWritable
 from natsdb.store.check import check
 from natsdb.store.locations import BUILTIN
 from natsdb.store.manifest import NAME, Attached, Measure
@@ -164,3 +164,25 @@ def test_a_command_in_an_empty_folder_answers(tmp_path: Path) -> None:
     assert json.loads(done.stdout) == [{"arch": 9930, "accuracy": pytest.approx(73.5133, abs=1e-4)}]
     assert done.stderr.count("\n") == 1
     assert "`natsdb ingest ARCHIVE` brings the rest" in done.stderr
+
+
+def test_nothing_is_written_into_the_package(tmp_path: Path) -> None:
+    before = sorted(BUILTIN.rglob("*"))
+    rows = pa.table({"space": ["tss"], "arch": [1], "speed": [2.5]})
+    mine = Attached("mine", ("space", "arch"), (Measure("speed", "DOUBLE"),), 0)
+    (tmp_path / "link").symlink_to(BUILTIN)
+    for home in (BUILTIN, tmp_path / "link"):
+        with pytest.raises(NotWritable, match="natsdb's own database is only read"):
+            keep_attached(home, mine, rows)
+        natsdb.write_duckdb(tmp_path / "file.duckdb", home)
+    assert sorted(BUILTIN.rglob("*")) == before
+
+
+def test_a_database_of_the_users_that_lost_its_manifest_is_not_replaced(
+    tmp_path: Path, official: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = _home(tmp_path, monkeypatch)
+    ingest([official["sss"]])
+    (home / NAME).unlink()
+    with pytest.raises(Missing, match="there is no natsdb database here"):
+        natsdb.info()
