@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from importlib import resources
 from typing import TYPE_CHECKING
@@ -67,6 +68,8 @@ MACROS = (
     "arch_of",
 )
 
+_NAME = re.compile(r"create or replace (?:view|macro) (\w+)")
+
 # Views and macros that are made in Python, of registries and of what a database holds, and what they are.
 MADE = {
     "measure": """: a row is a measure of an architecture on a data set, of attached tables and of the catalogue.
@@ -111,8 +114,21 @@ def install(
 
 def taken(name: str, manifest: Manifest | None = None) -> bool:
     """Whether natsdb has a table, view or macro of a name, in whatever case, or a database an attached table."""
-    own = {*TABLES, *VIEWS, *MACROS, *MADE, *(table.name for table in (manifest.attached if manifest else ()))}
+    own = {
+        *TABLES,
+        *VIEWS,
+        *MACROS,
+        *MADE,
+        *_inner(),
+        *(table.name for table in (manifest.attached if manifest else ())),
+    }
     return name.lower() in {one.lower() for one in own} or name.lower().startswith(("all_", "chosen_", "counted_"))
+
+
+def _inner() -> set[str]:
+    """Names of what the views and macros are made of."""
+    every = [one.head if isinstance(one, Late) else one for one in (*registered(), *encoded())]
+    return {"is_mean", "placed_run", "search_columns", *(made[1] for one in every if (made := _NAME.search(one)))}
 
 
 def comment(name: str) -> str:

@@ -51,13 +51,13 @@ def measure_views(manifest: Manifest) -> list[str]:
     tables = [table for table in manifest.attached if numeric(table)]
     long = [_long(table) for table in tables]
     long += [
-        f"select c.space, c.arch, c.dataset, '{name}' as name, c.{name} as value from arch_cost as c"
+        f"select c.space, c.arch, c.dataset, '{name}' as name, c.{name} as value from main.arch_cost as c"
         for name in _CATALOGUE
     ]
     named = [_named(table) for table in tables]
     chosen = " ".join(f"when {_text(name)} then c.{name}" for name in _CATALOGUE)
     named.append(
-        f"select c.space, c.arch, c.dataset, case {_KNOWN} {chosen} end as value from arch_cost as c "
+        f"select c.space, c.arch, c.dataset, case {_KNOWN} {chosen} end as value from main.arch_cost as c "
         f"where {_KNOWN} in ({_texts(_CATALOGUE)})"
     )
     known = " or ".join([f"measure in ({_texts(_CATALOGUE)})", *(_is_of(table, "measure") for table in tables)])
@@ -81,7 +81,7 @@ def _long(table: Attached) -> str:
     value = f"case one.number {cases} end"
     columns = f"t.space, t.arch, {dataset} as dataset, one.name{further} as name, {value} as value"
     every = f"cross join (values {names}) as one (name, number)"
-    return f"select {columns} from {_name(table.name)} as t {joined} {every} where {value} is not null"
+    return f"select {columns} from {_view(table)} as t {joined} {every} where {value} is not null"
 
 
 def _named(table: Attached) -> str:
@@ -94,8 +94,13 @@ def _named(table: Attached) -> str:
     cases = " ".join(f"when {_text(f'{table.name}.{one}')} then t.{_name(one)}::double" for one in numeric(table))
     return (
         f"select t.space, t.arch, {dataset} as dataset, case {_KNOWN} {cases} end as value "
-        f"from {_name(table.name)} as t {joined} where {_is_of(table, _KNOWN)}"
+        f"from {_view(table)} as t {joined} where {_is_of(table, _KNOWN)}"
     )
+
+
+def _view(table: Attached) -> str:
+    # With its schema: by a bare name a macro that reads this, or a question, may mean a table of its own (`with result`).
+    return f"main.{_name(table.name)}"
 
 
 def _is_of(table: Attached, measure: str) -> str:

@@ -113,7 +113,8 @@ class Attached:
     @property
     def table(self) -> Table:
         """Its columns, as those of natsdb's own tables are described."""
-        known = {column.name: column for column in TABLES["arch_cost"].columns if column.name in self.key}
+        own = TABLES["arch_cost"]
+        known = {column.name: column for column in own.columns if column.name in own.key and column.name in self.key}
         others = dict(zip(self.key[len(known) :], self.others, strict=True))
         keys = [known.get(name) or Column(name, others[name], "a key of its own") for name in self.key]
         measured = [

@@ -215,3 +215,35 @@ def test_a_long_table_joins_by_its_further_keys(test_data: Path, tmp_path: Path)
     names = natsdb.query("select distinct name from measure where name like 'robustness.%'", home)["name"]
     assert "robustness.accuracy.pgd@Linf.1.0" in names.to_list()
     assert len(names) == 32
+
+
+def test_names_that_sql_has_for_other_things_stay_apart(tmp_path: Path) -> None:
+    home = tmp_path / "db"
+    quoted = "a\"b.c'd"
+    frame = pl.DataFrame({"net": encodings.text_of("tss", FEW, "naslib"), quoted: [1.0, 2.0, 3.0, 4.0]})
+    # A query of the macro `best` is called `result` too.
+    natsdb.attach(frame, "result", home, partial=True)
+    assert natsdb.query("from result", home)[quoted].to_list() == [1.0, 2.0, 3.0, 4.0]
+    best = "select arch from best('cifar10', 'ori-test', '200', measure := $name, at_most := 2)"
+    assert set(natsdb.query(best, {"name": f"result.{quoted}"}, home)["arch"]) == {0, 11}
+    asked = f"with hw_nas_bench as (select 1 as one) {best}, hw_nas_bench"
+    assert set(natsdb.query(asked, {"name": f"result.{quoted}"}, home)["arch"]) == {0, 11}
+    # What the views are made of is no name for a table, either.
+    for name in ("dataset_role", "archs_of", "placed_run"):
+        with pytest.raises(NatsdbError, match="is a name of natsdb's own"):
+            natsdb.attach(frame, name, home, partial=True)
+    # A further key may be called as a measure of the catalogue is.
+    twice = pl.concat([frame.with_columns(params=pl.lit(text)) for text in ("few", "many")])
+    natsdb.attach(twice, "twice", home, partial=True)
+    assert len(natsdb.query("from twice where params = 'few'", home)) == 4
+    with pytest.raises(NatsdbError, match="cannot be read"):
+        natsdb.attach(".", "folder", home)
+
+
+def test_a_table_takes_the_place_of_natsdbs_own_whatever_the_case_of_its_name(mine: Path, tmp_path: Path) -> None:
+    home = tmp_path / "db"
+    natsdb.attach(mine, "Zero_Cost", home, partial=True)
+    assert natsdb.query("from zero_cost", home)["score"].to_list() == [4, 3, 2, 1]
+    assert natsdb.query("select distinct name from measure where name ilike 'zero_cost.%'", home).rows() == [
+        ("Zero_Cost.score",)
+    ]
