@@ -99,7 +99,7 @@ def _named(table: Attached) -> str:
 
 
 def _view(table: Attached) -> str:
-    # With its schema: by a bare name a macro that reads this, or a question, may mean a table of its own (`with result`).
+    # With its schema: by a bare name a macro that reads this, or a question, may mean one of its own (`with result`).
     return f"main.{_name(table.name)}"
 
 

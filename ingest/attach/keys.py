@@ -281,8 +281,7 @@ def _in_order(plain: Plain, spaces: Sequence[Space], every: list[Reading]) -> Re
         )
     if named := [name for name in plain.frame.columns if _names_rows(plain.frame[name])]:
         raise NatsdbError(
-            f"column {named[0]!r} names each row, as {plain.frame[named[0]][0]!r}, and is written in no encoding that is "
-            "known",
+            f"column {named[0]!r} names each row, as {plain.frame[named[0]][0]!r}, and is written in no known encoding",
             remedy="name the key: --key COLUMN=ENCODING, or leave the column out if rows are in the order of the index",
         )
     order = pl.int_range(rows, dtype=pl.Int32, eager=True)

@@ -95,10 +95,11 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def base(sources: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database of two versions. Read only."""
+    """A database of three versions, with an attached table. Read only."""
     home = tmp_path_factory.mktemp("base") / "db"
     ingest([sources["first"]], home)
     ingest([sources["table"]], home)
+    natsdb.attach({"arch": [3, 7], "score": [1.0, 4.0]}, "before", home, space="sss", key="arch", partial=True)
     return home
 
 
@@ -116,6 +117,17 @@ def _drop(home: Path) -> None:
 
 def _search(home: Path) -> None:
     search("random", "sss", "cifar100", home, runs=2, budget=2_000.0, hp="90", jobs=1)
+
+
+def _attach(home: Path, score: float = 1.0) -> None:
+    table = {"arch": [3, 7], "score": [score, 5.0]}
+    natsdb.attach(table, "mine" if score == 1 else "before", home, space="sss", key="arch", partial=True, replace=True)
+
+
+def _detach(home: Path) -> None:
+    # Killed after it was published, there is nothing left to take out.
+    with suppress(Missing):
+        natsdb.detach("before", home)
 
 
 def _repair(source: Path, home: Path) -> None:
@@ -137,6 +149,9 @@ def _commands(sources: dict[str, Path]) -> dict[str, Command]:
         "rollback": partial(rollback, 1),
         "vacuum": partial(vacuum, keep=0),
         "repair": partial(_repair, sources["first"]),
+        "attach": _attach,
+        "attach another": partial(_attach, score=2.0),
+        "detach": _detach,
     }
 
 
@@ -144,7 +159,10 @@ def _ingest(path: Path, home: Path, **options: Any) -> None:
     ingest([path], home, jobs=1, **options)
 
 
-COMMANDS = ("ingest", "ingest --weights", "ingest a table", "collect", "search", "drop", "rollback", "vacuum", "repair")
+COMMANDS = (
+    *("ingest", "ingest --weights", "ingest a table", "collect", "search", "drop", "rollback", "vacuum", "repair"),
+    *("attach", "attach another", "detach"),
+)
 
 
 @pytest.mark.parametrize("kills", [2, pytest.param(200, marks=pytest.mark.slow)])
