@@ -69,11 +69,11 @@ def card(files: Sequence[PublishedFile], manifest: Manifest, *, repo: str | None
         table = manifest.tables()[name]
         text += [
             f"### {name}\n",
-            f"A row is {table.row}; key: {', '.join(table.key)}. {rows:,} rows.\n",
-            *(f"{line}\n" for one in manifest.attached if one.name == name for line in provenance(one)),
+            f"A row is {_line(table.row)}; key: {', '.join(table.key)}. {rows:,} rows.\n",
+            *(f"{_line(line)}\n" for one in manifest.attached if one.name == name for line in provenance(one)),
             "| column | type | meaning, with its unit |",
             "|---|---|---|",
-            *(f"| `{one.name}` | {one.type} | {one.meaning.replace('|', chr(92) + '|')} |" for one in table.columns),
+            *(f"| `{_cell(one.name)}` | {one.type} | {_cell(one.meaning)} |" for one in table.columns),
             "",
         ]
     text += [
@@ -160,3 +160,12 @@ def _contents(files: Sequence[PublishedFile]) -> str:
         for (source, space, hp), file in sorted(held.items())
     ]
     return "\n".join(lines) + "\n"
+
+
+def _line(text: str) -> str:
+    """A text that others wrote, in one line."""
+    return " ".join(text.split())
+
+
+def _cell(text: str) -> str:
+    return _line(text).replace("|", "\\|")
