@@ -55,16 +55,18 @@ def attach(
 
 
 def known_accuracies(home: Path) -> pl.DataFrame | None:
-    """Mean accuracies after the last epoch, by space, arch, dataset, hp and split: of a database, or of natsdb's own
-    where it has none or is not there; None if there are none at all."""
+    """Mean accuracies after the last epoch, by space, arch, dataset, hp, split and database: of one that may be there,
+    and of natsdb's own, as those of a few architectures are soon no evidence; None if there are none at all."""
+    import polars as pl
+
     from natsdb.connection import open_database
 
-    for database in (home, BUILTIN):
+    every: list[pl.DataFrame] = []
+    for database in dict.fromkeys((home, BUILTIN)):
         if (database / NAME).exists():
             with open_database(open_snapshot(database), unlocked=False) as connection:
                 known: pl.DataFrame = connection.sql(
                     "select space, arch, dataset, hp, split, accuracy from mean_final where split <> 'train'"
                 ).pl()
-            if len(known):
-                return known
-    return None
+            every.append(known.with_columns(database=pl.lit(str(database))))
+    return pl.concat(every) if every else None

@@ -274,7 +274,7 @@ def _in_order(plain: Plain, spaces: Sequence[Space], every: list[Reading]) -> Re
     if named := [name for name in plain.frame.columns if _orders_rows(plain.frame[name])]:
         values = plain.frame[named[0]]
         sizes = either(f"0 to {space.size - 1:,} of {space.name}" for space in spaces)
-        shown = f", which goes from {values.min()} to {values.max()}," if values.dtype.is_integer() else ""
+        shown = f", which goes from {values.min()!r} to {values.max()!r}," if values.dtype.is_integer() else ""
         raise NatsdbError(
             f"column {named[0]!r}{shown} is written in no encoding that is known; indices are {sizes}",
             remedy="mend it, name the key with --key COLUMN=ENCODING, or leave the column out if rows are in order",

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 import natsdb
 from natsdb import encodings
 from natsdb.cli import app
+from natsdb.ingest import ingest
 from natsdb.schema.errors import Contradiction, Missing, NatsdbError
 from natsdb.store.snapshot import read_manifest
 
@@ -129,6 +130,12 @@ def test_accuracies_that_are_known_show_a_wrong_order_of_edges(tmp_path: Path) -
     ):
         natsdb.attach(frame, "mine", tmp_path / "db", dataset="cifar100")
     assert not (tmp_path / "db" / "natsdb.json").exists()
+    # A few of its own are no evidence, and natsdb's are still there.
+    few = {"space": "tss", "hp": "200", "arch": [3, 7], "dataset": "cifar100", "split": "x-valid"}
+    pl.DataFrame({**few, "accuracy": [70.5, 71.0]}).write_parquet(tmp_path / "few.parquet")
+    ingest([tmp_path / "few.parquet"], tmp_path / "few", source="mine")
+    with pytest.raises(Contradiction, match="as naslib in the order of digits it would agree"):
+        natsdb.attach(frame, "mine", tmp_path / "few", dataset="cifar100")
     right = frame.with_columns(net=pl.Series(encodings.text_of("tss", known["arch"], "naslib")))
     read = natsdb.attach(right, "mine", tmp_path / "db", dataset="cifar100")
     assert "valid_acc agrees with what is known" in read.said
