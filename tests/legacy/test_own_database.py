@@ -9,6 +9,7 @@ from typing import Any
 import nats_bench
 import pytest
 
+import natsdb
 from natsdb import api
 from natsdb.schema.errors import Missing
 from natsdb.store.locations import BUILTIN
@@ -69,3 +70,9 @@ def test_sizes_have_two_records(tmp_path: Path) -> None:
     assert sizes.get_more_info(11, "cifar10", hp="90", is_random=False)["test-accuracy"] == 85.77
     with pytest.raises(Missing, match=r"of 2 of 32,768 architectures; .*NATS-sss-v1_0-50262"):
         sizes.find_best("cifar10", "valid", hp="90")
+
+
+def test_it_answers_beside_a_database_without_runs_too(handle: Any) -> None:
+    natsdb.attach({"arch": [3, 7], "score": [1.0, 2.0]}, "mine", space="sss", key="arch", partial=True)
+    again = api.create(None, "tss", fast_mode=True, verbose=False)
+    assert again.find_best("cifar100", "test", hp="200") == handle.find_best("cifar100", "test", hp="200")
