@@ -255,7 +255,7 @@ def _unlike(frame: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
     renamed: dict[str, str] = {}
     taken = set(keys)
     for n, column in enumerate(frame.columns):
-        name = column.strip() or f"column_{n}"
+        name = " ".join(column.split()) or f"column_{n}"
         while name.lower() in taken:
             name += "_of_table"
         taken.add(name.lower())

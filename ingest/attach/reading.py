@@ -35,7 +35,7 @@ class Plain:
     frame: pl.DataFrame
     file: str
     form: str
-    keyed: str = ""
+    keyed: str | None = None
 
 
 def read_plain(source: Any) -> Plain:
@@ -141,7 +141,13 @@ def _csv(text: str) -> pl.DataFrame:
 
     header = text.partition("\n")[0]
     separator = max(",\t;", key=header.count)
-    return pl.read_csv(io.StringIO(text), infer_schema=False, separator=separator, null_values=_NULLS)
+    frame = pl.read_csv(io.StringIO(text), infer_schema=False, separator=separator)
+    # Many write a blank after each comma.
+    names = [name.strip() for name in frame.columns]
+    if len(set(names)) == len(names):
+        frame.columns = names
+    bare = pl.all().str.strip_chars()
+    return frame.select(pl.when(~bare.is_in(_NULLS)).then(bare))
 
 
 def _json(text: str) -> Any:
@@ -185,7 +191,7 @@ def _read_containers(value: Any, file: str, form: str, where: str = "") -> Plain
     rows, keyed = _rows(_plain(value), where)
     names = dict.fromkeys(name for row in rows for name in row)
     frame = pl.DataFrame([_column(name, [row.get(name) for row in rows], where) for name in names])
-    return Plain(frame, file, form, KEYS if keyed else "")
+    return Plain(frame, file, form, KEYS if keyed else None)
 
 
 def _column(name: str, values: list[Any], where: str) -> pl.Series:
@@ -274,7 +280,10 @@ def _flat(value: Any, name: str = "") -> dict[str, Any]:
         return {f"{name}_{key}": one for key, one in value.items()} if name else {str(k): v for k, v in value.items()}
     leaves: dict[str, Any] = {}
     for key, one in value.items():
-        leaves |= _flat(one, f"{name}_{key}" if name else str(key))
+        for path, leaf in _flat(one, f"{name}_{key}" if name else str(key)).items():
+            while path in leaves:
+                path += "_"
+            leaves[path] = leaf
     return leaves
 
 

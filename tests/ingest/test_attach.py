@@ -492,3 +492,22 @@ def test_whole_numbers_too_large_for_sql_are_floats_and_names_of_keys_have_no_bl
     read = read_attached(frame, partial=True, key=["net", " device"])
     assert read.key == ("space", "arch", "device")
     assert read.frame["large"].unique().to_list() == [float(2**63 + 2**11)]
+
+
+def test_numbers_of_rows_as_pandas_writes_them_are_no_architectures(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    rows = [f'{n},"{text}",{n}.5' for n, text in enumerate(_naslib(FEW))]
+    path.write_text("\n".join([",net,score", *rows]))
+    assert read_attached(path, partial=True).frame["arch"].to_list() == FEW
+    path.write_text(",score\n0,0.5\n1,1.5\n")
+    with pytest.raises(NatsdbError, match="no column says which architecture a row is"):
+        read_attached(path, space="tss", partial=True)
+
+
+def test_blanks_around_numbers_and_paths_that_meet_lose_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text("score, net\n" + "\n".join(f" {n}.5 , {encodings.text_of('tss', arch)}" for n, arch in enumerate(FEW)))
+    read = read_attached(path, partial=True, key="net")
+    assert read.frame["score"].to_list() == [0.5, 1.5, 2.5, 3.5]
+    met = read_attached({encodings.text_of("tss", arch): {"a": {"b": 1}, "a_b": 2} for arch in FEW}, partial=True)
+    assert met.frame.row(0) == ("tss", 0, 1, 2)
