@@ -160,10 +160,10 @@ def _read(
     called = dict(zip(given, rest.columns, strict=True))
     others = [called[name] for name in others]
     whole = pl.DataFrame(keys).hstack(_typed(rest))
-    if empty := [name for name in others if whole[name].null_count()]:
+    names += further(whole, names, others)
+    if empty := [name for name in names if whole[name].null_count()]:
         what = f"{whole[empty[0]].null_count():,} of {len(whole):,} rows have no {empty[0]}, which is of the key"
         raise NatsdbError(what, remedy="fill the column, or leave those rows out")
-    names += further(whole, names, others)
     measures = [column for column in whole.columns if column not in names]
     if not measures:
         raise NatsdbError("it has no measures, its columns are all of its key", remedy="give a table with values")

@@ -511,3 +511,10 @@ def test_blanks_around_numbers_and_paths_that_meet_lose_nothing(tmp_path: Path) 
     assert read.frame["score"].to_list() == [0.5, 1.5, 2.5, 3.5]
     met = read_attached({encodings.text_of("tss", arch): {"a": {"b": 1}, "a_b": 2} for arch in FEW}, partial=True)
     assert met.frame.row(0) == ("tss", 0, 1, 2)
+
+
+def test_a_key_has_no_nulls_whether_it_was_named_or_not() -> None:
+    frame = pl.DataFrame({"net": _naslib(FEW) * 2, "device": [*"aaaa", *[None] * 4], "score": range(8)})
+    for key in (None, ["net", "device"]):
+        with pytest.raises(NatsdbError, match="4 of 8 rows have no device, which is of the key"):
+            read_attached(frame, partial=True, key=key)
