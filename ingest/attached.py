@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +16,7 @@ from natsdb.store.parquet import write_part
 from natsdb.store.snapshot import read_manifest
 from natsdb.store.staging import Staging, open_manifest, with_catalogue
 from natsdb.store.versions import publish_manifest
-from natsdb.store.writing import only_writer, writing
+from natsdb.store.writing import only_writer, sync_folder, writing
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,7 +25,8 @@ _KEY = ("space", "arch", "dataset")
 
 
 def keep_attached(database: Path, table: Attached, rows: pa.Table, *, replacing: bool = False) -> bool:
-    """Add an attached table to a database, as a new version, whole or not at all.
+    """Add an attached table to a database, as a new version, whole or not at all. One that is there as it is given is
+    left alone, or mended where its file is damaged.
 
     Args:
         database: its folder; it is made if it is not there.
@@ -66,9 +69,22 @@ def keep_attached(database: Path, table: Attached, rows: pa.Table, *, replacing:
             changed = not manifest.same_contents(before)
             if changed:
                 staging.publish(manifest, f"attach {table.file or table.name} --as {table.name}")
+            elif not _as_written(database / part.path, part):
+                with writing(database):  # the table mends its file, as no archive can
+                    (database / part.path).parent.mkdir(parents=True, exist_ok=True)
+                    os.replace(staging.folder / part.path, database / part.path)
+                    sync_folder((database / part.path).parent)
+                changed = True
         finally:
             staging.clear()
     return changed
+
+
+def _as_written(path: Path, part: Part) -> bool:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest() == part.sha256
+    except OSError:
+        return False
 
 
 def detach(name: str, database: Path) -> None:

@@ -506,7 +506,9 @@ def test_numbers_of_rows_as_pandas_writes_them_are_no_architectures(tmp_path: Pa
 
 def test_blanks_around_numbers_and_paths_that_meet_lose_nothing(tmp_path: Path) -> None:
     path = tmp_path / "mine.csv"
-    path.write_text("score, net\n" + "\n".join(f" {n}.5 , {encodings.text_of('tss', arch)}" for n, arch in enumerate(FEW)))
+    path.write_text(
+        "score, net\n" + "\n".join(f" {n}.5 , {encodings.text_of('tss', arch)}" for n, arch in enumerate(FEW))
+    )
     read = read_attached(path, partial=True, key="net")
     assert read.frame["score"].to_list() == [0.5, 1.5, 2.5, 3.5]
     met = read_attached({encodings.text_of("tss", arch): {"a": {"b": 1}, "a_b": 2} for arch in FEW}, partial=True)

@@ -16,6 +16,7 @@ from natsdb import encodings
 from natsdb.cli import app
 from natsdb.ingest import ingest
 from natsdb.schema.errors import Contradiction, Missing, NatsdbError
+from natsdb.store.check import check
 from natsdb.store.snapshot import read_manifest
 
 FEW = [0, 11, 2631, 15_624]
@@ -254,3 +255,15 @@ def test_a_table_takes_the_place_of_natsdbs_own_whatever_the_case_of_its_name(mi
     assert natsdb.query("select distinct name from measure where name ilike 'zero_cost.%'", home).rows() == [
         ("Zero_Cost.score",)
     ]
+
+
+@pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(path.read_bytes()[:-9])])
+def test_a_damaged_table_is_mended_by_attaching_it_again(mine: Path, tmp_path: Path, damage: Any) -> None:
+    home = tmp_path / "db"
+    natsdb.attach(mine, "mine", home, partial=True)
+    before = read_manifest(home)
+    damage(home / before.files("mine")[0])
+    natsdb.attach(mine, "mine", home, partial=True, replace=True)
+    assert read_manifest(home) == before
+    assert natsdb.query("from mine", home)["score"].to_list() == [4, 3, 2, 1]
+    assert not check(home).findings
