@@ -14,6 +14,7 @@ import re
 import sys
 import weakref
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from natsdb.schema.errors import Damaged, Missing
@@ -52,7 +53,7 @@ class Snapshot:
         """The folder or URL below which one of the database's files lies."""
         return BUILTIN if relative.startswith(BESIDE) else self.home
 
-    @property
+    @cached_property  # scripts ask it of each architecture
     def builtin(self) -> bool:
         """Whether it is natsdb's own database."""
         return isinstance(self.home, Path) and (self.home == BUILTIN or self.home.resolve() == BUILTIN)
