@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from natsdb.ingest.archive.records import HpRecord
+from natsdb.ingest.archive.records import HpRecord, read_record
 from natsdb.ingest.archive.single import single_numbers
-from natsdb.ingest.archive.sources import Entry, Source, check_single_md5
+from natsdb.ingest.archive.sources import Entry, Source, check_single_md5, record_in
 from natsdb.ingest.archive.templates import Templates, read_file
+from natsdb.ingest.archive.torch_file import may_be_torch
 from natsdb.ingest.archive.unpickle import decompress
 from natsdb.ingest.fanout import note_progress
 from natsdb.ingest.weights import weights_of_record
@@ -77,12 +78,12 @@ def _read(job: Job, block: BlockTask) -> Iterable[Read]:
         try:
             raw = entry.read()
             provenance = Provenance(entry.name, hashlib.md5(raw, usedforsecurity=False).hexdigest())
-            data = decompress(raw, entry.name)
-            yield (
-                entry.arch,
-                read_file(data, entry.arch, arch_str(job.space, entry.arch), entry.name, templates),
-                provenance,
-            )
+            text = arch_str(job.space, entry.arch)
+            if may_be_torch(raw[:32]):
+                numbers = read_record(record_in(raw, entry.name), entry.arch, text, entry.name)
+            else:
+                numbers = read_file(decompress(raw, entry.name), entry.arch, text, entry.name, templates)
+            yield entry.arch, numbers, provenance
         except NatsdbError as error:
             yield entry.arch, error, provenance
 

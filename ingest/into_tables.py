@@ -39,10 +39,11 @@ def ingest(
     """Turn official archives into tables of a database, all or nothing.
 
     Args:
-        sources: archive folders, tars or their chunks, record files, single benchmark files, or published tables of
-            results (.parquet; see `natsdb.ingest.published.read_published`).
+        sources: archive folders, tars or their chunks, record files, single benchmark files, those of NAS-Bench-201
+            (.pth), or published tables of results (see `natsdb.ingest.published.read_published`).
         database: folder of the database; the default one when None (see `default_database`).
-        source: what the column `source` says of these rows; by default official, of published tables published.
+        source: what the column `source` says of these rows; by default official, of NAS-Bench-201's nas-bench-201, of
+            published tables published.
         jobs: processes; by default one a core, at most six.
         replace: overwrite runs that the database holds with other numbers, instead of refusing.
         keep_going: leave out damaged records and list them in the report, instead of stopping.
@@ -67,9 +68,14 @@ def ingest(
         from natsdb.ingest.published import ingest_published  # polars is for these only
 
         return ingest_published(tables, home, source=source, replace=replace)
-    source = source or "official"
-    check_name(source)
     opened = [open_source(path) for path in sources]
+    origins = sorted({one.origin for one in opened})
+    if source is None and len(origins) > 1:
+        raise NatsdbError(
+            f"rows of {' and '.join(origins)} are of different sources", remedy="ingest them one after the other"
+        )
+    source = source or origins[0]
+    check_name(source)
     with only_writer(home):
         before = open_manifest(home)
         if source in before.published_sources():

@@ -15,6 +15,7 @@ import struct
 import sys
 import tarfile
 import types
+import zipfile
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -29,9 +30,13 @@ from synthetic import record, write_folder, write_record
 
 __all__ = [
     "FOLDERS",
+    "nas_201_record",
     "record",
     "split_file",
     "weights_of",
+    "write_nas_201",
+    "write_nas_201_folder",
+    "write_torch",
     "write_folder",
     "write_full_folder",
     "write_record",
@@ -171,6 +176,105 @@ def write_full_folder(folder: Path, space: str, indexes: Iterable[int], hps: Ite
             path = folder / f"{index:06d}.pickle.pbz2"
             path.write_bytes(bz2.compress(pickle.dumps(found, protocol=4)))
     return folder
+
+
+def nas_201_record(index: int) -> dict[str, Any]:
+    """A record as NAS-Bench-201 has them: as NATS-Bench's of tss, but with many latencies or none, runs of which no times
+    were taken, and splits that were evaluated at some epochs only, without times."""
+    found = record("tss", index, seed=201)
+    less, full = (found[hp] for hp in ("12", "200"))
+    for number, run in enumerate(full["all_results"].values()):
+        run["latency"] = [np.float64(0.01 + 1e-5 * n * (index + 1)) for n in range(1, 2 + number)] if number else None
+        if number % 3 == 1:
+            run["train_times"], run["eval_times"] = None, {}
+        elif number % 3 == 2:
+            run["train_times"] = OrderedDict((epoch, 7.0 + epoch / 3) for epoch in range(run["epochs"]))
+    if index % 2:  # as in 1.0, where twelve epochs were trained on one data set only
+        less["all_results"] = {key: run for key, run in less["all_results"].items() if key[0] == "cifar10-valid"}
+        less["dataset_seed"] = {"cifar10-valid": less["dataset_seed"]["cifar10-valid"]}
+    return {"full": full, "less": less}
+
+
+def write_nas_201(path: Path, records: dict[int, Any], *, zipped: bool = False) -> Path:
+    """Write the single file of NAS-Bench-201, a torch file in its old or its zip form."""
+    whole = {
+        "meta_archs": list(strings("tss")),
+        "total_archs": len(strings("tss")),
+        "basestr": "C16-N5",
+        "arch2infos": records,
+        "evaluated_indexes": set(records),
+    }
+    return write_torch(path, whole, zipped=zipped)
+
+
+def write_nas_201_folder(folder: Path, indexes: Iterable[int], *, zipped: bool = False) -> Path:
+    """Write NAS-Bench-201's archive: for each architecture a file with trained weights, and one without."""
+    folder.mkdir(parents=True)
+    for index in indexes:
+        found = nas_201_record(index)
+        write_torch(folder / f"{index:06d}-SIMPLE.pth", found, zipped=zipped)
+        for hp, result in found.items():
+            result["clear_net_done"] = False
+            for (dataset, seed), run in result["all_results"].items():
+                state = weights_of(index, {"less": "12", "full": "200"}[hp], dataset, seed)
+                run["net_state_dict"] = OrderedDict((name, _Stored(values)) for name, values in state.items())
+        write_torch(folder / f"{index:06d}-FULL.pth", found, zipped=zipped)
+    return folder
+
+
+class _Stored:
+    """A tensor, as a file of torch's holds it."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        self.values, self.storage = values, _Kept(values)
+
+    def __reduce__(self) -> Any:
+        strides = tuple(step // self.values.itemsize for step in self.values.strides)
+        arguments = (self.storage, 0, self.values.shape, strides, False, OrderedDict())
+        return _TORCH["torch._utils"]["_rebuild_tensor_v2"], arguments
+
+
+class _Kept:
+    def __init__(self, values: np.ndarray) -> None:
+        self.values = values
+
+
+def write_torch(path: Path, value: Any, *, zipped: bool = False) -> Path:
+    """Write what `torch.save` writes of plain containers, numbers and `_Stored`, in its old or its zip form."""
+    storages: dict[str, np.ndarray] = {}
+
+    class Pickler(pickle.Pickler):
+        def persistent_id(self, one: Any) -> Any:
+            if not isinstance(one, _Kept):
+                return None
+            key = str(len(storages))
+            storages[key] = one.values
+            kind = _TORCH["torch"]["FloatStorage" if one.values.dtype == np.float32 else "LongStorage"]
+            return ("storage", kind, key, "cpu", one.values.size, *(() if zipped else (None,)))
+
+    stream = io.BytesIO()
+    modules = {}
+    for name, contents in _TORCH.items():
+        modules[name] = types.ModuleType(name)
+        modules[name].__dict__.update(contents)
+    with mock.patch.dict(sys.modules, modules):
+        Pickler(stream, protocol=2).dump(value)
+    if zipped:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("archive/data.pkl", stream.getvalue())
+            archive.writestr("archive/version", "3\n")
+            for key, values in storages.items():
+                archive.writestr(f"archive/data/{key}", values.tobytes())
+        return path
+    with path.open("wb") as file:
+        system = {"protocol_version": 1001, "little_endian": True, "type_sizes": {"short": 2, "int": 4, "long": 4}}
+        for head in (0x1950A86A20F9469CFC6C, 1001, system):
+            pickle.dump(head, file, protocol=2)
+        file.write(stream.getvalue())
+        pickle.dump(sorted(storages), file, protocol=2)
+        for key in sorted(storages):
+            file.write(struct.pack("<q", storages[key].size) + storages[key].tobytes())
+    return path
 
 
 def main() -> None:

@@ -15,11 +15,14 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from natsdb.ingest.archive.unpickle import DOWNLOAD_AGAIN, decompress, unpickle
+from natsdb.ingest.archive.torch_file import is_torch, may_be_torch, open_pickle, unpickle_torch
+from natsdb.ingest.archive.unpickle import DAMAGE, DOWNLOAD_AGAIN, damaged, decompress, unpickle
 from natsdb.schema.errors import Damaged, Missing, NatsdbError
 from natsdb.schema.spaces import SPACES
 
-_RECORD = re.compile(r"(\d{1,6})\.pickle\.pbz2")
+_RECORD = re.compile(r"(\d{1,6})(\.pickle\.pbz2|-(FULL|SIMPLE)\.pth)")
+# What the column `source` says by default of rows from archives.
+OFFICIAL, NAS_201 = "official", "nas-bench-201"
 _SINGLE_NAME = re.compile(r"-([0-9a-f]{5})\.pickle\.pbz2$")
 # What stands before a text of less than 256 bytes in a pickle: an opcode, and the length.
 _TEXT = re.compile(rb"\x8c(.)|X(.)\0\0\0", re.DOTALL)
@@ -55,7 +58,8 @@ class Entry:
 
 @dataclass(frozen=True)
 class Source:
-    """A source of records. `kind`: folder, tar, file (one architecture) or single (the benchmark in one pickle)."""
+    """A source of records. `kind`: folder, tar, file (one architecture) or single (the benchmark in one pickle);
+    `origin`: what the column `source` says of its rows, where nobody says otherwise."""
 
     kind: str
     space: str
@@ -63,6 +67,7 @@ class Source:
     entries: tuple[Entry, ...]
     fingerprint: str
     path: str = ""
+    origin: str = OFFICIAL
 
 
 class _Joined(RawIOBase):
@@ -120,6 +125,15 @@ class _Joined(RawIOBase):
             self._open[1].close()
             self._open = None
         super().close()
+
+
+def record_in(raw: bytes, where: str) -> Any:
+    """The record in a file of one architecture, as its bytes lie on disk.
+
+    Raises:
+        Damaged: they hold no record that the restricted unpickler can read.
+    """
+    return unpickle_torch(raw, where) if may_be_torch(raw[:32]) else unpickle(decompress(raw, where), where)
 
 
 def open_source(name: str | os.PathLike[str]) -> Source:
@@ -235,10 +249,13 @@ def _tar(name: str) -> Source:
 def _listed(kind: str, path: Path, entries: list[Entry], listing: list[Any]) -> Source:
     if not entries:
         raise Missing(
-            "there is no record (000000.pickle.pbz2, …) in it",
+            "there is no record (000000.pickle.pbz2, 000000-FULL.pth, …) in it",
             where=str(path),
             remedy="name the folder or tar that holds them",
         )
+    # NAS-Bench-201's archive has records with trained weights, which its package reads, beside the same without.
+    full = {entry.arch for entry in entries if entry.name.endswith("-FULL.pth")}
+    entries = [entry for entry in entries if entry.arch not in full or not entry.name.endswith("-SIMPLE.pth")]
     for before, entry in pairwise(entries):
         if before.arch == entry.arch:
             raise NatsdbError(
@@ -254,7 +271,12 @@ def _listed(kind: str, path: Path, entries: list[Entry], listing: list[Any]) -> 
             where=bad.name,
             remedy="remove the file",
         )
-    return Source(kind, space, path.name, tuple(entries), _digest(listing), str(path))
+    origins = {NAS_201 if entry.name.endswith(".pth") else OFFICIAL for entry in entries}
+    if len(origins) > 1:
+        raise NatsdbError(
+            "it holds records of NATS-Bench and of NAS-Bench-201", where=str(path), remedy="put them into two folders"
+        )
+    return Source(kind, space, path.name, tuple(entries), _digest(listing), str(path), origins.pop())
 
 
 def _space_of(entries: list[Entry]) -> str:
@@ -262,7 +284,7 @@ def _space_of(entries: list[Entry]) -> str:
     failures: list[NatsdbError] = []
     for entry in entries:
         try:
-            record = unpickle(decompress(entry.read(), entry.name), entry.name)
+            record = record_in(entry.read(), entry.name)
             return _space_of_record(record, entry.name)
         except NatsdbError as error:
             failures.append(error)
@@ -294,14 +316,32 @@ def _pickle_file(name: str) -> Source:
     listing = [(path.name, status.st_size, status.st_mtime_ns)]
     head = _head(path)
     if b"arch2infos" not in head and b"meta_archs" not in head:
-        record = unpickle(decompress(path.read_bytes(), str(path)), str(path))
-        space = _space_of_record(record, str(path))
-        arch = next(iter(record.values())).get("arch_index")
-        if type(arch) is not int or not 0 <= arch < SPACES[space].size:
-            raise NatsdbError(f"index {arch!r} is outside the space {space}", where=str(path), remedy="leave it out")
-        entry = Entry(arch, path.name, (str(path),), 0, status.st_size)
-        return Source("file", space, path.name, (entry,), _digest(listing), str(path))
+        return _record_file(path, listing, OFFICIAL)
     return Source("single", _space_of_head(head), path.name, (), _digest(listing), str(path))
+
+
+def _record_file(path: Path, listing: list[Any], origin: str) -> Source:
+    record = record_in(path.read_bytes(), str(path))
+    space = _space_of_record(record, str(path))
+    arch = next(iter(record.values())).get("arch_index")
+    if type(arch) is not int or not 0 <= arch < SPACES[space].size:
+        raise NatsdbError(f"index {arch!r} is outside the space {space}", where=str(path), remedy="leave it out")
+    entry = Entry(arch, path.name, (str(path),), 0, path.stat().st_size)
+    return Source("file", space, path.name, (entry,), _digest(listing), str(path), origin)
+
+
+def _torch_file(name: str) -> Source:
+    path = Path(name)
+    status = path.stat()
+    listing = [(path.name, status.st_size, status.st_mtime_ns)]
+    try:
+        with open_pickle(path) as file:
+            head = file.read(1 << 20)
+    except (*DAMAGE, OSError) as error:
+        raise damaged(str(path), error) from error
+    if b"arch2infos" in head or b"meta_archs" in head:
+        return Source("single", "tss", path.name, (), _digest(listing), str(path), NAS_201)
+    return _record_file(path, listing, NAS_201)
 
 
 def _space_of_head(head: bytes) -> str:
@@ -367,6 +407,7 @@ FORMS = (
     Form("an archive folder", lambda name, _: os.path.isdir(name), _folder),
     Form("its .tar or the chunks of one", lambda _, head: head[257:262] == b"ustar", _tar),
     Form("a .pickle.pbz2 file", lambda _, head: head[:3] == b"BZh", _pickle_file),
+    Form("NAS-Bench-201's .pth", lambda name, head: may_be_torch(head) and is_torch(name), _torch_file),
 )
 
 

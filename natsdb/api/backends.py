@@ -19,8 +19,9 @@ from natsdb.api.builtin import lacks
 from natsdb.api.results import ArchResults, ResultsCount
 from natsdb.api.weights import stored_weights, torch_tensors
 from natsdb.ingest.archive.rebuild import Recent, StoredBlock, StoredRun, blocks_of, in_order, result
+from natsdb.ingest.archive.records_of import record_of
 from natsdb.ingest.archive.stored import StoredForm
-from natsdb.ingest.archive.unpickle import Tensor, decompress, unpickle
+from natsdb.ingest.archive.unpickle import Tensor
 from natsdb.schema.errors import Damaged, NatsdbError
 from natsdb.schema.spaces import SPACES
 from natsdb.schema.tables import BLOCK
@@ -356,8 +357,7 @@ class ArchiveBackend:
         return self.results(arch).get(hp) if arch in self._entries else None
 
     def results(self, arch: int) -> Results:
-        entry = self._entries[arch]
-        return results_of(unpickle(decompress(entry.read(), entry.name), entry.name), self.kind)
+        return results_of(record_of(self._entries[arch]), self.kind)
 
 
 def _reopened(path: str, kind: type[ArchResults]) -> ArchiveBackend:

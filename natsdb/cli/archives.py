@@ -76,7 +76,9 @@ def ingest(
 def verify(
     source: Annotated[Path, typer.Argument(help="Any official form of the benchmark.")],
     db: DbOption = None,
-    name: Annotated[str, typer.Option("--source", help="Which rows: the value of the column `source`.")] = "official",
+    name: Annotated[
+        str | None, typer.Option("--source", help="Which rows: the value of the column `source`; as ingest names them.")
+    ] = None,
     jobs: JobsOption = None,
 ) -> None:
     """Compare every number of an archive with the database, bit for bit; exit with 1 if any differs.
