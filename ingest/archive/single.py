@@ -18,6 +18,7 @@ import zipfile
 import zlib
 from array import array
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +73,9 @@ def _records(
     path: Path, space: str, templates: Templates | None
 ) -> Iterator[tuple[int, Any, Any, Callable[[list[HpRecord]], Template | None]]]:
     seen: set[int] = set()
+    opened = ExitStack()
     try:
-        machine = _Machine(unframed(_reader(path)))
+        machine = _Machine(unframed(opened.enter_context(closing(_opened(path))).read))
         while True:
             arch = machine.at_record()
             if arch is None:
@@ -112,6 +114,8 @@ def _records(
     except (OSError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         what = "file" if is_torch(path) else "bz2 data"
         raise Damaged(f"the {what} is damaged ({error})", where=str(path), remedy=DOWNLOAD_AGAIN) from error
+    finally:
+        opened.close()
     _check_end(whole, space, len(seen), path)
 
 
@@ -136,16 +140,17 @@ def _check_end(whole: Any, space: str, found: int, path: Path) -> None:
         )
 
 
-def _reader(path: Path) -> Callable[[int], bytes]:
-    """Reads a file's pickle: that of a torch file, or decompressed; with several cores, `rapidgzip` does it on all."""
+def _opened(path: Path) -> Any:
+    """A file's pickle as a stream: that of a torch file, or decompressed; with several cores, `rapidgzip` does it on
+    all of them."""
     if is_torch(path):
-        return open_pickle(path).read
+        return open_pickle(path)
     cores = os.cpu_count() or 1
     if cores > 1:
         from rapidgzip import IndexedBzip2File
 
-        return IndexedBzip2File(str(path), parallelization=cores).read
-    return bz2.open(path).read
+        return IndexedBzip2File(str(path), parallelization=cores)
+    return bz2.open(path)
 
 
 def unframed(read: Callable[[int], bytes]) -> Iterator[bytes]:

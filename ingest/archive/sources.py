@@ -19,10 +19,9 @@ from natsdb.ingest.archive.torch_file import is_torch, may_be_torch, open_pickle
 from natsdb.ingest.archive.unpickle import DAMAGE, DOWNLOAD_AGAIN, damaged, decompress, unpickle
 from natsdb.schema.errors import Damaged, Missing, NatsdbError
 from natsdb.schema.spaces import SPACES
+from natsdb.store.choice import NAS_201, OFFICIAL
 
 _RECORD = re.compile(r"(\d{1,6})(\.pickle\.pbz2|-(FULL|SIMPLE)\.pth)")
-# What the column `source` says by default of rows from archives.
-OFFICIAL, NAS_201 = "official", "nas-bench-201"
 _SINGLE_NAME = re.compile(r"-([0-9a-f]{5})\.pickle\.pbz2$")
 # What stands before a text of less than 256 bytes in a pickle: an opcode, and the length.
 _TEXT = re.compile(rb"\x8c(.)|X(.)\0\0\0", re.DOTALL)

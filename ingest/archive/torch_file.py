@@ -55,17 +55,14 @@ def open_pickle(path: Path) -> IO[bytes]:
         OSError, or one of `DAMAGE`: it cannot be read.
     """
     file = path.open("rb")
-    head = file.read(len(_MAGIC))
-    file.seek(0)
-    if head != _MAGIC:
-        with file:
-            archive = zipfile.ZipFile(path)
+    if file.peek(len(_MAGIC)).startswith(_MAGIC):
+        _skip_head(file)
+        return file
+    with file, zipfile.ZipFile(path) as archive:
         member = _pickle_of(archive)
         if member is None:
             raise pickle.UnpicklingError("the zip has no member data.pkl")
-        return archive.open(member)
-    _skip_head(file)
-    return file
+        return archive.open(member)  # which keeps the file open
 
 
 def unpickle_torch(data: bytes, where: str) -> Any:

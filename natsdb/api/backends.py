@@ -256,6 +256,8 @@ class DatabaseBackend:
         found = {hp: each for hp, each in every.items() if each is not None}
         if not found:
             raise KeyError(arch)
+        if self.kind._by_epochs:
+            return OrderedDict((hp, results) for hp, (results, _) in found.items())
         form = next(iter(found.values()))[1]
         return OrderedDict(in_order({hp: results for hp, (results, _) in found.items()}, form))
 
@@ -369,7 +371,7 @@ def _reopened(path: str, kind: type[ArchResults]) -> ArchiveBackend:
 def results_of(record: dict[str, Any], kind: type[ArchResults] = ArchResults) -> Results:
     """Results by hp from an official record; trained weights become tensors when they are asked for."""
     by_hp: Results = OrderedDict()
-    for hp, fields in record.items():
+    for hp, fields in sorted(record.items(), key=lambda item: int(item[0])) if kind._by_epochs else record.items():
         by_hp[hp] = kind.create_from_state_dict(fields)
         for run in by_hp[hp].all_results.values():
             state = run.net_state_dict

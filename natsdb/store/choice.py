@@ -16,6 +16,8 @@ from natsdb.schema.schedules import HPS
 from natsdb.store.manifest import Manifest, Part
 
 OFFICIAL, REGENERATED, SYNTHETIC = "official", "regenerated", "synthetic"
+# Rows of NAS-Bench-201's own records, which `natsdb.api.nas_201` asks for.
+NAS_201 = "nas-bench-201"
 
 
 def rank(source: str, *, published: bool = False, reduced: bool = False) -> tuple[int, str]:
