@@ -11,6 +11,7 @@ from pathlib import Path
 from natsdb.ingest.archive.sources import Entry, Source, open_source
 from natsdb.ingest.blocks import BlockTask, Job, stage_block, stage_single
 from natsdb.ingest.fanout import fan_out, leave_if_starting, processes
+from natsdb.ingest.published import is_published
 from natsdb.ingest.report import IngestReport, check_name
 from natsdb.schema.errors import Damaged, NatsdbError
 from natsdb.schema.tables import BLOCK
@@ -59,13 +60,13 @@ def ingest(
     if not sources:
         raise NatsdbError("no source is named", remedy="name an archive folder, tar or file")
     home = local(database)
-    tables = [Path(path) for path in sources if Path(path).suffix == ".parquet"]
+    tables = [Path(path) for path in sources if is_published(Path(path))]
     if tables:
         if len(tables) < len(sources):
             raise NatsdbError(
                 "published tables and archives are of different sources", remedy="ingest them one after the other"
             )
-        from natsdb.ingest.published import ingest_published  # polars is for these only
+        from natsdb.ingest.published import ingest_published
 
         return ingest_published(tables, home, source=source, replace=replace)
     opened = [open_source(path) for path in sources]

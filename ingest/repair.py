@@ -14,7 +14,7 @@ from pathlib import Path
 
 from natsdb.ingest.archive.sources import Source, open_source
 from natsdb.ingest.into_tables import Job, Progress, stage_source
-from natsdb.ingest.published import ingest_published
+from natsdb.ingest.published import ingest_published, is_published
 from natsdb.ingest.trained import collect
 from natsdb.schema.tables import BLOCK, CATALOGUE
 from natsdb.store.check import Finding, Listed, check, listed_files
@@ -104,7 +104,7 @@ def _made_again(
     progress: Progress | None,
 ) -> Iterator[Manifest]:
     """What the sources make in the staging folder of rows of one name; all together, as they share files."""
-    tables = [path for path in paths if path.suffix == ".parquet"]
+    tables = [path for path in paths if is_published(path)]
     others = [path for path in paths if path not in tables]
     runs = [path for path in others if path.is_dir() and any(path.glob("*/*/*.json"))]
     aside = staging.folder / "other"

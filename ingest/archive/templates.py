@@ -151,7 +151,8 @@ def _evened(data: bytes, offset: int, letters: Sequence[int], size: int) -> tupl
 
 def _spelled(data: bytes, letters: Sequence[int]) -> bytes:
     """The way back: a record as protocol 2 writes it."""
-    pieces, at = [], 0
+    pieces: list[bytes] = []
+    at = 0
     for place in letters:
         text = data[place + 4 : place + 12].decode("latin1").encode()
         pieces += (data[at:place], len(text).to_bytes(4, "little"), text)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import bz2
 import io
 import pickle
+import pickletools
 import struct
 from collections import OrderedDict
 from collections.abc import Callable
@@ -245,6 +246,23 @@ def decompress(raw: bytes, where: str) -> bytes:
         room -= len(data)
         raw = machine.unused_data
     return b"".join(pieces)
+
+
+def first_value(data: bytes) -> str | int | None:
+    """The first text or whole number in a pickle, such as the first key of a dictionary; None where it has none, or
+    these are no bytes of one."""
+    if not data.startswith(b"\x80"):
+        return None
+    try:
+        for op, argument, _ in pickletools.genops(data):
+            if op.name in _VALUES and not isinstance(argument, bool) and isinstance(argument, str | int):
+                return argument
+    except ValueError:
+        pass
+    return None
+
+
+_VALUES = {"BINUNICODE", "SHORT_BINUNICODE", "BININT", "BININT1", "BININT2"}
 
 
 def plain_values(file: Any) -> Any:

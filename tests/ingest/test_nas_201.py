@@ -152,8 +152,9 @@ def test_the_official_package_gives_the_same_answers(
     theirs: types.ModuleType, home: Path, records: dict[int, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sys.path.append(str(Path(__file__).parents[1] / "legacy"))
-    from outcomes import outcome
     from test_nas201 import QUESTIONS
+
+    from outcomes import outcome
 
     official = theirs.NASBench201API(_loaded(records), verbose=False)
     monkeypatch.setattr(nas_201, "_warned", False)
