@@ -11,8 +11,9 @@ from pathlib import Path
 from natsdb.ingest.archive.sources import Entry, Source, open_source
 from natsdb.ingest.blocks import BlockTask, Job, stage_block, stage_single
 from natsdb.ingest.fanout import fan_out, leave_if_starting, processes
-from natsdb.ingest.published import is_published
+from natsdb.ingest.published import ingest_published, is_published
 from natsdb.ingest.report import IngestReport, check_name
+from natsdb.ingest.syne_tune import ingest_blackbox, is_blackbox
 from natsdb.schema.errors import Damaged, NatsdbError
 from natsdb.schema.tables import BLOCK
 from natsdb.store.locations import local
@@ -41,10 +42,11 @@ def ingest(
 
     Args:
         sources: archive folders, tars or their chunks, record files, single benchmark files, those of NAS-Bench-201
-            (.pth), or published tables of results (see `natsdb.ingest.published.read_published`).
+            (.pth), published tables of results (see `natsdb.ingest.published.read_published`), or the folder of Syne
+            Tune's blackbox (see `natsdb.ingest.syne_tune`).
         database: folder of the database; the default one when None (see `default_database`).
         source: what the column `source` says of these rows; by default official, of NAS-Bench-201's nas-bench-201, of
-            published tables published.
+            published tables published, of a blackbox syne-tune.
         jobs: processes; by default one a core, at most six.
         replace: overwrite runs that the database holds with other numbers, instead of refusing.
         keep_going: leave out damaged records and list them in the report, instead of stopping.
@@ -60,14 +62,16 @@ def ingest(
     if not sources:
         raise NatsdbError("no source is named", remedy="name an archive folder, tar or file")
     home = local(database)
-    tables = [Path(path) for path in sources if is_published(Path(path))]
-    if tables:
-        if len(tables) < len(sources):
+    paths = [Path(path) for path in sources]
+    tables, boxes = [path for path in paths if is_published(path)], [path for path in paths if is_blackbox(path)]
+    if tables or boxes:
+        if len(paths) not in (len(tables), len(boxes)) or len(boxes) > 1:
             raise NatsdbError(
-                "published tables and archives are of different sources", remedy="ingest them one after the other"
+                "published tables, blackboxes and archives are of different sources",
+                remedy="ingest them one after the other",
             )
-        from natsdb.ingest.published import ingest_published
-
+        if boxes:
+            return ingest_blackbox(boxes[0], home, source=source, replace=replace)
         return ingest_published(tables, home, source=source, replace=replace)
     opened = [open_source(path) for path in sources]
     origins = sorted({one.origin for one in opened})
@@ -81,7 +85,7 @@ def ingest(
         before = open_manifest(home)
         if source in before.published_sources():
             raise NatsdbError(
-                f"its rows of source {source!r} are of a published table",
+                f"its rows of source {source!r} are of a published table or a blackbox",
                 where=str(home),
                 remedy="name an archive's rows otherwise, with --source NAME",
             )

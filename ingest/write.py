@@ -235,14 +235,14 @@ class BlockWriter:
             self._rows.setdefault(hp, (group, Rows()))[1].add(arch, record, provenance)
             self.rows += len(record.layout.split)
 
-    def add_tables(self, hp: str, tables: Tables) -> None:
-        """Add all rows of the block at an hp as tables, sorted by key.
+    def add_tables(self, hp: str, tables: Tables, group: int | None = None) -> None:
+        """Add all rows of the block at an hp, or of a row group, as tables, sorted by key.
 
         Raises:
             Contradiction: they contradict rows already there.
         """
         self.rows += len(tables["metric"])
-        self._put(hp, self._block, tables)
+        self._put(hp, self._block if group is None else group, tables)
 
     def _flush(self, hp: str) -> None:
         group, rows = self._rows.pop(hp)

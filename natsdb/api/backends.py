@@ -110,7 +110,7 @@ class DatabaseBackend:
         found = {part.source for part in manifest.parts if part.space == self.space}
         sources = sorted(found if self.source is None else found & {self.source})
         tables = manifest.published_sources()
-        self._places = {(one.source, one.reduced): one.place for one in places(sources, tables)}
+        self._places = {(one.source, one.reduced): one.place for one in places(sources, manifest)}
         for source in sources if self.source is not None else [one for one in sources if one not in tables]:
             for number, files in blocks_of(manifest, source, self.space).items():
                 for hp in {hp for _, hp in files}:

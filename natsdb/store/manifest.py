@@ -16,6 +16,8 @@ from natsdb.schema.errors import Damaged, NatsdbError
 from natsdb.schema.tables import FORMAT_VERSION, TABLES, Column, Table
 
 NAME = "natsdb.json"
+# Kinds of sources of which no record can be made: tables of final accuracies, and Syne Tune's curves.
+PUBLISHED, SYNE_TUNE = "published", "syne-tune"
 # The folder of attached tables' files.
 ATTACHED = "attached"
 # Folders that hold the files which manifests list.
@@ -163,8 +165,12 @@ class Manifest:
         return {one.path: one.bytes for one in every}
 
     def published_sources(self) -> set[str]:
-        """Sources whose rows are of published tables: final accuracies, of which no record can be made."""
-        return {ingest.source for ingest in self.ingests if ingest.kind == "published"}
+        """Sources whose rows are of published tables, of which no record can be made."""
+        return {ingest.source for ingest in self.ingests if ingest.kind in (PUBLISHED, SYNE_TUNE)}
+
+    def sources_without_curves(self) -> set[str]:
+        """Those of them that are final accuracies only, and may be means over seeds."""
+        return {ingest.source for ingest in self.ingests if ingest.kind == PUBLISHED}
 
     def contents(self) -> str:
         """Which spaces it holds from which sources, in words."""

@@ -20,7 +20,7 @@ import natsdb
 from databases import contents
 from natsdb.api import nas_201, nas_201_versions
 from natsdb.api.nas_201 import NASBench201API
-from natsdb.ingest import ingest, verify
+from natsdb.ingest import export, ingest, verify
 from natsdb.ingest.archive import single, templates
 from natsdb.ingest.archive.sources import open_source
 from natsdb.schema.errors import NatsdbError
@@ -244,3 +244,38 @@ def test_what_is_damaged_or_a_trap_is_refused_in_a_sentence(
     with pytest.raises(NatsdbError, match="this pickle is no record of an architecture"):
         ingest([path], tmp_path / "db")
     assert not (tmp_path / "db" / "natsdb.json").exists()
+
+
+def test_it_comes_back_and_the_official_package_opens_it(
+    theirs: types.ModuleType, home: Path, records: dict[int, Any], tmp_path: Path
+) -> None:
+    made = export(tmp_path / "back", "tss", home, format="nas-bench-201")
+    assert made.name.startswith("NAS-Bench-201-v1_1-")
+    assert made.suffix == ".pth"
+    assert ingest([made], tmp_path / "db").archs == len(ARCHS)
+    mine, ours = (
+        {path: data for path, data in contents(one).items() if not path.startswith(("seed/", "natsdb.json"))}
+        for one in (tmp_path / "db", home)
+    )
+    assert mine == ours
+    torch = pytest.importorskip("torch")
+    loaded = torch.load(made, weights_only=False)
+    assert repr(loaded["arch2infos"]) == repr(records)
+    assert loaded["evaluated_indexes"] == set(ARCHS)
+    official = theirs.NASBench201API(loaded, verbose=False)
+    accuracy = official.get_more_info(300, "cifar10", hp="200", is_random=False)["test-accuracy"]
+    assert (
+        accuracy
+        == NASBench201API(str(home), verbose=False).get_more_info(300, "cifar10", None, "200", False)["test-accuracy"]
+    )
+
+
+def test_what_cannot_be_exported_is_said(home: Path, made_up_db: Path, tmp_path: Path) -> None:
+    for asked, said in (
+        ({"format": "nasbench201"}, "there is no format 'nasbench201'; did you mean nas-bench-201"),
+        ({"format": "nas-bench-201", "space": "sss"}, "the format nas-bench-201 is of the space tss; name it with"),
+        ({"format": "syne-tune"}, "there are no rows of tss from source 'syne-tune'; it holds tss from nas-bench-201"),
+        ({"format": "nats-bench"}, "there are no rows of tss from source 'official'"),
+    ):
+        with pytest.raises(NatsdbError, match=said):
+            export(tmp_path / "no", **{"space": "tss", "database": home, **asked})
