@@ -16,6 +16,7 @@ from natsdb.ingest.archive.unpickle import decompress
 from natsdb.ingest.fanout import note_progress
 from natsdb.ingest.weights import weights_of_record
 from natsdb.ingest.write import BlockWriter, Provenance
+from natsdb.schema.datasets import DataSet, admit
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.spaces import SPACES, arch_str
 from natsdb.schema.tables import BLOCK
@@ -27,7 +28,7 @@ from natsdb.store.writing import writing
 
 @dataclass(frozen=True)
 class Job:
-    """What a command asks of every block."""
+    """What a command asks of every block; `datasets`: those that the source brings, for the processes."""
 
     folder: str
     source: str
@@ -35,6 +36,7 @@ class Job:
     replace: bool
     keep_going: bool
     weights: bool
+    datasets: tuple[DataSet, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,8 @@ def stage_block(task: tuple[Job, BlockTask]) -> Receipt:
         Stopped: the command was interrupted.
     """
     job, block = task
+    for dataset in job.datasets:
+        admit(dataset)
     return stage_records(job, block, _read(job, block))
 
 

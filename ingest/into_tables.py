@@ -14,6 +14,7 @@ from natsdb.ingest.fanout import fan_out, leave_if_starting, processes
 from natsdb.ingest.published import ingest_published, is_published
 from natsdb.ingest.report import IngestReport, check_name
 from natsdb.ingest.syne_tune import ingest_blackbox, is_blackbox
+from natsdb.schema.datasets import DATASETS, added, register
 from natsdb.schema.errors import Damaged, NatsdbError
 from natsdb.schema.tables import BLOCK
 from natsdb.store.locations import local
@@ -83,6 +84,9 @@ def ingest(
     check_name(source)
     with only_writer(home):
         before = open_manifest(home)
+        for dataset in (dataset for one in opened for dataset in one.datasets):
+            if dataset.name not in DATASETS:  # what the database, or the caller, says of it counts
+                register(dataset)
         if source in before.published_sources():
             raise NatsdbError(
                 f"its rows of source {source!r} are of a published table or a blackbox",
@@ -99,7 +103,7 @@ def ingest(
             fingerprint = one.fingerprint + ("+weights" if weights else "")
             if not replace and (source, fingerprint) in {(i.source, i.fingerprint) for i in before.ingests}:
                 continue
-            job = Job(str(staging.folder), source, one.space, replace, keep_going, weights)
+            job = Job(str(staging.folder), source, one.space, replace, keep_going, weights, tuple(added()))
             receipts, again = stage_source(one, job, staging, manifest, jobs, progress)
             resumed += again
             for receipt in receipts:

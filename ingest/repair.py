@@ -143,7 +143,15 @@ def _staged(
     # Tables say which runs have weights, so they are made as they were: with weights where there are any.
     listed = read_manifest(staging.database).weights
     weights = any((one.source, one.space) == (name, source.space) for one in listed)
-    job = Job(str(staging.folder), name, source.space, replace=False, keep_going=True, weights=weights)
+    job = Job(
+        str(staging.folder),
+        name,
+        source.space,
+        replace=False,
+        keep_going=True,
+        weights=weights,
+        datasets=tuple(added()),
+    )
     receipts, _ = stage_source(replace(source, entries=entries), job, staging, manifest, jobs, progress)
     for receipt in receipts:
         manifest = with_weights(with_parts(manifest, receipt.parts), receipt.weights)

