@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from natsdb.ingest.archive.gathered import gathered_numbers
 from natsdb.ingest.archive.records import HpRecord, read_record
 from natsdb.ingest.archive.single import single_numbers
 from natsdb.ingest.archive.sources import Entry, Source, check_single_md5, record_in
@@ -149,12 +150,13 @@ def stage_single(
     done: Callable[[BlockTask], Receipt | None],
     progress: Callable[[str, int, int, int], None] | None,
 ) -> tuple[list[Receipt], int]:
-    """Stage the blocks of a single benchmark file; receipts, and how many were there from an earlier run.
+    """Stage the blocks of a file of many records; receipts, and how many were there from an earlier run.
 
     Raises:
         NatsdbError: the file is damaged, or its MD5 is not the one in its name.
     """
     check_single_md5(Path(source.path))
+    numbers = single_numbers if source.kind == "single" else gathered_numbers
     size = SPACES[source.space].size
     blocks = {number: block(number) for number in range(-(-size // BLOCK))}
     receipts = {number: receipt for number, one in blocks.items() if (receipt := done(one)) is not None}
@@ -169,7 +171,7 @@ def stage_single(
         rows += receipts[number].rows
 
     provenance = Provenance(source.name, None)
-    for arch, record in single_numbers(Path(source.path), source.space):
+    for arch, record in numbers(Path(source.path), source.space):
         number = arch // BLOCK
         files += 1
         if progress is not None and files % 32 == 0:

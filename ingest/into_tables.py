@@ -94,7 +94,7 @@ def ingest(
                 remedy="name an archive's rows otherwise, with --source NAME",
             )
         asked = [(s.kind, s.space, s.name, s.fingerprint) for s in opened]
-        options = (source, replace, keep_going, weights, [s.path for s in opened if s.kind == "single"])
+        options = (source, replace, keep_going, weights, [s.path for s in opened if not s.entries])
         staging = Staging(home, hashlib.sha256(repr((asked, options)).encode()).hexdigest()[:16])
         manifest = with_catalogue(before, staging)
         archs = rows = resumed = 0
@@ -144,7 +144,7 @@ def stage_source(
     def done(one: BlockTask) -> Receipt | None:
         return staging.receipt(one.name, one.before)
 
-    if source.kind == "single":
+    if not source.entries:
         return stage_single(source, job, block, done, progress)
     by_number: dict[int, list[Entry]] = {}
     for entry in source.entries:

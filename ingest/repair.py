@@ -16,6 +16,7 @@ from natsdb.ingest.archive.sources import Source, open_source
 from natsdb.ingest.into_tables import Job, Progress, stage_source
 from natsdb.ingest.published import ingest_published, is_published
 from natsdb.ingest.trained import collect
+from natsdb.schema.datasets import added
 from natsdb.schema.tables import BLOCK, CATALOGUE
 from natsdb.store.check import Finding, Listed, check, listed_files
 from natsdb.store.locations import local
@@ -138,7 +139,7 @@ def _staged(
     mine = [one for one in damaged if one.space == source.space]
     blocks = {one.block if isinstance(one, Part) else one.arch // BLOCK for one in mine}
     entries = tuple(entry for entry in source.entries if entry.arch // BLOCK in blocks)
-    if not mine or not (entries or source.kind == "single"):
+    if not mine or (source.entries and not entries):
         return manifest
     # Tables say which runs have weights, so they are made as they were: with weights where there are any.
     listed = read_manifest(staging.database).weights

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from natsdb.ingest.archive.gathered import gathered
 from natsdb.ingest.archive.records import with_hps
 from natsdb.ingest.archive.single import single_records
 from natsdb.ingest.archive.sources import Entry, Source, record_in
@@ -20,7 +21,9 @@ def records_of(source: Source) -> Iterator[tuple[int, str, Any]]:
     """
     if source.kind == "single":
         yield from single_records(Path(source.path), source.space)
-        return
+    if source.kind == "gathered":
+        for arch, record in gathered(Path(source.path)).items():
+            yield arch, f"{source.name}: {arch}", record
     for entry in source.entries:
         yield entry.arch, entry.name, record_of(entry)
 

@@ -15,6 +15,7 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from natsdb.ingest.archive.gathered import are_records, gathered, may_be_gathered
 from natsdb.ingest.archive.single import single_records
 from natsdb.ingest.archive.torch_file import is_torch, may_be_torch, open_pickle, unpickle_torch
 from natsdb.ingest.archive.unpickle import DAMAGE, DOWNLOAD_AGAIN, damaged, decompress, unpickle
@@ -59,7 +60,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Source:
-    """A source of records. `kind`: folder, tar, file (one architecture) or single (the benchmark in one pickle);
+    """A source of records. `kind`: folder, tar, file (one architecture), single (the benchmark in one pickle) or gathered;
     `origin`: what the column `source` says of its rows, where nobody says otherwise; `datasets`: those that its first
     record has and natsdb knows nothing of."""
 
@@ -320,9 +321,24 @@ def _pickle_file(name: str) -> Source:
     listing = [(path.name, status.st_size, status.st_mtime_ns)]
     head = _head(path)
     if b"arch2infos" not in head and b"meta_archs" not in head:
+        if are_records(record_in(path.read_bytes(), str(path))):
+            return _gathered(name)
         return _record_file(path, listing, OFFICIAL)
     space = _space_of_head(head)
     return Source("single", space, path.name, (), _digest(listing), str(path), datasets=_of_first(path, space))
+
+
+def _gathered(name: str) -> Source:
+    path = Path(name)
+    status = path.stat()
+    records = gathered(path)
+    first = next(iter(records.values()))
+    space = _space_of_record(first, str(path))
+    bad = next((arch for arch in records if not 0 <= arch < SPACES[space].size), None)
+    if bad is not None:
+        raise NatsdbError(f"index {bad} is outside the space {space}", where=str(path), remedy="leave it out")
+    listing = [(path.name, status.st_size, status.st_mtime_ns)]
+    return Source("gathered", space, path.name, (), _digest(listing), str(path), datasets=learnt(first))
 
 
 def _record_file(path: Path, listing: list[Any], origin: str) -> Source:
@@ -421,6 +437,7 @@ FORMS = (
     Form("its .tar or the chunks of one", lambda _, head: head[257:262] == b"ustar", _tar),
     Form("a .pickle.pbz2 file", lambda _, head: head[:3] == b"BZh", _pickle_file),
     Form("NAS-Bench-201's .pth", lambda name, head: may_be_torch(head) and is_torch(name), _torch_file),
+    Form("records in one pickle or in JSON", lambda _, head: may_be_gathered(head), _gathered),
 )
 
 

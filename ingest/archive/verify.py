@@ -73,7 +73,7 @@ def verify(
             progress(opened.name, done, len(opened.entries), numbers)
 
     tasks: list[_Task] = []
-    if opened.kind == "single":
+    if not opened.entries:
         tasks.append(_Task(home, opened, (), files))
     else:
         by_block: dict[int, list[Entry]] = {}
@@ -118,7 +118,7 @@ def _verify_block(task: _Task) -> Verified:
 
 
 def _each(task: _Task) -> Iterator[tuple[int, str, Any]]:
-    if task.source.kind == "single":
+    if not task.source.entries:
         yield from records_of(task.source)
     for entry in task.entries:
         yield entry.arch, entry.name, record_of(entry)

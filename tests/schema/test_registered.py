@@ -335,8 +335,6 @@ def test_a_process_that_does_not_know_them(home: Path, monkeypatch: pytest.Monke
         datasets.searched.cache_clear()
         assert natsdb.query(ask, home).equals(expected)
         assert datasets.to_plain(DATASETS["digits"]) == datasets.to_plain(DIGITS)
-        with pytest.raises(NatsdbError, match="the data set digit is not registered: import the module that"):
-            natsdb.query("from rank_correlation('digit', '12', '01', space := 'toy')", home)
     datasets.searched.cache_clear()
     monkeypatch.delitem(SPACES, "toy")
     with pytest.raises(NatsdbError, match="it holds the space 'toy', which is not registered in this process; import"):
