@@ -1,9 +1,9 @@
-"""Syne Tune's blackbox of tss, `nasbench201`: curves of 200 epochs in float32, without the records they were taken from.
+"""Syne Tune's blackbox of tss, `nasbench201`: curves of 200 epochs in float32, without the records they are of.
 
 A folder: `hyperparameters.parquet` (six operations a row, in the official order of edges), `objectives_evaluations.npy`
 (tasks × architectures × seeds 777, 888, 999 × epochs × objectives), `fidelities_values.npy` (epochs from 1) and
-`metadata.json`. Its `valid_error` was measured on ori-test. A run that the benchmark has not is filled there by the mean
-of the architecture's others; such runs are known by that and left out.
+`metadata.json`. Its `valid_error` was measured on ori-test. A run that the benchmark has not is filled there by the
+mean of the architecture's others; such runs are known by that and left out.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _REMEDY = "take the folder from Syne Tune's repository again"
 
 @dataclass(frozen=True)
 class _Blackbox:
-    """`values`: tasks × rows × seeds × epochs × objectives, on disk; `arch`: of each row; `at`: an objective's place."""
+    """`values`: tasks × rows × seeds × epochs × objectives, on disk; `arch`: one a row; `at`: objectives' places."""
 
     values: np.ndarray
     tasks: list[str]

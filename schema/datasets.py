@@ -1,6 +1,6 @@
 """The data sets: each an entry, with what its splits are and how searches on it are judged.
 
-The list is open: a database's manifest keeps those that natsdb does not know by itself, and whoever opens it knows them.
+The list is open: a database's manifest keeps those that natsdb does not know by itself, and who opens it knows them.
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ class DataSet:
 
     `name`: in tables and records; `short`: in names of columns, as in `imagenet_test`; `image_size`: height and width
     in pixels, None where it is not known or images are no squares; `splits`: what was measured on, by name: x-valid and
-    x-test are the halves of the official test or validation set, ori-test is the whole; `mean`, `std`: of red, green and blue in units of 1/255, as the official
-    recipe has them; `budget`: simulated seconds of the published searches on it; `twin`: the data set that a search
-    on this one trains on, where validation images are a half of the training images.
+    x-test are the halves of the official test or validation set, ori-test is the whole; `mean`, `std`: of red, green
+    and blue in units of 1/255, as the official recipe has them; `budget`: simulated seconds of the published searches
+    on it; `twin`: the data set that a search on this one trains on, where validation images are a half of the training
+    images.
     """
 
     name: str

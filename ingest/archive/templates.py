@@ -53,8 +53,8 @@ class Template:
     by byte order; `index_at`: (offset, width) of the architecture's index; `string_at`: offsets of its string, `string`
     bytes long. `memo_at`: (offset, distance) of references to objects of the same record in a longer pickle; `text_at`:
     offsets of references to the architecture's string where an earlier part of the pickle holds it; `texts`: what the
-    record adds to the memo: a text, True for the architecture's own string, None for anything else. `letters`: offsets of
-    the lengths of texts that are a NumPy scalar's bytes; all offsets are those after `_evened`, and so is `size`.
+    record adds to the memo: a text, True for the architecture's own string, None for anything else. `letters`: where
+    the lengths of texts lie that are a NumPy scalar's bytes; all offsets are those after `_evened`, and so is `size`.
     """
 
     size: int

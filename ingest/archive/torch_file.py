@@ -80,7 +80,7 @@ def unpickle_torch(data: bytes, where: str) -> Any:
     """The object in a torch file, made of plain containers, numbers and `Tensor`, whose storages are parsed when asked.
 
     Raises:
-        Damaged: it is damaged, holds more than 1 GiB outside tensors, or asks for a name that official files do not use.
+        Damaged: it is damaged, holds over 1 GiB outside tensors, or asks for a name that official files do not use.
     """
     try:
         if data.startswith(_MAGIC):

@@ -87,16 +87,16 @@ def _of_1x(hp: str, name: str) -> property:
 
 
 class NASBench201API(NATStopology):
-    """NAS-Bench-201. A database's rows of source `nas-bench-201` answer, where it has some, and no others; else all that
-    it has of the topology space, and what NATS-Bench's data differs in is said once, in a warning.
+    """NAS-Bench-201. A database's rows of source `nas-bench-201` answer, where it has some, and no others; else all
+    that it has of the topology space, and what NATS-Bench's data differs in is said once, in a warning.
 
     Where a call names no schedule, `natsdb.api.nas_201_versions` says which it is.
 
     Args:
         file_path_or_dict: a natsdb database, an official archive of NAS-Bench-201 or NATS-Bench, or a loaded
-            dictionary, as `torch.load("NAS-Bench-201-….pth")` gives it. The path of a `.pth` file stands for the default
-            database, if that has rows of `nas-bench-201`; else the file is read, if it is there. Any other path that
-            is none stands for the default database.
+            dictionary, as `torch.load("NAS-Bench-201-….pth")` gives it. The path of a `.pth` file stands for the
+            default database, if that has rows of `nas-bench-201`; else the file is read, if it is there. Any other path
+            that is none stands for the default database.
         verbose: print what is called.
 
     Raises:
@@ -353,8 +353,8 @@ def _has_201(path: str) -> bool:
 
 
 def _by_default(api: NASBench201API, given: str | None) -> str:
-    """What stands for a file of NAS-Bench-201: the default database, if it has such rows, else the file itself, else the
-    default database all the same, or NATS-Bench's archive in its default place.
+    """What stands for a file of NAS-Bench-201: the default database, if it has such rows, else the file itself, else
+    the default database all the same, or NATS-Bench's archive in its default place.
 
     Raises:
         Missing: there is none of these.
