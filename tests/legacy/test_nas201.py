@@ -176,8 +176,8 @@ def test_there_is_neither_a_file_nor_a_database(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(NatsdbError) as raised:
         NASBench201API("NAS-Bench-201-v1_1-096897.pth", verbose=False)
     assert str(raised.value) == (
-        "NAS-Bench-201-v1_1-096897.pth: there is no such file, and no natsdb database that stands for it; make one with "
-        "`natsdb ingest SOURCE --db DIR` from NAS-Bench-201's file or NATS-Bench's topology archive, and let "
+        "NAS-Bench-201-v1_1-096897.pth: there is no such file, and no natsdb database that stands for it; make one "
+        "with `natsdb ingest SOURCE --db DIR` from NAS-Bench-201's file or NATS-Bench's topology archive, and let "
         "$NATSDB_HOME name it"
     )
     with pytest.raises(NatsdbError, match=r"^no file is named, and no natsdb database that stands for it; make one"):
