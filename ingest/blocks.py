@@ -7,14 +7,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from natsdb.ingest.archive.records import HpRecord
+from natsdb.ingest.archive.gathered import gathered_numbers
+from natsdb.ingest.archive.records import HpRecord, read_record
 from natsdb.ingest.archive.single import single_numbers
-from natsdb.ingest.archive.sources import Entry, Source, check_single_md5
+from natsdb.ingest.archive.sources import Entry, Source, check_single_md5, record_in
 from natsdb.ingest.archive.templates import Templates, read_file
+from natsdb.ingest.archive.torch_file import may_be_torch
 from natsdb.ingest.archive.unpickle import decompress
 from natsdb.ingest.fanout import note_progress
 from natsdb.ingest.weights import weights_of_record
 from natsdb.ingest.write import BlockWriter, Provenance
+from natsdb.schema.datasets import DataSet, admit
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.spaces import SPACES, arch_str
 from natsdb.schema.tables import BLOCK
@@ -26,7 +29,7 @@ from natsdb.store.writing import writing
 
 @dataclass(frozen=True)
 class Job:
-    """What a command asks of every block."""
+    """What a command asks of every block; `datasets`: those that the source brings, for the processes."""
 
     folder: str
     source: str
@@ -34,6 +37,7 @@ class Job:
     replace: bool
     keep_going: bool
     weights: bool
+    datasets: tuple[DataSet, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,8 @@ def stage_block(task: tuple[Job, BlockTask]) -> Receipt:
         Stopped: the command was interrupted.
     """
     job, block = task
+    for dataset in job.datasets:
+        admit(dataset)
     return stage_records(job, block, _read(job, block))
 
 
@@ -77,12 +83,12 @@ def _read(job: Job, block: BlockTask) -> Iterable[Read]:
         try:
             raw = entry.read()
             provenance = Provenance(entry.name, hashlib.md5(raw, usedforsecurity=False).hexdigest())
-            data = decompress(raw, entry.name)
-            yield (
-                entry.arch,
-                read_file(data, entry.arch, arch_str(job.space, entry.arch), entry.name, templates),
-                provenance,
-            )
+            text = arch_str(job.space, entry.arch)
+            if may_be_torch(raw[:32]):
+                numbers = read_record(record_in(raw, entry.name), entry.arch, text, entry.name)
+            else:
+                numbers = read_file(decompress(raw, entry.name), entry.arch, text, entry.name, templates)
+            yield entry.arch, numbers, provenance
         except NatsdbError as error:
             yield entry.arch, error, provenance
 
@@ -144,12 +150,13 @@ def stage_single(
     done: Callable[[BlockTask], Receipt | None],
     progress: Callable[[str, int, int, int], None] | None,
 ) -> tuple[list[Receipt], int]:
-    """Stage the blocks of a single benchmark file; receipts, and how many were there from an earlier run.
+    """Stage the blocks of a file of many records; receipts, and how many were there from an earlier run.
 
     Raises:
         NatsdbError: the file is damaged, or its MD5 is not the one in its name.
     """
     check_single_md5(Path(source.path))
+    numbers = single_numbers if source.kind == "single" else gathered_numbers
     size = SPACES[source.space].size
     blocks = {number: block(number) for number in range(-(-size // BLOCK))}
     receipts = {number: receipt for number, one in blocks.items() if (receipt := done(one)) is not None}
@@ -164,7 +171,7 @@ def stage_single(
         rows += receipts[number].rows
 
     provenance = Provenance(source.name, None)
-    for arch, record in single_numbers(Path(source.path), source.space):
+    for arch, record in numbers(Path(source.path), source.space):
         number = arch // BLOCK
         files += 1
         if progress is not None and files % 32 == 0:

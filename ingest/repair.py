@@ -14,8 +14,9 @@ from pathlib import Path
 
 from natsdb.ingest.archive.sources import Source, open_source
 from natsdb.ingest.into_tables import Job, Progress, stage_source
-from natsdb.ingest.published import ingest_published
+from natsdb.ingest.published import ingest_published, is_published
 from natsdb.ingest.trained import collect
+from natsdb.schema.datasets import added
 from natsdb.schema.tables import BLOCK, CATALOGUE
 from natsdb.store.check import Finding, Listed, check, listed_files
 from natsdb.store.locations import local
@@ -104,7 +105,7 @@ def _made_again(
     progress: Progress | None,
 ) -> Iterator[Manifest]:
     """What the sources make in the staging folder of rows of one name; all together, as they share files."""
-    tables = [path for path in paths if path.suffix == ".parquet"]
+    tables = [path for path in paths if is_published(path)]
     others = [path for path in paths if path not in tables]
     runs = [path for path in others if path.is_dir() and any(path.glob("*/*/*.json"))]
     aside = staging.folder / "other"
@@ -138,12 +139,20 @@ def _staged(
     mine = [one for one in damaged if one.space == source.space]
     blocks = {one.block if isinstance(one, Part) else one.arch // BLOCK for one in mine}
     entries = tuple(entry for entry in source.entries if entry.arch // BLOCK in blocks)
-    if not mine or not (entries or source.kind == "single"):
+    if not mine or (source.entries and not entries):
         return manifest
     # Tables say which runs have weights, so they are made as they were: with weights where there are any.
     listed = read_manifest(staging.database).weights
     weights = any((one.source, one.space) == (name, source.space) for one in listed)
-    job = Job(str(staging.folder), name, source.space, replace=False, keep_going=True, weights=weights)
+    job = Job(
+        str(staging.folder),
+        name,
+        source.space,
+        replace=False,
+        keep_going=True,
+        weights=weights,
+        datasets=tuple(added()),
+    )
     receipts, _ = stage_source(replace(source, entries=entries), job, staging, manifest, jobs, progress)
     for receipt in receipts:
         manifest = with_weights(with_parts(manifest, receipt.parts), receipt.weights)

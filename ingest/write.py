@@ -117,6 +117,7 @@ class Rows:
         count = len(runs["arch"])
         cost = np.concatenate([record.values[record.layout.cost] for _, record, _ in self._items])
         no_latency = np.concatenate([record.layout.cost[:, 2] < 0 for _, record, _ in self._items])
+        latencies = self._several_latencies(cost)
         seconds = np.full((count, len(TIME_SPLITS)), np.nan)
         absent = np.ones((count, len(TIME_SPLITS)), bool)
         varying: list[Any] = [None] * count
@@ -142,8 +143,19 @@ class Rows:
                     for n, split in enumerate(TIME_SPLITS)
                 },
                 "seconds": pa.array(varying, pa.list_(pa.float64())),
+                "latencies": pa.array(latencies, pa.list_(pa.float64())),
             }
         )
+
+    def _several_latencies(self, cost: np.ndarray) -> list[Any]:
+        """All latencies of each run that has several; in `cost` their mean takes the place of the first."""
+        every: list[Any] = []
+        for _, record, _ in self._items:
+            for place, count in zip(record.layout.cost[:, 2], record.layout.latencies, strict=True):
+                every.append(record.values[place : place + count].tolist() if count > 1 else None)
+                if count > 1:
+                    cost[len(every) - 1, 2] = sum(every[-1]) / count
+        return every
 
     @staticmethod
     def _keep_varying(layout: Layout, times: np.ndarray, start: int, seconds: np.ndarray, varying: list[Any]) -> None:
@@ -223,14 +235,14 @@ class BlockWriter:
             self._rows.setdefault(hp, (group, Rows()))[1].add(arch, record, provenance)
             self.rows += len(record.layout.split)
 
-    def add_tables(self, hp: str, tables: Tables) -> None:
-        """Add all rows of the block at an hp as tables, sorted by key.
+    def add_tables(self, hp: str, tables: Tables, group: int | None = None) -> None:
+        """Add all rows of the block at an hp, or of a row group, as tables, sorted by key.
 
         Raises:
             Contradiction: they contradict rows already there.
         """
         self.rows += len(tables["metric"])
-        self._put(hp, self._block, tables)
+        self._put(hp, self._block if group is None else group, tables)
 
     def _flush(self, hp: str) -> None:
         group, rows = self._rows.pop(hp)

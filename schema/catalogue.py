@@ -39,7 +39,7 @@ def catalogue_tables() -> dict[str, pa.Table]:
             [index for space in spaces for index in (space.canonical() if space.canonical else range(space.size))],
         ],
     )
-    datasets = sorted(DATASETS)
+    datasets = sorted(name for name, of in DATASETS.items() if of.image_size is not None)
     priced = [[costs(space.name, dataset) for dataset in datasets] for space in spaces]
     arch_cost = table(
         "arch_cost",

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from natsdb.schema.datasets import DATASETS
+from natsdb.schema.errors import NatsdbError
 from natsdb.schema.spaces import SPACES
 
 if TYPE_CHECKING:
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
 
 
 def costs(space: str, dataset: str) -> tuple[np.ndarray, np.ndarray]:
-    """FLOPs and parameters of every architecture of a space, both in millions, in index order."""
+    """FLOPs and parameters of every architecture of a space, both in millions, in index order.
+
+    Raises:
+        NatsdbError: the size of the data set's images is not known.
+    """
     images = DATASETS[dataset]
+    if images.image_size is None:
+        raise NatsdbError(f"the size of the images of {dataset} is not known", remedy="name another data set")
     return SPACES[space].costs(images.image_size, images.classes)

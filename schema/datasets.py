@@ -1,8 +1,12 @@
-"""The data sets: each an entry, with what its splits are and how searches on it are judged."""
+"""The data sets: each an entry, with what its splits are and how searches on it are judged.
+
+The list is open: a database's manifest keeps those that natsdb does not know by itself, and who opens it knows them.
+"""
 
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
@@ -14,9 +18,9 @@ Channels = tuple[float, float, float]
 
 
 class Split(NamedTuple):
-    """A split: its number of images, and which these are."""
+    """A split: its number of images, None where it is not known, and which these are."""
 
-    images: int
+    images: int | None
     meaning: str
 
 
@@ -25,16 +29,17 @@ class DataSet:
     """A data set as trained on.
 
     `name`: in tables and records; `short`: in names of columns, as in `imagenet_test`; `image_size`: height and width
-    in pixels; `splits`: what was measured on, by name: x-valid and x-test are the halves of the official test or
-    validation set, ori-test is the whole; `mean`, `std`: of red, green and blue in units of 1/255, as the official
-    recipe has them; `budget`: simulated seconds of the published searches on it; `twin`: the data set that a search
-    on this one trains on, where validation images are a half of the training images.
+    in pixels, None where it is not known or images are no squares; `splits`: what was measured on, by name: x-valid and
+    x-test are the halves of the official test or validation set, ori-test is the whole; `mean`, `std`: of red, green
+    and blue in units of 1/255, as the official recipe has them; `budget`: simulated seconds of the published searches
+    on it; `twin`: the data set that a search on this one trains on, where validation images are a half of the training
+    images.
     """
 
     name: str
     short: str
     classes: int
-    image_size: int
+    image_size: int | None
     splits: dict[str, Split]
     mean: Channels
     std: Channels
@@ -90,6 +95,68 @@ def register(dataset: DataSet) -> DataSet:
     return dataset
 
 
+def admit(dataset: DataSet) -> None:
+    """Register a data set that a database or an archive brings, unless it is known already.
+
+    Raises:
+        NatsdbError: another one of its name is known, or its name cannot be one.
+    """
+    known = DATASETS.get(dataset.name)
+    if known is None:
+        register(dataset)
+    elif to_plain(known) != to_plain(dataset):
+        raise NatsdbError(
+            f"its data set {dataset.name!r} is another one than that which is registered in this process",
+            remedy="open them in two processes, or give one of them another name",
+        )
+
+
+def to_plain(dataset: DataSet) -> dict[str, Any]:
+    """A data set as JSON has it."""
+    return {name: getattr(dataset, name) for name in DataSet.__dataclass_fields__} | {
+        "splits": {name: list(split) for name, split in dataset.splits.items()},
+        "mean": list(dataset.mean),
+        "std": list(dataset.std),
+    }
+
+
+def of_plain(plain: dict[str, Any]) -> DataSet:
+    """The data set that JSON holds; raises KeyError, TypeError or ValueError where it is none."""
+    lists = {name: tuple(map(float, plain[name])) for name in ("mean", "std")}
+    splits = {str(name): Split(*split) for name, split in plain["splits"].items()}
+    return DataSet(**{**plain, **lists, "splits": splits})
+
+
+def added() -> list[DataSet]:
+    """The registered data sets that natsdb does not know by itself."""
+    return [dataset for name, dataset in DATASETS.items() if name not in _OWN]
+
+
+def learnt(record: Any) -> tuple[DataSet, ...]:
+    """The data sets of an official record that has none that are known; classes and splits are those that it names.
+
+    A record with known ones beside others is more likely wrong: then there is nothing to learn.
+    """
+    try:
+        runs = {key[0]: run for result in record.values() for key, run in result["all_results"].items()}
+        if not DATASETS.keys().isdisjoint(runs) or not all(re.fullmatch(r"[A-Za-z][\w.-]*", name) for name in runs):
+            return ()
+        return tuple(
+            DataSet(
+                name,
+                re.sub(r"\W", "_", name),
+                int(run["arch_config"]["class_num"]),
+                None,
+                {split: Split(None, f"as the records of {name} have it") for split in ("train", *run["eval_names"])},
+                (0.0, 0.0, 0.0),
+                (1.0, 1.0, 1.0),
+            )
+            for name, run in runs.items()
+        )
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+        return ()
+
+
 def seconds_of(budget: Any, dataset: str) -> float:
     """A budget as a plain float, as SQL takes it.
 
@@ -107,9 +174,11 @@ def seconds_of(budget: Any, dataset: str) -> float:
 
 @cache
 def searched() -> tuple[str, ...]:
-    """Names of the data sets that searches run on: those that are nobody's twin."""
+    """Names of the data sets that searches run on: those that are nobody's twin, and have validation images."""
     twins = {dataset.twin for dataset in DATASETS.values()}
-    return tuple(name for name in DATASETS if name not in twins)
+    return tuple(
+        name for name, of in DATASETS.items() if name not in twins and "x-valid" in DATASETS[of.validated].splits
+    )
 
 
 def check_searched(name: str) -> None:
@@ -181,3 +250,5 @@ for _one in (
     ),
 ):
     register(_one)
+
+_OWN = frozenset(DATASETS)

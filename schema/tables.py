@@ -203,6 +203,9 @@ TABLES: dict[str, Table] = {
                 Column("x_test_seconds", "DOUBLE", "seconds of one pass over x-test; null when not evaluated"),
                 Column("ori_test_seconds", "DOUBLE", "seconds of one pass over ori-test; null when not evaluated"),
                 Column("seconds", "DOUBLE[]", "each epoch's seconds in the record's order where they vary; else null"),
+                Column(
+                    "latencies", "DOUBLE[]", "all latencies of a run that has several; latency is their mean", since=3
+                ),
             ),
         ),
         Table(

@@ -244,7 +244,7 @@ def chosen_views(locate: Locate, manifest: Manifest, source: str | None) -> list
 
     Where one source lies alone all its rows count, and nothing is asked run by run: that is decided by file.
     """
-    cells, tables = contested(manifest), manifest.published_sources()
+    cells, tables = contested(manifest), manifest.sources_without_curves()
     of_tables = f"seed = 0 and source in ({_listed(sorted(tables))})" if tables else "false"
     views = [f"create or replace macro is_mean(source, seed) as {of_tables}"]
     views += [_view("placed_run", _placed_run(locate, manifest, cells))] if cells else []
@@ -316,10 +316,9 @@ def _placed_run(locate: Locate, manifest: Manifest, cells: set[tuple[str, str, i
     `counted`: within its source; `chosen`, `chosen_for_curves`: among all.
     """
     parts = [part for part in manifest.of("seed") if (part.space, part.hp, part.block) in cells]
-    tables = manifest.published_sources()
     ranked = ", ".join(
         f"({_text(one.source)}, {one.reduced}, {one.place}, {one.curve_place})".lower()
-        for one in places(sorted({part.source for part in parts}), tables)
+        for one in places(sorted({part.source for part in parts}), manifest)
     )
     key = ", ".join(f"run.{column}" for column in _RUN)
     each = ", ".join(f"ranked.{column}" for column in _CHOSEN_FOR)
@@ -342,7 +341,7 @@ from ranked
 
 def _counting(name: str, locate: Locate, manifest: Manifest, source: str | None, counts: str) -> str:
     """Query of a table's rows, the block as a column, of the runs for which `placed_run` says so in a column."""
-    table, tables, cells = TABLES[name], manifest.published_sources(), contested(manifest, source)
+    table, tables, cells = TABLES[name], manifest.sources_without_curves(), contested(manifest, source)
     parts = [part for part in manifest.of(name) if source in (None, part.source)]
     doubtful = [part for part in parts if (part.space, part.hp, part.block) in cells]
     records = [part for part in doubtful if part.source not in tables]

@@ -63,6 +63,29 @@ def write_single_stream(
     return path
 
 
+def write_nas_201_stream(path: Path, archs: Sequence[int], *, different: int) -> Path:
+    """Write the single file of NAS-Bench-201, a torch file in its old form, a record at a time in memory.
+
+    Args:
+        different: so many architectures have numbers of their own, which the others repeat.
+    """
+    start = _Start("tss", archs[0], different, protocol=2)
+    with path.open("wb") as file:
+        for head in (0x1950A86A20F9469CFC6C, 1001, {"protocol_version": 1001, "little_endian": True}):
+            pickle.dump(head, file, protocol=2)
+        file.write(b"\x80\x02" + start.opcodes + b"(" + start.first)
+        held = start.held
+        for done, arch in enumerate(archs[1:], 1):
+            data, own, count = start.record(arch)
+            _move(data, own, held - start.held)
+            held += count
+            file.write((b"u(" if done % _BATCH == 0 else b"") + _opcodes(arch, protocol=2) + data.tobytes())
+        file.write(b"u" if len(archs) % _BATCH else b"u(u")
+        file.write(b"X\x11\0\0\0evaluated_indexes" + _opcodes(list(archs), protocol=2) + b"u.")
+        pickle.dump([], file, protocol=2)
+    return path
+
+
 def _streams(space: str, archs: Sequence[int], jobs: int, different: int | None) -> Iterator[bytes]:
     """The file's bz2 streams: a first one, records, a last one."""
     start = _Start(space, archs[0], different)
@@ -106,10 +129,15 @@ def _frame(opcodes: bytes) -> bytes:
     return b"\x95" + struct.pack("<Q", len(opcodes)) + opcodes
 
 
-def _opcodes(value: Any, pickler: pickle.Pickler | None = None, buffer: io.BytesIO | None = None) -> bytes:
-    """Opcodes that put a value on the stack, with neither header nor frames; the pickler's memo goes on."""
+def _opcodes(
+    value: Any, pickler: pickle.Pickler | None = None, buffer: io.BytesIO | None = None, protocol: int = 4
+) -> bytes:
+    """Opcodes that put a value on the stack, with neither header nor frames; the pickler's memo goes on, or there is
+    none (an index of an architecture, a list of them)."""
     buffer = buffer or io.BytesIO()
-    pickler = pickler or pickle.Pickler(buffer, protocol=4)
+    if pickler is None:
+        pickler = pickle.Pickler(buffer, protocol=protocol)
+        pickler.fast = protocol == 2
     buffer.seek(0)
     buffer.truncate()
     pickler.dump(value)
@@ -120,12 +148,12 @@ def _opcodes(value: Any, pickler: pickle.Pickler | None = None, buffer: io.Bytes
 class _Start:
     """The pickle up to its first record, and picklers whose memo begins with that."""
 
-    def __init__(self, space: str, arch: int, different: int | None) -> None:
-        self.space, self._different = space, different
+    def __init__(self, space: str, arch: int, different: int | None, protocol: int = 4) -> None:
+        self.space, self._different, self._protocol = space, different, protocol
         self._lent: dict[int, Any] = {}
         self._own: dict[tuple[int, ...], np.ndarray] = {}
         buffer = io.BytesIO()
-        self._pickler = pickle.Pickler(buffer, protocol=4)
+        self._pickler = pickle.Pickler(buffer, protocol=protocol)
 
         def add(value: Any) -> bytes:
             return _opcodes(value, self._pickler, buffer)
@@ -149,10 +177,9 @@ class _Start:
             self._lent[like] = record(self.space, like)
         return renamed(self._lent[like], self.space, arch)
 
-    @staticmethod
-    def _with_memo(of: pickle.Pickler) -> tuple[pickle.Pickler, io.BytesIO]:
+    def _with_memo(self, of: pickle.Pickler) -> tuple[pickle.Pickler, io.BytesIO]:
         buffer = io.BytesIO()
-        pickler = pickle.Pickler(buffer, protocol=4)
+        pickler = pickle.Pickler(buffer, protocol=self._protocol)
         pickler.memo = of.memo
         return pickler, buffer
 
@@ -171,7 +198,9 @@ class _Start:
         data = np.frombuffer(_opcodes(value, pickler, buffer), np.uint8)
         count = self._count(pickler, buffer) - self.held
         # These lengths are all that varies in opcodes of as many objects.
-        lengths = count, len(data), len(_opcodes(arch)), len(strings(self.space)[arch])
+        lengths: tuple[int, ...] = count, len(data), len(_opcodes(arch)), len(strings(self.space)[arch])
+        if self._protocol == 2:  # bytes of NumPy's numbers are texts of any length
+            lengths = *lengths, self.like(arch)
         if lengths not in self._own:
             # Pickled again after one object more, what its references name is one further.
             further = np.frombuffer(_opcodes(value, *self._with_memo(self._longer)), np.uint8)

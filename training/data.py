@@ -88,7 +88,8 @@ def load(
         torch.tensor([value / 255 for value in values]).view(3, 1, 1).to(device) for values in (of.mean, of.std)
     )
     said = f"{kind} {fingerprint(train, test)}"
-    return TrainingData(dataset, of.classes, splits.pop("train"), splits, mean, std, of.image_size // 8, said)
+    height = train.pixels.shape[-1]
+    return TrainingData(dataset, of.classes, splits.pop("train"), splits, mean, std, height // 8, said)
 
 
 def _chosen(part: Pixels, ids: Sequence[int], device: torch.device | str) -> Images:

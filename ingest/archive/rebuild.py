@@ -146,6 +146,12 @@ class StoredBlock:
         column = self._read("cost", ["seconds"])["seconds"]
         return column if column.null_count < len(column) else None
 
+    @cached_property
+    def _latencies(self) -> pa.ChunkedArray | None:
+        if "latencies" not in self._parts["cost"].columns:
+            return None
+        return self._read("cost", ["latencies"])["latencies"]
+
     def _path(self, table: str) -> Path:
         return self._database / self._parts[table].path
 
@@ -255,6 +261,10 @@ class StoredBlock:
         """All seconds of a run in the order of its record, where they vary by epoch."""
         return self._varying[run].as_py() if self._varying is not None else None
 
+    def latencies(self, run: int) -> list[float]:
+        """All latencies of a run that has several."""
+        return (self._latencies[run].as_py() or []) if self._latencies is not None else []
+
 
 def _codes(column: pa.ChunkedArray) -> tuple[np.ndarray, list[str]]:
     whole = column.unify_dictionaries().combine_chunks()
@@ -305,8 +315,9 @@ class StoredRun:
             return KINDS[kind]((k, arch_str(self.block.space, self.arch) if v is None else v) for k, v in items)
         if name in ("params", "flop"):
             return TYPES[how[0]](self.cost("params" if name == "params" else "flops"))
-        if name == "latency":
-            return [TYPES[tag](self.cost("latency")) for tag in how[0]]
+        if name == "latency" and how[0] is not None:
+            several = self.block.latencies(self.number) if len(how[0]) > 1 else [self.cost("latency")] * len(how[0])
+            return [TYPES[tag](value) for tag, value in zip(how[0], several, strict=True)]
         return list(how[0]) if isinstance(how[0], list) else how[0]  # seed, eval_names, top-5 accuracies that are not
 
     def cost(self, name: str) -> float:

@@ -19,6 +19,8 @@ from natsdb.schema.datasets import DATASETS
 from natsdb.schema.errors import Damaged
 from natsdb.schema.schedules import HPS
 
+# What NAS-Bench-201 calls its schedules.
+NAS_201_HPS = {"less": "12", "full": "200"}
 SPLITS = ("ori-test", "train", "x-test", "x-valid")
 TIME_SPLITS = ("train", "x-valid", "x-test", "ori-test")
 _SERIES = ("train_acc1es", "train_acc5es", "train_losses", "train_times", "eval_acc1es", "eval_times", "eval_losses")
@@ -54,8 +56,8 @@ class Layout:
 
     Runs are sorted by (dataset, seed); rows by (dataset, seed, split, epoch).
     `runs`: R; `run_of_row`, `split`, `epoch`, `accuracy`, `top5`, `loss`, `last`: N rows; `cost`: R×3 (flops, params,
-    latency); `times`: T indexes of all times, `time_start`: where a (run, split) starts in it, `time_run`, `time_split`
-    for each of these.
+    latency, the first where there are several); `latencies`: how many of these a run has; `times`: T indexes of all
+    times, `time_start`: where a (run, split) starts in it, `time_run`, `time_split` for each of these.
     """
 
     hp: str
@@ -68,6 +70,7 @@ class Layout:
     loss: np.ndarray
     last: np.ndarray
     cost: np.ndarray
+    latencies: tuple[int, ...]
     times: np.ndarray
     time_start: np.ndarray
     time_run: np.ndarray
@@ -90,7 +93,8 @@ def read_record(record: Any, arch: int, arch_str: str, where: str) -> list[HpRec
     """The numbers of an architecture's record, an entry for each hp.
 
     Args:
-        record: what the file of one architecture holds: {hp: {"all_results": {(dataset, seed): run}, …}}.
+        record: what the file of one architecture holds: {hp: {"all_results": {(dataset, seed): run}, …}}; hps may have
+            NAS-Bench-201's names.
         arch, arch_str: official index and string that the record must have.
         where: file name, for errors.
 
@@ -100,7 +104,8 @@ def read_record(record: Any, arch: int, arch_str: str, where: str) -> list[HpRec
     try:
         if not isinstance(record, dict) or not record:
             raise _Bad(f"expected a dictionary of hps, found {type(record).__name__}")
-        hps = [_name(record), [_text(hp, "hp") for hp in record]]
+        kind, record = _name(record), with_hps(record)
+        hps = [kind, [_text(hp, "hp") for hp in record]]
         return [_read_hp(hp, result, arch, arch_str, hps) for hp, result in record.items()]
     except _Bad as bad:
         raise Damaged(
@@ -108,6 +113,13 @@ def read_record(record: Any, arch: int, arch_str: str, where: str) -> list[HpRec
             where=where,
             remedy="get the file from the official archive again, or leave it out with --keep-going",
         ) from None
+
+
+def with_hps(record: dict[Any, Any]) -> dict[Any, Any]:
+    """A record with the names of hps that NATS-Bench has, where it has those of NAS-Bench-201."""
+    if not any(isinstance(name, str) and name in NAS_201_HPS for name in record):
+        return record
+    return type(record)((NAS_201_HPS.get(name, name), result) for name, result in record.items())
 
 
 def _name(value: Any) -> str:
@@ -193,15 +205,15 @@ def _read_run(
             form.append([field, _append(values, [value], f"{at}.{field}")])
             places[field] = start
         elif field == "latency":
-            if type(value) is not list or len(value) > 1:
-                raise _Bad(f"key {at}.latency: expected a list of at most one number")
-            form.append([field, _append(values, value, f"{at}.latency")])
-            places[field] = start if value else -1
+            if value is not None and type(value) is not list:
+                raise _Bad(f"key {at}.latency: expected a list of numbers")
+            form.append([field, None if value is None else _tags(values, value, f"{at}.latency")])
+            places[field] = [start if value else -1, len(value or ())]
         elif field == "eval_names":
             form.append([field, _eval_names(value, at)])
         elif field == "arch_config":
             form.append([field, _config(value, arch_str, f"{at}.arch_config")])
-        elif value is None and field == "train_acc5es":
+        elif value is None and field in ("train_acc5es", "train_times"):
             form.append([field, None])
         else:
             if not isinstance(value, dict):
@@ -220,6 +232,12 @@ def _read_run(
 
 def _append(values: list[Any], numbers: Any, at: str) -> str:
     """Append numbers; return their types, a letter each, or one letter when all are alike."""
+    tags = _tags(values, numbers, at)
+    return tags[:1] if len(set(tags)) == 1 else tags
+
+
+def _tags(values: list[Any], numbers: Any, at: str) -> str:
+    """Append numbers; return their types, a letter each."""
     numbers = list(numbers)
     try:
         tags = "".join([_TAGS[type(number)] for number in numbers])
@@ -229,7 +247,7 @@ def _append(values: list[Any], numbers: Any, at: str) -> str:
     if "i" in tags and any(type(number) is int and abs(number) > 1 << 53 for number in numbers):
         raise _Bad(f"key {at}: a whole number is too large for float64")
     values.extend(numbers)
-    return tags[:1] if len(set(tags)) == 1 else tags
+    return tags
 
 
 def _eval_names(value: Any, at: str) -> list[str]:
@@ -275,13 +293,14 @@ def _stretches(keys: tuple[Any, ...], epochs: int, at: str) -> list[list[Any]]:
 
 @lru_cache(maxsize=4096)
 def _layout(hp: str, parts: tuple[tuple[str, int, int, int, str, str], ...]) -> Layout:
-    runs, rows, cost = [], [], []
+    runs, rows, cost, latencies = [], [], [], []
     times: list[np.ndarray] = []
     time_run, time_split = [], []
     for number, (dataset, seed, epochs, position, form, places_json) in enumerate(parts):
         places = json.loads(places_json)
         runs.append(RunLayout(dataset, seed, epochs, position, form))
-        cost.append([places["flop"], places["params"], places["latency"]])
+        cost.append([places["flop"], places["params"], places["latency"][0]])
+        latencies.append(places["latency"][1])
         for prefix, accuracies, losses in (
             ("train", "train_acc1es", "train_losses"),
             ("eval", "eval_acc1es", "eval_losses"),
@@ -297,7 +316,7 @@ def _layout(hp: str, parts: tuple[tuple[str, int, int, int, str, str], ...]) -> 
                     accuracy, loss = accuracy + 1, loss + 1
         by_split: dict[str, list[int]] = {}
         for field in ("train_times", "eval_times"):
-            start, keys = places[field]
+            start, keys = places.get(field, (0, ()))
             for split, first, end in keys:
                 by_split.setdefault(split, []).extend(range(start, start + end - first))
                 start += end - first
@@ -318,8 +337,9 @@ def _layout(hp: str, parts: tuple[tuple[str, int, int, int, str, str], ...]) -> 
         loss=columns[5],
         last=np.flatnonzero(columns[2] == last_epoch[columns[0]]),
         cost=np.array(cost, dtype=np.int32),
-        times=np.concatenate(times),
-        time_start=np.cumsum([0] + [len(t) for t in times[:-1]]),
-        time_run=np.array(time_run),
-        time_split=np.array(time_split),
+        latencies=tuple(latencies),
+        times=np.concatenate([np.array([], np.int32), *times]),
+        time_start=np.cumsum([0] + [len(t) for t in times])[:-1],
+        time_run=np.array(time_run, np.int64),
+        time_split=np.array(time_split, np.int64),
     )

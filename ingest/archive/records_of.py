@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from natsdb.ingest.archive.gathered import gathered
+from natsdb.ingest.archive.records import with_hps
 from natsdb.ingest.archive.single import single_records
-from natsdb.ingest.archive.sources import Source
-from natsdb.ingest.archive.unpickle import decompress, unpickle
+from natsdb.ingest.archive.sources import Entry, Source, record_in
+from natsdb.schema.errors import Damaged
 
 
 def records_of(source: Source) -> Iterator[tuple[int, str, Any]]:
@@ -19,6 +21,20 @@ def records_of(source: Source) -> Iterator[tuple[int, str, Any]]:
     """
     if source.kind == "single":
         yield from single_records(Path(source.path), source.space)
-        return
+    if source.kind == "gathered":
+        for arch, record in gathered(Path(source.path)).items():
+            yield arch, f"{source.name}: {arch}", record
     for entry in source.entries:
-        yield entry.arch, entry.name, unpickle(decompress(entry.read(), entry.name), entry.name)
+        yield entry.arch, entry.name, record_of(entry)
+
+
+def record_of(entry: Entry) -> dict[str, Any]:
+    """A record, unpickled, with the names of hps that NATS-Bench has.
+
+    Raises:
+        Damaged: it cannot be read, or is none.
+    """
+    record = record_in(entry.read(), entry.name)
+    if not isinstance(record, dict):
+        raise Damaged("the pickle holds no record", where=entry.name, remedy="get the file again")
+    return with_hps(record)

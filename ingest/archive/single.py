@@ -1,4 +1,5 @@
-"""The single benchmark file: one pickle of 15,625 or 32,768 records, read as a stream in a bounded memory.
+"""The single benchmark file: one pickle of 15,625 or 32,768 records, read as a stream in a bounded memory; NATS-Bench's
+in bz2, or NAS-Bench-201's in a torch file.
 
 The C unpickler keeps every object that the pickle memoizes, 0.8 MB an architecture at best. Here the pickle machine of
 the standard library (`pickle._Unpickler`, the readable twin of the C one) is driven opcode by opcode, with a memo that
@@ -13,15 +14,19 @@ import bz2
 import os
 import pickle
 import struct
+import zipfile
+import zlib
 from array import array
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from natsdb.ingest.archive.records import HpRecord, read_record
+from natsdb.ingest.archive.records import HpRecord, read_record, with_hps
 from natsdb.ingest.archive.templates import Template, Templates, learn
+from natsdb.ingest.archive.torch_file import is_torch, open_pickle
 from natsdb.ingest.archive.unpickle import DAMAGE, DOWNLOAD_AGAIN, admitted, damaged
 from natsdb.schema.errors import Damaged, Missing, NatsdbError
 from natsdb.schema.spaces import SPACES, arch_str
@@ -30,6 +35,7 @@ _CHUNK = 1 << 22
 # More than any record without weights: a template is compared only when all of a record is in the buffer.
 _AHEAD = 1 << 20
 _KEYS = b"KMJ"
+_LONGEST_NAME = 256
 _FRAME, _STOP = 0x95, 0x2E
 _LONG = {ord("B"): 4, ord("X"): 4, 0x8D: 8, 0x8E: 8}
 _SHORT = {ord("K"): 1, ord("h"): 1, ord("M"): 2}
@@ -38,7 +44,7 @@ _SHORT = {ord("K"): 1, ord("h"): 1, ord("M"): 2}
 def single_records(path: Path, space: str) -> Iterator[tuple[int, str, Any]]:
     """Every record of a single benchmark file, as plain containers: (architecture, file name, record)."""
     for arch, record, _, _ in _records(path, space, None):
-        yield arch, f"{path.name}: arch2infos[{arch}]", record
+        yield arch, f"{path.name}: arch2infos[{arch}]", with_hps(record) if isinstance(record, dict) else record
 
 
 def single_numbers(path: Path, space: str) -> Iterator[tuple[int, list[HpRecord] | NatsdbError]]:
@@ -67,8 +73,9 @@ def _records(
     path: Path, space: str, templates: Templates | None
 ) -> Iterator[tuple[int, Any, Any, Callable[[list[HpRecord]], Template | None]]]:
     seen: set[int] = set()
+    opened = ExitStack()
     try:
-        machine = _Machine(unframed(_reader(path)))
+        machine = _Machine(unframed(opened.enter_context(closing(_opened(path))).read))
         while True:
             arch = machine.at_record()
             if arch is None:
@@ -84,7 +91,7 @@ def _records(
                 machine.look_ahead(_AHEAD)
                 known = templates.read(machine.buffer, arch, text, machine.at, machine.memo)
                 if known is not None:
-                    machine.skip(known[0], text)
+                    machine.skip(known[0], text, known[2])
                     yield arch, None, known[1], _nothing
                     continue
             base = len(machine.memo)
@@ -104,8 +111,11 @@ def _records(
         whole = stop.value
     except DAMAGE as error:
         raise damaged(str(path), error) from error
-    except (OSError, RuntimeError) as error:
-        raise Damaged(f"the bz2 data is damaged ({error})", where=str(path), remedy=DOWNLOAD_AGAIN) from error
+    except (OSError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        what = "file" if is_torch(path) else "bz2 data"
+        raise Damaged(f"the {what} is damaged ({error})", where=str(path), remedy=DOWNLOAD_AGAIN) from error
+    finally:
+        opened.close()
     _check_end(whole, space, len(seen), path)
 
 
@@ -130,14 +140,17 @@ def _check_end(whole: Any, space: str, found: int, path: Path) -> None:
         )
 
 
-def _reader(path: Path) -> Callable[[int], bytes]:
-    """Reads decompressed bytes; with several cores, `rapidgzip` decompresses on all of them."""
+def _opened(path: Path) -> Any:
+    """A file's pickle as a stream: that of a torch file, or decompressed; with several cores, `rapidgzip` does it on
+    all of them."""
+    if is_torch(path):
+        return open_pickle(path)
     cores = os.cpu_count() or 1
     if cores > 1:
         from rapidgzip import IndexedBzip2File
 
-        return IndexedBzip2File(str(path), parallelization=cores).read
-    return bz2.open(path).read
+        return IndexedBzip2File(str(path), parallelization=cores)
+    return bz2.open(path)
 
 
 def unframed(read: Callable[[int], bytes]) -> Iterator[bytes]:
@@ -196,7 +209,7 @@ class _Memo:
 
     def __setitem__(self, place: int, value: Any) -> None:
         if place != len(self._ids):
-            raise pickle.UnpicklingError("the memo is not filled in order; only protocol 4 and later is read")
+            raise pickle.UnpicklingError("the memo is not filled in order")
         self._ids.append(self._id(value, place))
 
     def _id(self, value: Any, place: int) -> int:
@@ -228,6 +241,10 @@ class _Memo:
         """The text at a place, None when it is something else."""
         value = self._objects[self._ids[place]]
         return value if type(value) is str else None
+
+    def encodes(self, place: int) -> bool:
+        """Whether the function that makes bytes of a text is at a place."""
+        return self._objects[self._ids[place]] is admitted("_codecs", "encode")
 
     def forget(self, base: int) -> None:
         """Forget the containers noted since the memo had `base` entries."""
@@ -302,7 +319,12 @@ class _Machine(pickle._Unpickler):
         return len(target)
 
     def readline(self) -> bytes:
-        raise pickle.UnpicklingError("it uses opcodes of protocol 0, which no official file does")
+        """A name that is looked up, in protocol 2."""
+        self.look_ahead(_LONGEST_NAME)
+        end = self.buffer.find(b"\n", self.at, self.at + _LONGEST_NAME)
+        if end < 0:
+            raise pickle.UnpicklingError("a name in it has no end")
+        return self.read(end + 1 - self.at)
 
     def step(self) -> None:
         """One opcode. At the pickle's end, `pickle._Stop` is raised."""
@@ -352,8 +374,8 @@ class _Machine(pickle._Unpickler):
         record, self.stack[-1] = self.stack[-1], None
         return record, raw
 
-    def skip(self, template: Template, text: str) -> None:
-        """Pass over a record that was read by its template."""
+    def skip(self, template: Template, text: str, length: int) -> None:
+        """Pass over a record of so many bytes that was read by its template."""
         if id(template) not in self._memo_ids:
             ids = np.array([self.memo.text_id(t) if isinstance(t, str) else 0 for t in template.texts], np.uintc)
             own = np.array([n for n, t in enumerate(template.texts) if t is True], np.int64)
@@ -363,6 +385,6 @@ class _Machine(pickle._Unpickler):
             ids = ids.copy()
             ids[own] = self.memo.text_id(text)
         self.memo.extend(ids)
-        self.at += template.size
+        self.at += length
         self.append(None)
         self._last = b""

@@ -15,11 +15,16 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from natsdb.ingest.archive.unpickle import DOWNLOAD_AGAIN, decompress, unpickle
+from natsdb.ingest.archive.gathered import are_records, gathered, may_be_gathered
+from natsdb.ingest.archive.single import single_records
+from natsdb.ingest.archive.torch_file import is_torch, may_be_torch, open_pickle, unpickle_torch
+from natsdb.ingest.archive.unpickle import DAMAGE, DOWNLOAD_AGAIN, damaged, decompress, unpickle
+from natsdb.schema.datasets import DataSet, learnt
 from natsdb.schema.errors import Damaged, Missing, NatsdbError
 from natsdb.schema.spaces import SPACES
+from natsdb.store.choice import NAS_201, OFFICIAL
 
-_RECORD = re.compile(r"(\d{1,6})\.pickle\.pbz2")
+_RECORD = re.compile(r"(\d{1,6})(\.pickle\.pbz2|-(FULL|SIMPLE)\.pth)")
 _SINGLE_NAME = re.compile(r"-([0-9a-f]{5})\.pickle\.pbz2$")
 # What stands before a text of less than 256 bytes in a pickle: an opcode, and the length.
 _TEXT = re.compile(rb"\x8c(.)|X(.)\0\0\0", re.DOTALL)
@@ -55,7 +60,9 @@ class Entry:
 
 @dataclass(frozen=True)
 class Source:
-    """A source of records. `kind`: folder, tar, file (one architecture) or single (the benchmark in one pickle)."""
+    """A source of records. `kind`: folder, tar, file (one architecture), single (all in one pickle), gathered;
+    `origin`: what the column `source` says of its rows, where nobody says otherwise; `datasets`: those that its first
+    record has and natsdb knows nothing of."""
 
     kind: str
     space: str
@@ -63,6 +70,8 @@ class Source:
     entries: tuple[Entry, ...]
     fingerprint: str
     path: str = ""
+    origin: str = OFFICIAL
+    datasets: tuple[DataSet, ...] = ()
 
 
 class _Joined(RawIOBase):
@@ -120,6 +129,15 @@ class _Joined(RawIOBase):
             self._open[1].close()
             self._open = None
         super().close()
+
+
+def record_in(raw: bytes, where: str) -> Any:
+    """The record in a file of one architecture, as its bytes lie on disk.
+
+    Raises:
+        Damaged: they hold no record that the restricted unpickler can read.
+    """
+    return unpickle_torch(raw, where) if may_be_torch(raw[:32]) else unpickle(decompress(raw, where), where)
 
 
 def open_source(name: str | os.PathLike[str]) -> Source:
@@ -235,10 +253,13 @@ def _tar(name: str) -> Source:
 def _listed(kind: str, path: Path, entries: list[Entry], listing: list[Any]) -> Source:
     if not entries:
         raise Missing(
-            "there is no record (000000.pickle.pbz2, …) in it",
+            "there is no record (000000.pickle.pbz2, 000000-FULL.pth, …) in it",
             where=str(path),
             remedy="name the folder or tar that holds them",
         )
+    # NAS-Bench-201's archive has records with trained weights, which its package reads, beside the same without.
+    full = {entry.arch for entry in entries if entry.name.endswith("-FULL.pth")}
+    entries = [entry for entry in entries if entry.arch not in full or not entry.name.endswith("-SIMPLE.pth")]
     for before, entry in pairwise(entries):
         if before.arch == entry.arch:
             raise NatsdbError(
@@ -246,7 +267,7 @@ def _listed(kind: str, path: Path, entries: list[Entry], listing: list[Any]) -> 
                 where=str(path),
                 remedy="remove one of them",
             )
-    space = _space_of(entries)
+    space, datasets = _space_of(entries)
     bad = next((entry for entry in entries if entry.arch >= SPACES[space].size), None)
     if bad is not None:
         raise NatsdbError(
@@ -254,16 +275,22 @@ def _listed(kind: str, path: Path, entries: list[Entry], listing: list[Any]) -> 
             where=bad.name,
             remedy="remove the file",
         )
-    return Source(kind, space, path.name, tuple(entries), _digest(listing), str(path))
+    origins = {NAS_201 if entry.name.endswith(".pth") else OFFICIAL for entry in entries}
+    if len(origins) > 1:
+        raise NatsdbError(
+            "it holds records of NATS-Bench and of NAS-Bench-201", where=str(path), remedy="put them into two folders"
+        )
+    return Source(kind, space, path.name, tuple(entries), _digest(listing), str(path), origins.pop(), datasets)
 
 
-def _space_of(entries: list[Entry]) -> str:
-    """The space of the first record that can be read; with --keep-going the first may well be damaged."""
+def _space_of(entries: list[Entry]) -> tuple[str, tuple[DataSet, ...]]:
+    """The space of the first record that can be read, and data sets that it brings; with --keep-going the first may
+    well be damaged."""
     failures: list[NatsdbError] = []
     for entry in entries:
         try:
-            record = unpickle(decompress(entry.read(), entry.name), entry.name)
-            return _space_of_record(record, entry.name)
+            record = record_in(entry.read(), entry.name)
+            return _space_of_record(record, entry.name), learnt(record)
         except NatsdbError as error:
             failures.append(error)
             if len(failures) == 20:
@@ -294,14 +321,56 @@ def _pickle_file(name: str) -> Source:
     listing = [(path.name, status.st_size, status.st_mtime_ns)]
     head = _head(path)
     if b"arch2infos" not in head and b"meta_archs" not in head:
-        record = unpickle(decompress(path.read_bytes(), str(path)), str(path))
-        space = _space_of_record(record, str(path))
-        arch = next(iter(record.values())).get("arch_index")
-        if type(arch) is not int or not 0 <= arch < SPACES[space].size:
-            raise NatsdbError(f"index {arch!r} is outside the space {space}", where=str(path), remedy="leave it out")
-        entry = Entry(arch, path.name, (str(path),), 0, status.st_size)
-        return Source("file", space, path.name, (entry,), _digest(listing), str(path))
-    return Source("single", _space_of_head(head), path.name, (), _digest(listing), str(path))
+        if are_records(record_in(path.read_bytes(), str(path))):
+            return _gathered(name)
+        return _record_file(path, listing, OFFICIAL)
+    space = _space_of_head(head)
+    return Source("single", space, path.name, (), _digest(listing), str(path), datasets=_of_first(path, space))
+
+
+def _gathered(name: str) -> Source:
+    path = Path(name)
+    status = path.stat()
+    records = gathered(path)
+    first = next(iter(records.values()))
+    space = _space_of_record(first, str(path))
+    bad = next((arch for arch in records if not 0 <= arch < SPACES[space].size), None)
+    if bad is not None:
+        raise NatsdbError(f"index {bad} is outside the space {space}", where=str(path), remedy="leave it out")
+    listing = [(path.name, status.st_size, status.st_mtime_ns)]
+    return Source("gathered", space, path.name, (), _digest(listing), str(path), datasets=learnt(first))
+
+
+def _record_file(path: Path, listing: list[Any], origin: str) -> Source:
+    record = record_in(path.read_bytes(), str(path))
+    space = _space_of_record(record, str(path))
+    arch = next(iter(record.values())).get("arch_index")
+    if type(arch) is not int or not 0 <= arch < SPACES[space].size:
+        raise NatsdbError(f"index {arch!r} is outside the space {space}", where=str(path), remedy="leave it out")
+    entry = Entry(arch, path.name, (str(path),), 0, path.stat().st_size)
+    return Source("file", space, path.name, (entry,), _digest(listing), str(path), origin, learnt(record))
+
+
+def _of_first(path: Path, space: str) -> tuple[DataSet, ...]:
+    """The data sets that the first record of a single file brings."""
+    try:
+        return learnt(next(single_records(path, space))[2])
+    except (NatsdbError, StopIteration):  # said when it is ingested
+        return ()
+
+
+def _torch_file(name: str) -> Source:
+    path = Path(name)
+    status = path.stat()
+    listing = [(path.name, status.st_size, status.st_mtime_ns)]
+    try:
+        with open_pickle(path) as file:
+            head = file.read(1 << 20)
+    except (*DAMAGE, OSError) as error:
+        raise damaged(str(path), error) from error
+    if b"arch2infos" in head or b"meta_archs" in head:
+        return Source("single", "tss", path.name, (), _digest(listing), str(path), NAS_201)
+    return _record_file(path, listing, NAS_201)
 
 
 def _space_of_head(head: bytes) -> str:
@@ -367,6 +436,8 @@ FORMS = (
     Form("an archive folder", lambda name, _: os.path.isdir(name), _folder),
     Form("its .tar or the chunks of one", lambda _, head: head[257:262] == b"ustar", _tar),
     Form("a .pickle.pbz2 file", lambda _, head: head[:3] == b"BZh", _pickle_file),
+    Form("NAS-Bench-201's .pth", lambda name, head: may_be_torch(head) and is_torch(name), _torch_file),
+    Form("records in one pickle or in JSON", lambda _, head: may_be_gathered(head), _gathered),
 )
 
 

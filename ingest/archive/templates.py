@@ -7,6 +7,9 @@ are floats, which are index and string. Another record matches if all its other 
 those expected; then its pickle holds the same structure, and its numbers are gathered by one NumPy take. No other test
 is needed, and none is skipped: what does not match goes the long way.
 
+Protocol 2, which torch writes, has no bytes: those of a NumPy scalar are a text of eight letters, of 8 to 16 bytes. So
+such a record is compared after these texts were made 8 bytes long each, by `_evened`.
+
 Measured on a real tss record (326 kB, 18,000 floats): 0.2 ms, where unpickling takes 1.0 ms and reading the
 dictionaries 3 ms; guarded by `tests/benchmarks/test_ingest.py`.
 """
@@ -14,7 +17,7 @@ dictionaries 3 ms; guarded by `tests/benchmarks/test_ingest.py`.
 from __future__ import annotations
 
 import pickletools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
@@ -38,6 +41,9 @@ class TextMemo(Protocol):
     def text(self, place: int) -> str | None:
         """The text at a place, None when it is something else."""
 
+    def encodes(self, place: int) -> bool:
+        """Whether the function that makes bytes of a text is at a place."""
+
 
 @dataclass(frozen=True, eq=False)
 class Template:
@@ -47,7 +53,8 @@ class Template:
     by byte order; `index_at`: (offset, width) of the architecture's index; `string_at`: offsets of its string, `string`
     bytes long. `memo_at`: (offset, distance) of references to objects of the same record in a longer pickle; `text_at`:
     offsets of references to the architecture's string where an earlier part of the pickle holds it; `texts`: what the
-    record adds to the memo: a text, True for the architecture's own string, None for anything else.
+    record adds to the memo: a text, True for the architecture's own string, None for anything else. `letters`: where
+    the lengths of texts lie that are a NumPy scalar's bytes; all offsets are those after `_evened`, and so is `size`.
     """
 
     size: int
@@ -61,6 +68,7 @@ class Template:
     memo_at: np.ndarray
     text_at: tuple[int, ...]
     texts: tuple[Any, ...]
+    letters: tuple[int, ...]
     hps: tuple[HpRecord, ...]
 
     @cached_property
@@ -71,8 +79,14 @@ class Template:
 
     def numbers(
         self, data: bytes, offset: int, arch: int, arch_str: str, memo: TextMemo | None = None
-    ) -> np.ndarray | None:
-        """All floats of the record at `offset`, or None when it does not have this template."""
+    ) -> tuple[np.ndarray, int] | None:
+        """All floats of the record at `offset`, and its length; None when it does not have this template."""
+        length = self.size
+        if self.letters:
+            evened = _evened(data, offset, self.letters, self.size)
+            if evened is None:
+                return None
+            (data, length), offset = evened, 0
         if len(data) - offset < self.size or len(arch_str) != self.string:
             return None
         found = np.frombuffer(data, np.uint8, self.size, offset)
@@ -93,10 +107,10 @@ class Template:
                 place = int.from_bytes(data[offset + at : offset + at + 4], "little")
                 if place >= len(memo) or memo.text(place) != arch_str:
                     return None
-        return self.floats(data, offset)
+        return self.floats(data, offset), length
 
     def floats(self, data: bytes, offset: int = 0) -> np.ndarray:
-        """All floats of a record that has this template, by one take, aligned or not."""
+        """All floats of a record that has this template, as `_evened` gives it, by one take, aligned or not."""
         windows = _windows(np.frombuffer(data, np.uint8, self.size, offset), 8)
         big, little = windows[self.big].view(">f8").ravel(), windows[self.little].view("<f8").ravel()
         return np.concatenate([big, little], dtype=np.float64)
@@ -106,6 +120,49 @@ class Template:
         return [HpRecord(hp.layout, numbers[hp.values], {}) for hp in self.hps]
 
 
+def _evened(data: bytes, offset: int, letters: Sequence[int], size: int) -> tuple[bytes, int] | None:
+    """A record of `size` bytes whose texts of eight letters are 8 bytes each, and its length in `data`; None where some
+    of these texts are other ones.
+
+    Args:
+        letters: where the lengths of the texts lie in what is returned.
+    """
+    pieces: list[bytes] = []
+    at, made = offset, 0
+    for place in letters:
+        head = at + place - made
+        length = int.from_bytes(data[head : head + 4], "little")
+        end = head + 4 + length
+        if not 8 <= length <= 16 or end > len(data):
+            return None
+        try:
+            raw = data[head + 4 : end].decode().encode("latin1")
+        except UnicodeError:
+            return None
+        if len(raw) != 8:
+            return None
+        pieces += (data[at:head], _EIGHT, raw)
+        at, made = end, place + 12
+    end = at + size - made
+    if end > len(data):
+        return None
+    return b"".join((*pieces, data[at:end])), end - offset
+
+
+def _spelled(data: bytes, letters: Sequence[int]) -> bytes:
+    """The way back: a record as protocol 2 writes it."""
+    pieces: list[bytes] = []
+    at = 0
+    for place in letters:
+        text = data[place + 4 : place + 12].decode("latin1").encode()
+        pieces += (data[at:place], len(text).to_bytes(4, "little"), text)
+        at = place + 12
+    return b"".join((*pieces, data[at:]))
+
+
+_EIGHT = (8).to_bytes(4, "little")
+
+
 def _windows(data: np.ndarray, width: int) -> np.ndarray:
     """The stretches of `width` bytes that start at each byte."""
     return np.lib.stride_tricks.sliding_window_view(data, width)
@@ -113,7 +170,7 @@ def _windows(data: np.ndarray, width: int) -> np.ndarray:
 
 @dataclass
 class _Slots:
-    """Where a record's pickle varies; see `Template`."""
+    """Where a record's pickle varies; see `Template`. `longer`: by how many bytes `_evened` makes it shorter."""
 
     big: list[int] = field(default_factory=list)
     little: list[int] = field(default_factory=list)
@@ -122,17 +179,21 @@ class _Slots:
     memo_at: list[tuple[int, int]] = field(default_factory=list)
     text_at: list[int] = field(default_factory=list)
     texts: list[str | None] = field(default_factory=list)
+    letters: list[int] = field(default_factory=list)
+    longer: int = 0
 
 
 def _slots(data: bytes, arch_str: str, memo: tuple[int, TextMemo] | None) -> _Slots | None:
     """Find them, opcode by opcode; None when the pickle has opcodes that no regular record has."""
     slots = _Slots()
     base = memo[0] if memo is not None else 0
+    encoded = False  # whether the bytes of a NumPy scalar come next
     text: str | None = None  # the last string put on the stack: it tells the index from other whole numbers
     for op, argument, position in pickletools.genops(data if memo is None else data + b"."):
         arg: Any = argument
-        at = position or 0
+        at = (position or 0) - slots.longer
         put: str | None = None
+        letters, encoded = encoded, False
         match op.name:
             case "BINFLOAT":
                 slots.big.append(at + 1)
@@ -143,6 +204,10 @@ def _slots(data: bytes, arch_str: str, memo: tuple[int, TextMemo] | None) -> _Sl
             case "BININT1" | "BININT2" | "BININT":
                 if text == "arch_index":
                     slots.index_at.append((at + 1, _INTS[op.name]))
+            case "BINUNICODE" if letters:
+                slots.letters.append(at + 1)
+                slots.little.append(at + 5)
+                slots.longer += len(arg.encode()) - 8
             case "SHORT_BINUNICODE" | "BINUNICODE":
                 put = arg
                 if put == arch_str:
@@ -156,10 +221,15 @@ def _slots(data: bytes, arch_str: str, memo: tuple[int, TextMemo] | None) -> _Sl
                     slots.memo_at.append((at + 1, arg - base))
                 elif varies:
                     slots.text_at.append(at + 1)
+                encoded = memo is not None and arg < base and memo[1].encodes(arg)
             case "MEMOIZE":
                 slots.texts.append(text)
                 put = text
-            case "STACK_GLOBAL":
+            case "LONG_BINPUT" if memo is not None and arg - base == len(slots.texts):
+                slots.memo_at.append((at + 1, arg - base))
+                slots.texts.append(text)
+                put = text
+            case "STACK_GLOBAL" | "GLOBAL":
                 if memo is not None:
                     return None  # later records will refer to this name: only the unpickler can note it
             case "BINPUT" | "LONG_BINPUT" | "BINBYTES" | "BINBYTES8":
@@ -193,6 +263,11 @@ def learn(
     count = len(slots.big) + len(slots.little)
     if any(hp.weights or ((hp.values >= MARK) & (hp.values < MARK + count)).any() for hp in read):
         return None  # a number of the record would pass for a mark
+    if slots.letters:
+        evened = _evened(data, 0, slots.letters, len(data) - slots.longer)
+        if evened is None:
+            return None  # a scalar of another size
+        data = evened[0]
     mask = np.full(len(data), 255, np.uint8)
     marked = bytearray(data)
     big, little = slots.big, slots.little
@@ -210,7 +285,8 @@ def learn(
         mask[at : at + 4] = 0
     where = "a record already read"
     try:
-        record = unpickle(bytes(marked), where) if unmarked is None else unmarked(bytes(marked))
+        spelled = _spelled(bytes(marked), slots.letters)
+        record = unpickle(spelled, where) if unmarked is None else unmarked(spelled)
         found = read_record(record, arch, arch_str, where)
     except (NatsdbError, *DAMAGE):
         return None  # a float that is a key, or must equal something, as a seed 777.0 does
@@ -232,6 +308,7 @@ def learn(
         memo_at=np.array(slots.memo_at, np.int64).reshape(-1, 2),
         text_at=tuple(slots.text_at),
         texts=tuple(True if text == arch_str else text for text in slots.texts),
+        letters=tuple(slots.letters),
         hps=tuple(arranged),
     )
     again = template.records(template.floats(data))
@@ -255,15 +332,16 @@ class Templates:
 
     def read(
         self, data: bytes, arch: int, arch_str: str, offset: int = 0, memo: TextMemo | None = None
-    ) -> tuple[Template, list[HpRecord]] | None:
-        """Template and numbers of the record at `offset`, None when none fits. A whole file must fit to its end."""
+    ) -> tuple[Template, list[HpRecord], int] | None:
+        """Template, numbers and length of the record at `offset`, None when none fits. A whole file must fit to its
+        end."""
         candidates = self._templates.get(len(arch_str), [])
         for place, template in enumerate(candidates):
-            numbers = template.numbers(data, offset, arch, arch_str, memo)
-            if numbers is not None:
+            found = template.numbers(data, offset, arch, arch_str, memo)
+            if found is not None:
                 if place:  # neighbours tend to be alike: the last template that fitted is tried first
                     candidates.insert(0, candidates.pop(place))
-                return template, template.records(numbers)
+                return template, template.records(found[0]), found[1]
         return None
 
     @property
@@ -285,7 +363,7 @@ def read_file(data: bytes, arch: int, arch_str: str, where: str, templates: Temp
         NatsdbError: see `unpickle.unpickle` and `records.read_record`.
     """
     known = templates.read(data, arch, arch_str)
-    if known is not None and known[0].size == len(data):
+    if known is not None and known[2] == len(data):
         return known[1]
     hps = read_record(unpickle(data, where), arch, arch_str, where)
     if not templates.full and not any(hp.weights for hp in hps):

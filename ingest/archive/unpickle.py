@@ -1,8 +1,9 @@
 """The one unpickler: archives come from strangers' drives, so it builds plain containers and numbers and nothing else.
 
 Admitted are the names that the official files use: `OrderedDict`, NumPy's scalar reconstruction for float and integer
-types, and, in full archives, tensors. Tensors become `Tensor`, a NumPy array with nothing of torch behind it; their
-storages are read by the same rules.
+types (in protocol 2, which torch writes, with the text that stands for its bytes; there `set` is a name too), and, in
+full archives, tensors.
+Tensors become `Tensor`, a NumPy array with nothing of torch behind it; their storages are read by the same rules.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import bz2
 import io
 import pickle
+import pickletools
 import struct
 from collections import OrderedDict
 from collections.abc import Callable
@@ -34,8 +36,8 @@ _STORAGES = {
     "ByteStorage": np.dtype("<u1"),
     "BoolStorage": np.dtype("?"),
 }
-# What torch's own files began with before they were zips.
 TORCH_MAGIC = 0x1950A86A20F9469CFC6C
+TORCH_PROTOCOL = 1001
 
 
 class _Dtype:
@@ -58,6 +60,13 @@ def _scalar(dtype: _Dtype, raw: bytes) -> Any:
     return kind(np.frombuffer(raw, dtype="<" + dtype.code)[0])
 
 
+def _encode(text: str, encoding: str) -> bytes:
+    """Bytes, which protocol 2 has no opcode for, from a text of as many letters."""
+    if not isinstance(text, str) or encoding != "latin1":
+        raise pickle.UnpicklingError("bytes are written in an unexpected encoding")
+    return text.encode("latin1")
+
+
 class _Storage:
     """Bytes of a tensor storage in torch's legacy stream; parsed when a tensor asks, so rows cost nothing extra."""
 
@@ -68,7 +77,7 @@ class _Storage:
 
     def array(self) -> np.ndarray:
         stream = io.BytesIO(self.raw)
-        if _Plain(stream).load() != TORCH_MAGIC or _Plain(stream).load() != 1001:
+        if _Plain(stream).load() != TORCH_MAGIC or _Plain(stream).load() != TORCH_PROTOCOL:
             raise pickle.UnpicklingError("a tensor storage is not in torch's legacy format")
         system = _Plain(stream).load()
         if not isinstance(system, dict) or system.get("little_endian") is not True:
@@ -78,6 +87,19 @@ class _Storage:
         (count,) = struct.unpack("<q", stream.read(8))
         values = np.frombuffer(stream.read(), dtype=dtype)
         if keys != [key] or count != size or len(values) != size:
+            raise pickle.UnpicklingError("a tensor storage is not as long as it says")
+        return values
+
+
+class StoredBytes(_Storage):
+    """A tensor storage of a torch file: its type, how many values it has, and a function that gives its bytes."""
+
+    def __init__(self, dtype: np.dtype, count: int, raw: Callable[[], bytes]) -> None:
+        self.dtype, self.count, self._bytes = dtype, count, raw
+
+    def array(self) -> np.ndarray:
+        values = np.frombuffer(self._bytes(), dtype=self.dtype)
+        if len(values) != self.count:
             raise pickle.UnpicklingError("a tensor storage is not as long as it says")
         return values
 
@@ -113,6 +135,8 @@ _ADMITTED: dict[tuple[str, str], Callable[..., Any]] = {
     ("numpy", "dtype"): _Dtype,
     ("numpy.core.multiarray", "scalar"): _scalar,
     ("numpy._core.multiarray", "scalar"): _scalar,
+    ("_codecs", "encode"): _encode,
+    ("__builtin__", "set"): set,
     ("torch._utils", "_rebuild_tensor_v2"): Tensor,
     ("torch.storage", "_load_from_bytes"): _Storage,
 }
@@ -135,6 +159,30 @@ class _Restricted(pickle.Unpickler):
         return admitted(module, name)
 
 
+class OfTorch(_Restricted):
+    """Reads the pickle of a torch file. `raw`: gives the bytes of a storage by its key, when a tensor asks for them."""
+
+    def __init__(self, file: Any, raw: Callable[[str], bytes]) -> None:
+        super().__init__(file)
+        self._raw = raw
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module == "torch" and name in _STORAGES:
+            return _STORAGES[name]
+        return super().find_class(module, name)
+
+    def persistent_load(self, pid: Any) -> Any:
+        dtype, key, size = _storage_header(pid)
+        return StoredBytes(dtype, size, lambda: self._raw(key))
+
+
+def _storage_header(pid: Any) -> tuple[np.dtype, str, int]:
+    tag, dtype, key, _location, size, *_view = pid
+    if tag != "storage" or not isinstance(dtype, np.dtype) or type(key) is not str or type(size) is not int:
+        raise pickle.UnpicklingError("a tensor storage has an unexpected header")
+    return dtype, key, size
+
+
 class _Plain(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no official file uses")
@@ -147,10 +195,7 @@ class _StorageHeader(_Plain):
         return super().find_class(module, name)
 
     def persistent_load(self, pid: Any) -> Any:
-        tag, dtype, key, _location, size, *_view = pid
-        if tag != "storage" or not isinstance(dtype, np.dtype):
-            raise pickle.UnpicklingError("a tensor storage has an unexpected header")
-        return dtype, key, size
+        return _storage_header(pid)
 
 
 # What reading a damaged or hostile pickle can raise; each is reported as a damaged file.
@@ -201,6 +246,28 @@ def decompress(raw: bytes, where: str) -> bytes:
         room -= len(data)
         raw = machine.unused_data
     return b"".join(pieces)
+
+
+def first_value(data: bytes) -> str | int | None:
+    """The first text or whole number in a pickle, such as the first key of a dictionary; None where it has none, or
+    these are no bytes of one."""
+    if not data.startswith(b"\x80"):
+        return None
+    try:
+        for op, argument, _ in pickletools.genops(data):
+            if op.name in _VALUES and not isinstance(argument, bool) and isinstance(argument, str | int):
+                return argument
+    except ValueError:
+        pass
+    return None
+
+
+_VALUES = {"BINUNICODE", "SHORT_BINUNICODE", "BININT", "BININT1", "BININT2"}
+
+
+def plain_values(file: Any) -> Any:
+    """The object that a pickle stream without any name holds; raises as `restricted`."""
+    return _Plain(file).load()
 
 
 def restricted(file: Any) -> Any:

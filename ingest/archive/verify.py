@@ -12,11 +12,9 @@ from typing import Any
 import numpy as np
 
 from natsdb.ingest.archive.rebuild import RecordBlock, blocks_of
-from natsdb.ingest.archive.records_of import records_of
+from natsdb.ingest.archive.records_of import record_of, records_of
 from natsdb.ingest.archive.sources import Entry, Source, open_source
-from natsdb.ingest.archive.unpickle import decompress, unpickle
 from natsdb.ingest.fanout import fan_out, leave_if_starting, note_progress, processes
-from natsdb.schema.errors import Damaged
 from natsdb.schema.tables import BLOCK
 from natsdb.store.locations import local
 from natsdb.store.manifest import Part
@@ -47,7 +45,7 @@ def verify(
     source: str | os.PathLike[str],
     database: str | os.PathLike[str] | None = None,
     *,
-    name: str = "official",
+    name: str | None = None,
     jobs: int | None = None,
     progress: Callable[[str, int, int, int], None] | None = None,
 ) -> Verified:
@@ -56,7 +54,7 @@ def verify(
     Args:
         source: any official form.
         database: folder of the database; the default one when None.
-        name: which rows to compare: the value of the column `source`.
+        name: which rows to compare: the value of the column `source`; by default what `ingest` gives them.
         jobs: processes; by default one a core, at most six.
         progress: called now and then with (source name, files done, files in all, numbers compared).
 
@@ -68,14 +66,14 @@ def verify(
     # Held until the end: what is published meanwhile changes nothing here.
     snapshot = open_snapshot(home)
     opened = open_source(source)
-    files = blocks_of(snapshot.manifest, name, opened.space)
+    files = blocks_of(snapshot.manifest, name or opened.origin, opened.space)
 
     def tick(done: int, numbers: int) -> None:
         if progress is not None:
             progress(opened.name, done, len(opened.entries), numbers)
 
     tasks: list[_Task] = []
-    if opened.kind == "single":
+    if not opened.entries:
         tasks.append(_Task(home, opened, (), files))
     else:
         by_block: dict[int, list[Entry]] = {}
@@ -120,13 +118,10 @@ def _verify_block(task: _Task) -> Verified:
 
 
 def _each(task: _Task) -> Iterator[tuple[int, str, Any]]:
-    if task.source.kind == "single":
+    if not task.source.entries:
         yield from records_of(task.source)
     for entry in task.entries:
-        record = unpickle(decompress(entry.read(), entry.name), entry.name)
-        if not isinstance(record, dict):
-            raise Damaged("the pickle holds no record", where=entry.name, remedy="get the file again")
-        yield entry.arch, entry.name, record
+        yield entry.arch, entry.name, record_of(entry)
 
 
 class _Comparison:

@@ -137,7 +137,8 @@ class Evidence:
         meaning = self.meanings[name]
         if meaning != "accuracy":
             # Their order is that of any data set.
-            flops, params = costs(space, dataset if dataset in DATASETS else next(iter(DATASETS)))
+            of = DATASETS.get(dataset or "")
+            flops, params = costs(space, of.name if of and of.image_size is not None else next(iter(DATASETS)))
             return [flops if meaning == "flops" else params]
         import polars as pl
 

@@ -108,6 +108,8 @@ def sources(files: Sequence[PublishedFile], manifest: Manifest) -> dict[str, str
         "official": "read from the official archives of NATS-Bench",
         "regenerated": "trained again by natsdb with the official recipe",
         "synthetic": "**generated, not measured**",
+        "nas-bench-201": "read from the files of NAS-Bench-201",
+        "syne-tune": "curves of Syne Tune's blackbox, in float32",
     }
     found = {}
     for source in sorted({file.source for file in files if file.source}):
@@ -115,7 +117,7 @@ def sources(files: Sequence[PublishedFile], manifest: Manifest) -> dict[str, str
         read = sorted({Path(one.name).name for one in manifest.ingests if one.source == source})
         what = (
             "final accuracies that others published"
-            if source in manifest.published_sources()
+            if source in manifest.sources_without_curves()
             else known.get(source, "own rows")
         )
         found[source] = what + (f" ({', '.join(read[:5])}{', …' if len(read) > 5 else ''})" if read else "")

@@ -19,8 +19,9 @@ from natsdb.api.builtin import lacks
 from natsdb.api.results import ArchResults, ResultsCount
 from natsdb.api.weights import stored_weights, torch_tensors
 from natsdb.ingest.archive.rebuild import Recent, StoredBlock, StoredRun, blocks_of, in_order, result
+from natsdb.ingest.archive.records_of import record_of
 from natsdb.ingest.archive.stored import StoredForm
-from natsdb.ingest.archive.unpickle import Tensor, decompress, unpickle
+from natsdb.ingest.archive.unpickle import Tensor
 from natsdb.schema.errors import Damaged, NatsdbError
 from natsdb.schema.spaces import SPACES
 from natsdb.schema.tables import BLOCK
@@ -109,7 +110,7 @@ class DatabaseBackend:
         found = {part.source for part in manifest.parts if part.space == self.space}
         sources = sorted(found if self.source is None else found & {self.source})
         tables = manifest.published_sources()
-        self._places = {(one.source, one.reduced): one.place for one in places(sources, tables)}
+        self._places = {(one.source, one.reduced): one.place for one in places(sources, manifest)}
         for source in sources if self.source is not None else [one for one in sources if one not in tables]:
             for number, files in blocks_of(manifest, source, self.space).items():
                 for hp in {hp for _, hp in files}:
@@ -255,6 +256,8 @@ class DatabaseBackend:
         found = {hp: each for hp, each in every.items() if each is not None}
         if not found:
             raise KeyError(arch)
+        if self.kind._by_epochs:
+            return OrderedDict((hp, results) for hp, (results, _) in found.items())
         form = next(iter(found.values()))[1]
         return OrderedDict(in_order({hp: results for hp, (results, _) in found.items()}, form))
 
@@ -356,8 +359,7 @@ class ArchiveBackend:
         return self.results(arch).get(hp) if arch in self._entries else None
 
     def results(self, arch: int) -> Results:
-        entry = self._entries[arch]
-        return results_of(unpickle(decompress(entry.read(), entry.name), entry.name), self.kind)
+        return results_of(record_of(self._entries[arch]), self.kind)
 
 
 def _reopened(path: str, kind: type[ArchResults]) -> ArchiveBackend:
@@ -369,7 +371,7 @@ def _reopened(path: str, kind: type[ArchResults]) -> ArchiveBackend:
 def results_of(record: dict[str, Any], kind: type[ArchResults] = ArchResults) -> Results:
     """Results by hp from an official record; trained weights become tensors when they are asked for."""
     by_hp: Results = OrderedDict()
-    for hp, fields in record.items():
+    for hp, fields in sorted(record.items(), key=lambda item: int(item[0])) if kind._by_epochs else record.items():
         by_hp[hp] = kind.create_from_state_dict(fields)
         for run in by_hp[hp].all_results.values():
             state = run.net_state_dict

@@ -1,11 +1,13 @@
-"""`NASBench201API`: scripts written for `nas_201_api` (2.1 and older), answered from NATS-Bench's topology space."""
+"""`NASBench201API`: scripts written for `nas_201_api` (2.1 and older), answered from NAS-Bench-201's own data, or from
+NATS-Bench's topology space."""
 
 from __future__ import annotations
 
 import os
 import warnings
 from collections import OrderedDict
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,15 +18,19 @@ from natsdb.api.api_topology import NATStopology
 from natsdb.api.handle import no_hp
 from natsdb.api.nas_201_results import ArchResults, ResultsCount, print_information
 from natsdb.api.nas_201_versions import OMITTED, VERSION
+from natsdb.ingest.archive.records import NAS_201_HPS, with_hps
+from natsdb.ingest.archive.torch_file import is_torch
+from natsdb.schema.datasets import DATASETS, searched
 from natsdb.schema.errors import Missing
+from natsdb.store.choice import NAS_201
+from natsdb.store.manifest import NAME
+from natsdb.store.snapshot import read_manifest
 
 NAS_BENCH_201_API_VERSION = "v2.0"
 DIFFERENCES = (
     "NAS-Bench-201 scripts are answered from NATS-Bench's topology data: the same architectures, indexes and hps; but "
     "some 2,400 topologies have other runs or numbers, and times and latencies were calibrated anew (all seeds alike)"
 )
-_DATASETS = ("cifar10", "cifar100", "ImageNet16-120")
-_HPS = {"less": "12", "full": "200"}
 _warned = False
 
 __all__ = ["NAS_BENCH_201_API_VERSION", "ArchResults", "NASBench201API", "ResultsCount", "api_utils", "test_api"]
@@ -81,14 +87,16 @@ def _of_1x(hp: str, name: str) -> property:
 
 
 class NASBench201API(NATStopology):
-    """The topology space under the names of NAS-Bench-201; what its data differs in is said once, in a warning.
+    """NAS-Bench-201. A database's rows of source `nas-bench-201` answer, where it has some, and no others; else all
+    that it has of the topology space, and what NATS-Bench's data differs in is said once, in a warning.
 
     Where a call names no schedule, `natsdb.api.nas_201_versions` says which it is.
 
     Args:
-        file_path_or_dict: a natsdb database, an official NATS-Bench archive, or a loaded dictionary, as
-            `torch.load("NAS-Bench-201-….pth")` gives it. Any other path, such as that of such a file, stands for the
-            default database: these files are not read.
+        file_path_or_dict: a natsdb database, an official archive of NAS-Bench-201 or NATS-Bench, or a loaded
+            dictionary, as `torch.load("NAS-Bench-201-….pth")` gives it. The path of a `.pth` file stands for the
+            default database, if that has rows of `nas-bench-201`; else the file is read, if it is there. Any other path
+            that is none stands for the default database.
         verbose: print what is called.
 
     Raises:
@@ -104,34 +112,46 @@ class NASBench201API(NATStopology):
     arch2infos_full = _of_1x("200", "arch2infos_full")
 
     def __init__(self, file_path_or_dict: Any = None, verbose: bool = True) -> None:
-        global _warned
-        if not _warned:
-            _warned = True
-            warnings.warn(DIFFERENCES, stacklevel=2)
         given = os.fspath(file_path_or_dict) if isinstance(file_path_or_dict, os.PathLike) else file_path_or_dict
         if isinstance(given, dict):
             super().__init__(_with_hps(given), False, False)
-            self._avaliable_hps = set(_HPS.values())
+            self._avaliable_hps = set(NAS_201_HPS.values())
         else:
             stands = given is None or (isinstance(given, str) and (given.endswith(".pth") or not os.path.exists(given)))
             opened = _by_default(self, given) if stands else given
+            source = NAS_201 if isinstance(opened, str) and _has_201(opened) else None
+            if source is None and not (isinstance(opened, str) and os.path.isfile(opened) and is_torch(opened)):
+                _warn()
             if given is None:
                 print(f"Try to use the default NAS-Bench-201 path from {opened}.")
             if verbose:
                 print(f"try to create the NAS-Bench-201 api from {given or opened}")
-            super().__init__(opened, isinstance(opened, str) and os.path.isdir(opened), False)
+            super().__init__(opened, isinstance(opened, str) and os.path.isdir(opened), False, source=source)
             self.filename = os.path.basename(given or opened)
         self.verbose = verbose
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         if "arch2infos_full" in state:  # pickled by 1.x
-            less, full = ({**state.pop(f"arch2infos_{name}")} for name in _HPS)
+            less, full = ({**state.pop(f"arch2infos_{name}")} for name in NAS_201_HPS)
             by_hp = ((arch, {"12": less, "200": full}) for arch in sorted(less.keys() | full.keys()))
             infos = OrderedDict(
                 (arch, OrderedDict((hp, of[arch]) for hp, of in each.items() if arch in of)) for arch, each in by_hp
             )
-            state = {**state, "arch2infos_dict": infos, "_avaliable_hps": set(_HPS.values())}
+            state = {**state, "arch2infos_dict": infos, "_avaliable_hps": set(NAS_201_HPS.values())}
         super().__setstate__(state)
+
+    def _loader(self, root: str) -> tuple[Callable[[], Iterable[int]], Callable[[int], Any]]:
+        def from_file(idx: int) -> Any:
+            from natsdb.api.backends import results_of
+            from natsdb.ingest.archive.sources import record_in
+
+            path = os.path.join(root, f"{idx:06d}-FULL.pth")
+            assert os.path.isfile(path), f"invalid data path : {path}"
+            with open(path, "rb") as file:
+                return results_of(with_hps(record_in(file.read(), path)), self._results_kind)
+
+        pth = os.path.isdir(root) and any(name.endswith("-FULL.pth") for name in os.listdir(root))
+        return (lambda: range(len(self)), from_file) if pth else super()._loader(root)
 
     def _of_hps(self) -> dict[str, Any]:
         found: dict[str, Any] = self.__dict__.setdefault("_by_hp", {})
@@ -202,8 +222,8 @@ class NASBench201API(NATStopology):
         """
         VERSION.saw(2, "simulate_train_eval")
         index = self.query_index_by_arch(arch)
-        assert dataset in _DATASETS, f"Invalid dataset name : {dataset} vs {_DATASETS}"
-        info = self.get_more_info(index, "cifar10-valid" if dataset == "cifar10" else dataset, None, hp, True)
+        assert dataset in searched(), f"Invalid dataset name : {dataset} vs {searched()}"
+        info = self.get_more_info(index, DATASETS[dataset].validated, None, hp, True)
         cost = info["train-all-time"] + info["valid-per-time"]
         latency = self.get_latency(index, dataset, "12")
         if account_time:
@@ -314,27 +334,41 @@ def _with_hps(given: dict[str, Any]) -> dict[str, Any]:
     """A loaded dictionary with the names of schedules that NATS-Bench has."""
     for key in ("meta_archs", "arch2infos", "evaluated_indexes"):
         assert key in given, f"Can not find key[{key}] in the dict"
-    infos = {
-        arch: {_HPS.get(hp, hp): results for hp, results in by_hp.items()}
-        for arch, by_hp in given["arch2infos"].items()
-    }
+    infos = {arch: with_hps(by_hp) for arch, by_hp in given["arch2infos"].items()}
     return {**given, "arch2infos": infos}
 
 
+def _warn() -> None:
+    global _warned
+    if not _warned:
+        _warned = True
+        warnings.warn(DIFFERENCES, stacklevel=3)
+
+
+def _has_201(path: str) -> bool:
+    """Whether a database has rows of NAS-Bench-201's own."""
+    if not os.path.isfile(os.path.join(path, NAME)):
+        return False
+    return any(part.source == NAS_201 for part in read_manifest(Path(path)).parts)
+
+
 def _by_default(api: NASBench201API, given: str | None) -> str:
-    """What stands for a file of NAS-Bench-201: the default database, else NATS-Bench's archive in its default place.
+    """What stands for a file of NAS-Bench-201: the default database, if it has such rows, else the file itself, else
+    the default database all the same, or NATS-Bench's archive in its default place.
 
     Raises:
-        Missing: there is neither.
+        Missing: there is none of these.
     """
-    found = opening.database_by_default(api) or opening.archive_by_default(api)
+    found = opening.database_by_default(api)
+    if given and os.path.isfile(given) and is_torch(given) and not (found and _has_201(found)):
+        return given
+    found = found or opening.archive_by_default(api)
     if found is None:
-        what = "files of NAS-Bench-201 are not read, and there is no natsdb database that stands for it"
         raise Missing(
-            what if given else what.partition(", and ")[2],
+            ("there is no such file" if given else "no file is named") + ", and no natsdb database that stands for it",
             where=given or "",
-            remedy="make one with `natsdb ingest SOURCE --db DIR` from NATS-Bench's topology archive and let "
-            "$NATSDB_HOME name it" + (f", or give NASBench201API what torch.load({given!r}) loads" if given else ""),
+            remedy="make one with `natsdb ingest SOURCE --db DIR` from NAS-Bench-201's file or NATS-Bench's topology "
+            "archive, and let $NATSDB_HOME name it",
         )
     return found
 

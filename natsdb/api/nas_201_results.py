@@ -63,6 +63,7 @@ class ArchResults(results.ArchResults):
     """All runs of an architecture at one hp; see `natsdb.api.results`."""
 
     _run_kind = ResultsCount
+    _by_epochs = True
     _mean = staticmethod(np.mean)
 
     @staticmethod

@@ -98,7 +98,7 @@ def open_benchmark(api: Space, given: Any, fast_mode: bool, verbose: bool, sourc
         if is_file:
             archive = _source(given, fast_mode)
             _check_space(archive, api._space, given)
-            if archive.kind == "single":
+            if not archive.entries:
                 _hint(given, " (it is one stream, so all of it is read first)")
                 return Opened(filename, None, archs, SingleFileBackend(given, api._space, api._results_kind))
             _hint(given)
@@ -158,7 +158,7 @@ def _source(path: str, fast_mode: bool) -> Source:
         if fast_mode:
             raise refused from None
         raise
-    if fast_mode and source.kind == "single":
+    if fast_mode and not source.entries:
         raise refused
     return source
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from natsdb.api.results import ArchResults
+from natsdb.schema.datasets import DATASETS
 
 _LABELS = {"x-valid": "valid", "x-test": "test", "ori-test": "test"}
 
@@ -21,7 +22,7 @@ def information_lines(
         shown = f"{latency * 1000:.2f}" if latency is not None and latency > 0 else None
         lines.append(f"{dataset:14s} FLOP={cost['flops']:6.2f} M, Params={cost['params']:.3f} MB, latency={shown} ms.")
         parts = [f"train : [{_measured(information, dataset, 'train')}]"]
-        if dataset == "cifar10":
+        if dataset in DATASETS and "x-valid" not in DATASETS[dataset].splits:
             # With a space more, so that it stands below `valid`.
             parts.append(f"test  : [{_measured(information, dataset, 'ori-test')}]")
         else:

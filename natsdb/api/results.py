@@ -426,6 +426,8 @@ class ArchResults:
 
     # What NAS-Bench-201 has otherwise.
     _run_kind: type[ResultsCount] = ResultsCount
+    # Whether results stand by their epochs in the package's dictionaries, not in the order of their record.
+    _by_epochs = False
     _mean: Callable[[list[Any]], Any] = staticmethod(mean)
 
     def __init__(self, arch_index: Any, arch_str: Any) -> None:

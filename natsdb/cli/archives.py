@@ -24,7 +24,9 @@ JobsOption = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Pro
 def ingest(
     sources: Annotated[
         list[Path],
-        typer.Argument(help="Archive folders, tars or chunks, record or benchmark files; published tables (.parquet)."),
+        typer.Argument(
+            help="Archive folders, tars or chunks, record or benchmark files; published tables; Syne Tune's folder."
+        ),
     ],
     db: DbOption = None,
     source: Annotated[
@@ -76,7 +78,9 @@ def ingest(
 def verify(
     source: Annotated[Path, typer.Argument(help="Any official form of the benchmark.")],
     db: DbOption = None,
-    name: Annotated[str, typer.Option("--source", help="Which rows: the value of the column `source`.")] = "official",
+    name: Annotated[
+        str | None, typer.Option("--source", help="Which rows: the value of the column `source`; as ingest names them.")
+    ] = None,
     jobs: JobsOption = None,
 ) -> None:
     """Compare every number of an archive with the database, bit for bit; exit with 1 if any differs.
@@ -105,18 +109,21 @@ def export(
     out: Annotated[Path, typer.Argument(help="Folder to make.")],
     space: Annotated[str, typer.Option(help="tss or sss.")],
     db: DbOption = None,
-    source: Annotated[str, typer.Option(help="Which rows: the value of the column `source`.")] = "official",
+    source: Annotated[
+        str | None, typer.Option(help="Which rows: the value of the column `source`; as the format is named.")
+    ] = None,
+    format: Annotated[str, typer.Option(help="nats-bench, nas-bench-201 or syne-tune.")] = "nats-bench",
     single: Annotated[bool, typer.Option("--single", help="One benchmark file, not a file an architecture.")] = False,
     jobs: JobsOption = None,
 ) -> None:
-    """Write an archive in the official format, that the nats_bench package opens.
+    """Write an archive in the official format, that the nats_bench package opens, or nas_201_api, or Syne Tune.
 
     Example: natsdb export --space tss my-archive
     """
     from natsdb.ingest import export as run
 
     with _progress("") as progress:
-        made = run(out, space, db, source=source, single=single, jobs=jobs, progress=progress)
+        made = run(out, space, db, source=source, format=format, single=single, jobs=jobs, progress=progress)
     print(made)
 
 

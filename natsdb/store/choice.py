@@ -16,6 +16,8 @@ from natsdb.schema.schedules import HPS
 from natsdb.store.manifest import Manifest, Part
 
 OFFICIAL, REGENERATED, SYNTHETIC = "official", "regenerated", "synthetic"
+# Rows of NAS-Bench-201's own records, which `natsdb.api.nas_201` asks for.
+NAS_201 = "nas-bench-201"
 
 
 def rank(source: str, *, published: bool = False, reduced: bool = False) -> tuple[int, str]:
@@ -52,15 +54,16 @@ class Place(NamedTuple):
     curve_place: int
 
 
-def places(sources: Iterable[str], published: set[str]) -> list[Place]:
+def places(sources: Iterable[str], manifest: Manifest) -> list[Place]:
     """The place of each source's full and of its reduced runs, by `rank`."""
+    published, curveless = manifest.published_sources(), manifest.sources_without_curves()
     every = [(source, reduced) for source in sources for reduced in (False, True)]
 
     def by_rank(one: tuple[str, bool]) -> tuple[tuple[int, str], bool]:
         return rank(one[0], published=one[0] in published, reduced=one[1]), one[1]
 
     place = {one: number for number, one in enumerate(sorted(every, key=by_rank))}
-    return [Place(*one, place[one], place[one] + len(every) * (one[0] in published)) for one in every]
+    return [Place(*one, place[one], place[one] + len(every) * (one[0] in curveless)) for one in every]
 
 
 def contested(manifest: Manifest, source: str | None = None) -> set[tuple[str, str, int]]:
@@ -76,7 +79,7 @@ def contested(manifest: Manifest, source: str | None = None) -> set[tuple[str, s
     for part in manifest.parts:
         if part.table == "seed" and source in (None, part.source):
             cells.setdefault((part.space, part.hp, part.block), []).append(part)
-    tables = manifest.published_sources()
+    tables = manifest.sources_without_curves()
 
     def alike(part: Part) -> bool:
         single = part.doubled == 0 or part.source not in tables

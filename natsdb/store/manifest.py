@@ -12,10 +12,13 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from natsdb.schema.datasets import DataSet, admit, of_plain, to_plain
 from natsdb.schema.errors import Damaged, NatsdbError
 from natsdb.schema.tables import FORMAT_VERSION, TABLES, Column, Table
 
 NAME = "natsdb.json"
+# Kinds of sources of which no record can be made: tables of final accuracies, and Syne Tune's curves.
+PUBLISHED, SYNE_TUNE = "published", "syne-tune"
 # The folder of attached tables' files.
 ATTACHED = "attached"
 # Folders that hold the files which manifests list.
@@ -133,6 +136,7 @@ def provenance(one: Attached | Ingested) -> list[str]:
 class Manifest:
     """What a database holds at one version.
 
+    `datasets`: those that natsdb does not know by itself; reading the manifest makes them known to this process.
     `version` counts publications from 1 (0: nothing was published); `when` is that of this one (ISO 8601, UTC) and
     `command` what made it, in words; `format`: of the text, which newer ones of natsdb may not be able to read.
     """
@@ -141,6 +145,7 @@ class Manifest:
     ingests: tuple[Ingested, ...] = ()
     weights: tuple[WeightsFile, ...] = ()
     attached: tuple[Attached, ...] = ()
+    datasets: tuple[DataSet, ...] = ()
     version: int = 0
     when: str = ""
     command: str = ""
@@ -164,8 +169,12 @@ class Manifest:
         return {one.path: one.bytes for one in every}
 
     def published_sources(self) -> set[str]:
-        """Sources whose rows are of published tables: final accuracies, of which no record can be made."""
-        return {ingest.source for ingest in self.ingests if ingest.kind == "published"}
+        """Sources whose rows are of published tables, of which no record can be made."""
+        return {ingest.source for ingest in self.ingests if ingest.kind in (PUBLISHED, SYNE_TUNE)}
+
+    def sources_without_curves(self) -> set[str]:
+        """Those of them that are final accuracies only, and may be means over seeds."""
+        return {ingest.source for ingest in self.ingests if ingest.kind == PUBLISHED}
 
     def contents(self) -> str:
         """Which spaces it holds from which sources, in words."""
@@ -174,12 +183,11 @@ class Manifest:
 
     def same_contents(self, other: Manifest) -> bool:
         """Whether both list the same files and sources, whichever version they are."""
-        return (set(self.parts), self.ingests, set(self.weights), self.attached) == (
-            set(other.parts),
-            other.ingests,
-            set(other.weights),
-            other.attached,
+        mine, others = (
+            (set(one.parts), one.ingests, set(one.weights), one.attached, list(map(to_plain, one.datasets)))
+            for one in (self, other)
         )
+        return mine == others
 
     def to_json(self) -> str:
         """Text of `natsdb.json`: equal contents give equal text."""
@@ -195,6 +203,7 @@ class Manifest:
             "columns": schemas,
             "ingests": [_said(asdict(ingest)) for ingest in self.ingests],
             "attached": [asdict(table) for table in self.attached],
+            **({"datasets": list(map(to_plain, self.datasets))} if self.datasets else {}),
             "parts": [_plain_part(part, schemas[part.table]) for part in sorted(self.parts)],
             "weights": _plain_weights(self.weights),
         }
@@ -227,7 +236,7 @@ def parse_manifest(text: str, where: str) -> Manifest:
 
     Raises:
         Damaged: it is not as it was written.
-        NatsdbError: a newer natsdb wrote it.
+        NatsdbError: a newer natsdb wrote it, or it lists another data set of a name that is known.
     """
     try:
         data = json.loads(text)
@@ -248,6 +257,9 @@ def parse_manifest(text: str, where: str) -> Manifest:
             )
         if data.pop("digest") != digest(data):
             raise ValueError("its digest is another")
+        datasets = tuple(map(of_plain, data.get("datasets", ())))
+        for dataset in datasets:
+            admit(dataset)
         schemas = {table: [tuple(columns) for columns in every] for table, every in data["columns"].items()}
         return Manifest(
             parts=tuple(
@@ -256,6 +268,7 @@ def parse_manifest(text: str, where: str) -> Manifest:
             ingests=ingests,
             weights=tuple(WeightsFile(*one) for one in data["weights"]),
             attached=tuple(map(_attached, data.get("attached", ()))),
+            datasets=datasets,
             version=data["version"],
             when=data["when"],
             command=data["command"],

@@ -12,11 +12,11 @@ import os
 import shutil
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from natsdb.schema.datasets import DATASETS
+from natsdb.schema.datasets import DATASETS, added
 from natsdb.schema.errors import Damaged, NatsdbError
 from natsdb.schema.spaces import SPACES
 from natsdb.schema.tables import CATALOGUE, TABLES
@@ -152,11 +152,14 @@ def open_manifest(database: Path) -> Manifest:
 
 def with_catalogue(manifest: Manifest, staging: Staging) -> Manifest:
     """The manifest with the tables of the catalogue, computed and staged if it has none, or none of some space or data
-    set that there is. Rows of those that this process knows nothing of are kept.
+    set that there is. Rows of those that this process knows nothing of are kept. It lists the data sets that natsdb
+    does not know by itself.
 
     Raises:
         Damaged: a table of the catalogue is not as it was written.
     """
+    known_by_name = {one.name: one for one in (*manifest.datasets, *added())}
+    manifest = replace(manifest, datasets=tuple(known_by_name[name] for name in sorted(known_by_name)))
     held = {part.table: part for part in manifest.parts if part.table in CATALOGUE}
     if len(held) == len(CATALOGUE):
         known = {column: set(_held_names(held[table], staging, column)) for column, table in _NAMED_BY.items()}

@@ -170,17 +170,17 @@ def test_what_opening_prints(
     assert found == expected
 
 
-def test_no_database_stands_for_a_file_that_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_there_is_neither_a_file_nor_a_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("NATSDB_HOME", "TORCH_HOME", "HOME", "XDG_DATA_HOME"):
         monkeypatch.setenv(name, str(tmp_path / "nothing"))
     with pytest.raises(NatsdbError) as raised:
         NASBench201API("NAS-Bench-201-v1_1-096897.pth", verbose=False)
     assert str(raised.value) == (
-        "NAS-Bench-201-v1_1-096897.pth: files of NAS-Bench-201 are not read, and there is no natsdb database that "
-        "stands for it; make one with `natsdb ingest SOURCE --db DIR` from NATS-Bench's topology archive and let "
-        "$NATSDB_HOME name it, or give NASBench201API what torch.load('NAS-Bench-201-v1_1-096897.pth') loads"
+        "NAS-Bench-201-v1_1-096897.pth: there is no such file, and no natsdb database that stands for it; make one "
+        "with `natsdb ingest SOURCE --db DIR` from NAS-Bench-201's file or NATS-Bench's topology archive, and let "
+        "$NATSDB_HOME name it"
     )
-    with pytest.raises(NatsdbError, match=r"^there is no natsdb database that stands for it; make one"):
+    with pytest.raises(NatsdbError, match=r"^no file is named, and no natsdb database that stands for it; make one"):
         NASBench201API(verbose=False)
 
 
