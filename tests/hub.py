@@ -8,7 +8,7 @@ import json
 import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -74,7 +74,8 @@ class Hub:
         elif not allowed:
             status, content = 401, b"{}"
         else:
-            status, content, said = self._of(request.command, path, body, request.headers)
+            headers = {**request.headers, "recursive": str("recursive=true" in request.path.lower())}
+            status, content, said = self._of(request.command, path, body, headers)
         asked = re.fullmatch(r"bytes=(\d*)-(\d*)", request.headers.get("Range", ""))
         if asked and status == 200:
             first = int(asked[1]) if asked[1] else max(0, len(content) - int(asked[2]))
@@ -130,8 +131,13 @@ class Hub:
             siblings = [{"rfilename": name} for name in sorted(files)]
             answer = {"_id": "1", "id": repo, "sha": sha, "siblings": siblings, "private": False, "tags": []}
         elif what == "tree":
-            inside = {name: data for name, data in files.items() if not folder or name.startswith(f"{folder}/")}
-            answer = [self._entry(name, data) for name, data in sorted(inside.items())]
+            start = f"{folder}/" if folder else ""
+            inside = {name: data for name, data in files.items() if name.startswith(start)}
+            folders = {str(one) for name in inside for one in PurePosixPath(name).parents if str(one).startswith(start)}
+            answer = [{"type": "directory", "path": name, "oid": "0"} for name in sorted(folders - {".", folder})]
+            answer += [self._entry(name, data) for name, data in sorted(inside.items())]
+            if headers["recursive"] == "False":
+                answer = [one for one in answer if "/" not in one["path"].removeprefix(start)]
         elif what == "paths-info":
             typed = "json" in headers.get("Content-Type", "")
             asked = (
