@@ -23,7 +23,7 @@ import tenacity
 from natsdb.schema.errors import Missing, NatsdbError
 
 # Seconds to wait before each further try.
-_WAITS = (0.2, 0.6, 2.0)
+WAITS = (0.2, 0.6, 2.0)
 _GONE = "the file that the manifest lists is not there"
 
 Result = TypeVar("Result")
@@ -128,9 +128,9 @@ def tried(get: Callable[[], Result], where: str, absent: str) -> Result:
         NatsdbError: what `get` raises, or what its last failure was.
     """
     tries = tenacity.Retrying(
-        stop=tenacity.stop_after_attempt(len(_WAITS) + 1),
-        wait=tenacity.wait_chain(*map(tenacity.wait_fixed, _WAITS)),
-        retry=tenacity.retry_if_exception(_may_pass),
+        stop=tenacity.stop_after_attempt(len(WAITS) + 1),
+        wait=tenacity.wait_chain(*map(tenacity.wait_fixed, WAITS)),
+        retry=tenacity.retry_if_exception(may_pass),
         reraise=True,
     )
     try:
@@ -157,7 +157,8 @@ def _denied(error: Exception, where: str) -> NatsdbError:
     return NatsdbError(f"access is denied ({getattr(error, 'message', error)})", where=where, remedy=remedy)
 
 
-def _may_pass(error: BaseException) -> bool:
+def may_pass(error: BaseException) -> bool:
+    """Whether it is worth while to ask again."""
     if isinstance(error, (NatsdbError, FileNotFoundError, PermissionError)) or not isinstance(error, Exception):
         return False
     # Of a server's refusals only "too many requests" passes.

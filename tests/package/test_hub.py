@@ -51,7 +51,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
     monkeypatch.setenv("HF_ENDPOINT", one.url)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "huggingface"))
     monkeypatch.delenv("HF_TOKEN", raising=False)
-    monkeypatch.setattr("natsdb.store.remote._WAITS", (0.0, 0.0, 0.0))
+    monkeypatch.setattr("natsdb.store.remote.WAITS", (0.0, 0.0, 0.0))
     yield one
     one.close()
 

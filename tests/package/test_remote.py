@@ -40,7 +40,7 @@ def server(made_up_db: Path) -> Iterator[Server]:
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tries follow each other at once."""
-    monkeypatch.setattr("natsdb.store.remote._WAITS", (0.0, 0.0, 0.0))
+    monkeypatch.setattr("natsdb.store.remote.WAITS", (0.0, 0.0, 0.0))
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
