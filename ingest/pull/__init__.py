@@ -155,7 +155,8 @@ def _pull_database(
         after = _together(before, wanted, replacing, home)
         # By where it was said to be: of a data set that changes meanwhile what is the same is kept.
         staging = Staging(home, f"pull-{hashlib.sha256(what.encode()).hexdigest()[:12]}")
-        todo = [one for path, one in files.items() if path in after.listed() and not staging.path(path).exists()]
+        wanted_here = files.keys() & after.listed().keys()
+        todo = [files[path] for path in sorted(wanted_here) if not _whole(staging.path(path), files[path].bytes)]
         count, alone = [0], threading.Lock()
         there = total - sum(one.bytes for one in todo)
 
@@ -179,11 +180,16 @@ def _pull_database(
             except BaseException:
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
-        if after.same_contents(before):
+        if after.same_contents(before) and not todo:
             staging.clear()
             return Pulled(home, count[0], False)
         staging.publish(after, f"pull {what}{f' --only {chr(44).join(only)}' if only else ''}")
     return Pulled(home, count[0], True)
+
+
+def _whole(path: Path, size: int) -> bool:
+    """Whether a file is there; one that was cut since is fetched again."""
+    return path.exists() and path.stat().st_size == size
 
 
 def _licence(url: str) -> str:

@@ -21,7 +21,7 @@ import natsdb
 from databases import contents, strays
 from hub import Hub
 from natsdb.cli import app
-from natsdb.ingest import ingest
+from natsdb.ingest import export, ingest
 from natsdb.ingest.hub.publish import publish
 from natsdb.ingest.hub.upload import upload
 from natsdb.ingest.pull import pull
@@ -273,6 +273,14 @@ def test_a_published_database_comes_whole_or_in_part(elsewhere: Elsewhere, publi
     assert "metric" not in tables
     best = "from best('cifar100', 'x-test', '90')"
     assert natsdb.query(best, db).equals(natsdb.query(best, published))
+    # What needs the table that did not come says so.
+    more = archives.write_folder(tmp_path / "more", "sss", [21], jobs=1)
+    for command in (
+        lambda: export(tmp_path / "out", "sss", db, source="synthetic"),
+        lambda: ingest([more], db, source="synthetic"),
+    ):
+        with pytest.raises(Missing, match="there is no table 'metric' beside the others; pull it"):
+            command()
     # The rest only.
     elsewhere.sent = 0
     assert pull(url, db, tell=lambda _: None).changed
@@ -281,6 +289,12 @@ def test_a_published_database_comes_whole_or_in_part(elsewhere: Elsewhere, publi
     assert contents(db) == contents(published)
     assert natsdb.query(QUESTION, db).equals(natsdb.query(QUESTION, published))
     assert not pull(url, db, tell=lambda _: None).changed
+    # A file that is gone, or was cut since, comes again.
+    gone, cut = (db / part.path for part in read_manifest(db).of("final")[:2])
+    gone.unlink()
+    cut.write_bytes(cut.read_bytes()[:-9])
+    assert pull(url, db, tell=lambda _: None).changed
+    assert not check(db).findings
     with pytest.raises(Missing, match="there is no table 'finale'; did you mean final"):
         pull(url, db, only=["finale"], tell=lambda _: None)
 
