@@ -16,6 +16,7 @@ from pathlib import Path
 from natsdb.ingest.into_tables import ingest
 from natsdb.ingest.pull.fetch import fetch_archive, fetch_listed
 from natsdb.ingest.pull.registry import DRIVE, OFFERS, Offer
+from natsdb.ingest.pull.stream import ingest_as_it_comes
 from natsdb.schema.errors import Damaged, Missing, NatsdbError
 from natsdb.schema.names import did_you_mean
 from natsdb.schema.tables import CATALOGUE
@@ -97,36 +98,43 @@ def _pull_archive(
     with writing(home):
         folder.mkdir(parents=True, exist_ok=True)
     path = folder / name
-    with hold(folder / ".lock", "another process pulls this"), writing(home):
-        start: list[int] = []
+    start: list[int] = []
 
-        def came(there: int, total: int | None) -> None:
-            start.append(there) if not start else None
-            if progress is not None:
-                progress(f"{name}, MB", there // 1_000_000, (total or 0) // 1_000_000, (there - start[0]) // 1000)
+    def came(there: int, total: int | None) -> None:
+        if not start:
+            start.append(there)
+        if progress is not None:
+            progress(f"{name}, MB", there // 1_000_000, (total or 0) // 1_000_000, (there - start[0]) // 1000)
 
-        if not path.exists():
-            for number, one in enumerate(addresses := offer.addresses if offer else (what,)):
-                try:
-                    fetch_archive(one, path, came)
-                    break
-                except NatsdbError as error:
-                    if number == len(addresses) - 1:
-                        raise
-                    tell(f"{error}; the next address is tried")
-    size = path.stat().st_size
+    def fetch(stop: threading.Event | None = None) -> None:
+        for number, one in enumerate(addresses := offer.addresses if offer else (what,)):
+            try:
+                return fetch_archive(one, path, came, stop)
+            except NatsdbError as error:
+                if number == len(addresses) - 1:
+                    raise
+                tell(f"{error}; the next address is tried")
+
     try:
-        report = ingest([path], home, jobs=jobs, progress=progress)
+        with hold(folder / ".lock", "another process pulls this"), writing(home):
+            if offer and not path.exists():
+                changed = ingest_as_it_comes(fetch, path, offer.name, home, jobs, progress)
+            else:
+                if not path.exists():
+                    fetch()
+                changed = ingest([path], home, jobs=jobs, progress=progress).changed
     except Damaged as error:
         if not str(error.where).startswith((str(path), name)):
             raise  # it is the database
-        path.unlink()
-        what = f"what came is no whole archive ({error.what})"
-        raise Damaged(what, where=error.where, remedy="it is removed: run the same command again") from error
+        for left in folder.glob(f"{name}*"):
+            left.unlink()
+        said = f"what came is no whole archive ({error.what})"
+        raise Damaged(said, where=error.where, remedy="it is removed: run the same command again") from error
+    size = path.stat().st_size
     shutil.rmtree(folder, ignore_errors=True)
     with suppress(OSError):
         folder.parent.rmdir()
-    return Pulled(home, size, report.changed)
+    return Pulled(home, size, changed)
 
 
 def about(offer: Offer) -> list[str]:

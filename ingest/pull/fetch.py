@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import time
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -62,11 +62,14 @@ def fetch_listed(url: str, target: Path, size: int, sha256: str, came: Callable[
     sync_folder(target.parent)
 
 
-def fetch_archive(address: str, target: Path, came: Callable[[int, int | None], None]) -> None:
+def fetch_archive(
+    address: str, target: Path, came: Callable[[int, int | None], None], stop: threading.Event | None = None
+) -> None:
     """Fetch a file of Google Drive (gdrive:ID) or of any server; what came of it before is gone on with.
 
     Args:
         came: called with the bytes that are there and those that there are in all, if that is known.
+        stop: when it is set, no more is fetched.
 
     Raises:
         NatsdbError: gdown is not installed; a quota is exceeded or the server refuses; it is cut again and again.
@@ -85,7 +88,14 @@ def fetch_archive(address: str, target: Path, came: Callable[[int, int | None], 
     while True:
         try:
             gdown.download(
-                **of, output=str(target), quiet=True, resume=True, use_cookies=False, timeout=30, progress=came
+                **of,
+                output=str(target),
+                quiet=True,
+                resume=True,
+                use_cookies=False,
+                timeout=30,
+                progress=came,
+                cancel=stop,
             )
             return
         except FileURLRetrievalError as error:
@@ -96,14 +106,21 @@ def fetch_archive(address: str, target: Path, came: Callable[[int, int | None], 
             raise NatsdbError(what, where=address, remedy="try again tomorrow, or see `natsdb pull --list`") from error
         except (DownloadError, requests.RequestException) as error:
             status = getattr(getattr(error, "response", None), "status_code", None)
+            if "requested byte range" in str(error):  # a server that sends whole files: from the start
+                _remove_part(target)
             failed = 0 if _came_of(target) > had else failed + 1
             had = _came_of(target)
             if failed == _PATIENCE or (status is not None and 400 <= status < 500 and status != 429):
                 said = str(error).strip().splitlines()[0].rstrip(".")
                 raise NatsdbError(f"it did not come whole ({said})", where=address, remedy=AGAIN) from error
-            time.sleep(remote.WAITS[min(failed, len(remote.WAITS) - 1)] if failed else 0)
+            (stop or threading.Event()).wait(remote.WAITS[min(failed, len(remote.WAITS) - 1)] if failed else 0)
 
 
 def _came_of(target: Path) -> int:
     """Bytes that there are of a file that gdown did not finish."""
     return sum(path.stat().st_size for path in target.parent.glob(f"{target.name}*.part"))
+
+
+def _remove_part(target: Path) -> None:
+    for path in target.parent.glob(f"{target.name}*.part"):
+        path.unlink()

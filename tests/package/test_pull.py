@@ -6,8 +6,10 @@ import errno
 import os
 import random
 import re
+import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -42,11 +44,14 @@ _QUOTA = '<p class="uc-error-caption">Sorry</p><p class="uc-error-subcaption">To
 class Elsewhere:
     """A server of `files` by path, and of those by identifier as Google Drive does it: a page that asks for a
     confirmation, or says that the `quota` is exceeded, then the file from another host. `cuts`: so many answers with a
-    file break off at a random byte; `sent`: bytes of files that went out."""
+    file break off at a random byte; `held_at`: at this byte one waits `until` something is so; `sent`: bytes of files
+    that went out."""
 
     def __init__(self, seed: int = 0) -> None:
         self.files: dict[str, bytes] = {}
         self.cuts, self.sent, self.quota = 0, 0, False
+        self.held_at = 0
+        self.until: Callable[[], bool] = lambda: True
         chance = random.Random(seed)
         elsewhere = self
 
@@ -101,6 +106,12 @@ class Elsewhere:
                     content = content[: chance.randrange(len(content))]
                     self.close_connection = True
                 try:
+                    if "ETag" in said and status == 200 and elsewhere.held_at:
+                        self.wfile.write(content[: elsewhere.held_at])
+                        content, waited = content[elsewhere.held_at :], 0
+                        while not elsewhere.until() and waited < 1000:
+                            waited += 1
+                            time.sleep(0.01)
                     self.wfile.write(content)
                 except OSError:
                     return  # who asked looked at the headers only
@@ -177,6 +188,34 @@ def test_an_archive_comes_from_google_drive_by_its_name(drive: Elsewhere, tar: b
     drive.sent = 0
     assert "nothing to do" in CliRunner().invoke(app, ["pull", "sss", "--db", str(tmp_path / "db")]).stdout
     assert drive.sent == 0
+
+
+def test_an_archive_is_ingested_as_it_comes(drive: Elsewhere, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A block whose records are there is ingested while the rest is on its way; what comes of it is the same."""
+    made = archives.write_folder(tmp_path / "NATS-sss-v1_0-50262-simple", "sss", [3, 5, 1030, 2100], jobs=1)
+    tar = archives.write_tar(made, tmp_path / "NATS-sss-v1_0-50262-simple.tar")
+    counts = {0: 2, 1: 1, 2: 1}
+    monkeypatch.setattr("natsdb.ingest.pull.stream.records_of", lambda _, block: counts[block])
+    drive.files[_id("sss")] = tar.read_bytes()
+    # The end of the last record waits for the blocks before it. (gdown writes half a megabyte at once.)
+    monkeypatch.setattr(sys.modules["gdown.download"], "CHUNK_SIZE", 1024)
+    drive.held_at = tar.read_bytes().index(b"002100.pickle") + 16_000
+    assert drive.held_at < tar.stat().st_size - 11_000
+    db, seen = tmp_path / "db", set[str]()
+
+    def staged() -> bool:
+        seen.update(path.stem.rpartition("-")[2] for path in db.glob(".ingest/pull-*-rows/pull-*.json"))
+        return len(seen) == 2
+
+    drive.until = staged
+    pull("sss", db, tell=lambda _: None)
+    assert seen == {"0000", "0001"}
+    ingest([tar], tmp_path / "other")
+    ours, theirs = (read_manifest(home) for home in (db, tmp_path / "other"))
+    assert ours.parts == theirs.parts
+    assert [one.name for one in ours.ingests] == [one.name for one in theirs.ingests] == [tar.name]
+    assert strays(db) == []
+    assert not ingest([tar], db).changed
 
 
 def test_a_quota_that_is_exceeded_is_one_sentence(drive: Elsewhere, tar: bytes, tmp_path: Path) -> None:
