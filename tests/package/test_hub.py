@@ -57,10 +57,12 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
 
 
 @pytest.fixture
-def legacy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Uploads by LFS: the other protocol is that of a server of the Hub alone."""
+def legacy(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Uploads by LFS: the other protocol is that of a server of the Hub alone. The Hub's library looks at its variable
+    when it is imported."""
     pytest.importorskip("huggingface_hub", reason="the extra `pull` is not installed")
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True, raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.url)
 
 
 def test_names_of_the_hub_and_their_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
