@@ -23,7 +23,7 @@ from natsdb.store.snapshot import read_manifest
 Progress = Callable[[str, int, int, int], None]
 # Files that are brought to the Hub together.
 _TOGETHER = 16
-_NO_BUCKET = "there is no such bucket"
+_NO_BUCKET, _NOT_SENT = "there is no such bucket", "it cannot be written"
 
 
 def upload(folder: Path, to: str, progress: Progress | None = None) -> int:
@@ -61,11 +61,11 @@ def _to_bucket(folder: Path, url: str, manifest: Manifest, progress: Progress | 
     every = [*data, *_other(folder, url, there)]
     for done, path in enumerate(every):
         _say(progress, url, done, len(every), sent)
-        tried(partial(files.put_file, str(folder / path), f"{url}/{path}"), f"{url}/{path}", _NO_BUCKET)
+        tried(partial(files.put_file, str(folder / path), f"{url}/{path}"), f"{url}/{path}", _NO_BUCKET, _NOT_SENT)
         sent += (folder / path).stat().st_size
     for path in before.listed().keys() - manifest.listed().keys():
         if path in there:
-            tried(partial(files.rm_file, f"{url}/{path}"), f"{url}/{path}", _NO_BUCKET)
+            tried(partial(files.rm_file, f"{url}/{path}"), f"{url}/{path}", _NO_BUCKET, _NOT_SENT)
     _say(progress, url, len(every), len(every), sent)
     return len(every)
 

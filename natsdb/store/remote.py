@@ -120,8 +120,8 @@ def remote_size(url: str) -> int:
     return int(found)
 
 
-def tried(get: Callable[[], Result], where: str, absent: str) -> Result:
-    """What `get` returns, tried again after failures that may pass.
+def tried(get: Callable[[], Result], where: str, absent: str, failed: str = "it cannot be read") -> Result:
+    """What `get` returns, tried again after failures that may pass; `failed` says what did not succeed.
 
     Raises:
         Missing: there is no such file (`absent` says what that means).
@@ -146,9 +146,7 @@ def tried(get: Callable[[], Result], where: str, absent: str) -> Result:
         if getattr(error, "status", None) in (401, 403):
             raise _denied(error, where) from error
         said = f"{str(error) or type(error).__name__}; asked {tries.statistics.get('attempt_number', 1)} times"
-        raise NatsdbError(
-            f"it cannot be read ({said})", where=where, remedy="check the address and try again"
-        ) from error
+        raise NatsdbError(f"{failed} ({said})", where=where, remedy="check the address and try again") from error
 
 
 def _denied(error: Exception, where: str) -> NatsdbError:

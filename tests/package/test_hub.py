@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import polars as pl
@@ -21,13 +22,15 @@ import natsdb
 from hub import Hub
 from natsdb.cli import app
 from natsdb.ingest import ingest
-from natsdb.ingest.hub.publish import publish
+from natsdb.ingest.hub.publish import BESIDE_DATA, publish
 from natsdb.ingest.hub.upload import upload
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.tables import TABLES
 from natsdb.store.check import check
 from natsdb.store.locations import located
 from natsdb.store.remote import address, hub_name
+from natsdb.store.snapshot import read_manifest
+from natsdb.store.versions import drop
 
 pytest.importorskip("aiohttp", reason="the extra `remote` is not installed")
 REPO = "someone/nats"
@@ -156,10 +159,41 @@ def test_publish_sends_from_the_command_line(hub: Hub, small: Path, tmp_path: Pa
         upload(small.parent / "db", URL)
 
 
-def test_a_folder_in_a_bucket_is_sent_once(bucket: str, small: Path) -> None:
-    assert upload(small, bucket) == len([path for path in small.rglob("*") if path.is_file()])
+def test_a_folder_in_a_bucket_is_sent_once(
+    bucket: str, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import s3fs
+
+    sent: list[str] = []
+    put = s3fs.S3FileSystem._put_file
+
+    async def lost(self: Any, path: str, url: str, **options: Any) -> None:
+        if len(sent) == most:
+            raise OSError("the connection is lost")
+        sent.append(url.removeprefix(f"{bucket}/"))
+        await put(self, path, url, **options)
+
+    monkeypatch.setattr("natsdb.store.remote.WAITS", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(s3fs.S3FileSystem, "_put_file", lost)
+    most = 20
+    with pytest.raises(NatsdbError, match=r"it cannot be written \(the connection is lost; asked 4 times\)"):
+        upload(small, bucket)
+    most = 1000
+    with pytest.raises(NatsdbError, match="there is no natsdb database here"):
+        natsdb.connect(bucket)
+    every = [path for path in small.rglob("*") if path.is_file()]
+    assert upload(small, bucket) == len(every) - 20
+    assert sent[-1] == "natsdb.json"
     assert upload(small, bucket) == 0
     assert not check(bucket).findings
+    # Files that the next version does without go, and no others.
+    fewer = shutil.copytree(small, tmp_path / "fewer")
+    drop("synthetic", fewer, space="tss")
+    s3 = s3fs.S3FileSystem(skip_instance_cache=True)
+    s3.pipe_file(f"{bucket}/notes.txt", b"mine")
+    upload(fewer, bucket)
+    left = {path.removeprefix("bucket/nats/") for path in s3.find(bucket)}
+    assert left == {*read_manifest(fewer).listed(), *BESIDE_DATA, "natsdb.json", "notes.txt"}
 
 
 _EXPECTED = (
