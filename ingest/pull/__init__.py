@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from natsdb.ingest.fanout import leave_if_starting
 from natsdb.ingest.into_tables import ingest
 from natsdb.ingest.pull.fetch import fetch_archive, fetch_listed
 from natsdb.ingest.pull.registry import DRIVE, OFFERS, Offer
@@ -70,6 +71,7 @@ def pull(
         NatsdbError: the server refuses or does not answer; the database holds other rows of the same source. The
             database is unchanged, and what came is kept.
     """
+    leave_if_starting()
     home = local(database)
     if what in OFFERS or what.startswith(DRIVE) or (_is_url(what) and _ARCHIVE.search(what)):
         if only:
