@@ -22,6 +22,7 @@ from natsdb.ingest.archive.records import SPLITS, TIME_SPLITS, HpRecord, Layout
 from natsdb.ingest.merge import Tables, file_schema, merge, plain
 from natsdb.schema.schedules import HPS
 from natsdb.schema.tables import BLOCK, BLOCK_TABLES, GROUPS, PAGE_ROWS, arrow_schema
+from natsdb.store.damage import table_file
 from natsdb.store.manifest import Part
 from natsdb.store.parquet import named_after_contents, open_parquet, write_options
 
@@ -348,8 +349,9 @@ class _Held:
 
     def __init__(self, old: dict[tuple[str, str], Path], hp: str, size: int) -> None:
         self._size = size
-        self._metric = open_parquet(old["metric", hp])
-        self._small = {table: open_parquet(old[table, hp]).read() for table in _SMALL}
+        paths = {table: table_file(old, (table, hp), f"its rows at hp {hp}") for table in BLOCK_TABLES}
+        self._metric = open_parquet(paths["metric"])
+        self._small = {table: open_parquet(paths[table]).read() for table in _SMALL}
         self._archs = {table: rows["arch"].to_numpy() for table, rows in self._small.items()}
         footer = self._metric.metadata
         column = self._metric.schema_arrow.get_field_index("arch")

@@ -52,8 +52,8 @@ def connect(
     """A DuckDB connection with a view for each table, and natsdb's views and macros.
 
     Args:
-        db: the database's folder, or its URL (s3://…, https://…; extra `remote`), which is read in place; by default
-            `$NATSDB_HOME`, else natsdb's folder in the user's data directory.
+        db: the database's folder, or its URL (s3://…, https://…, hf://datasets/OWNER/NAME; extra `remote`), which is
+            read in place; by default `$NATSDB_HOME`, else natsdb's folder in the user's data directory.
         version: an earlier version of it (`natsdb log`); the newest by default. A connection keeps the version that it
             opened, whatever is published meanwhile.
         source: views and macros choose rows of this source and no others; by default one for each architecture and

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import polars as pl
 
 from natsdb.schema.tables import Table, polars_types
 from natsdb.store.manifest import Part
+from natsdb.store.remote import address
 from natsdb.store.snapshot import Snapshot
 
 # A LazyFrame keeps nothing of ours alive and nobody knows when the last that was derived of it goes, so every version
@@ -38,7 +40,7 @@ def _scan_group(table: Table, types: dict[str, Any], snapshot: Snapshot, parts: 
     """Files of the same columns; those of the table that they lack are null."""
     names = {column.name: types[column.name] for column in table.columns if column.partition}
     frame = pl.scan_parquet(
-        [snapshot.path(part.path) for part in parts],
+        [_address(snapshot.path(part.path)) for part in parts],
         glob=False,
         hive_partitioning=hive,
         hive_schema={**names, "block": pl.Int32} if hive else None,
@@ -48,3 +50,8 @@ def _scan_group(table: Table, types: dict[str, Any], snapshot: Snapshot, parts: 
     said = [pl.lit(value, dtype=types[name]).alias(name) for name, value in place.items()]
     said += [pl.lit(None, dtype=types[name]).alias(name) for name in absent]
     return (frame.with_columns(said) if said else frame).select(list(types))
+
+
+def _address(path: str) -> str:
+    """polars knows the Hub itself, with its token, and no other Hub than that one."""
+    return address(path) if "HF_ENDPOINT" in os.environ else path

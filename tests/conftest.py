@@ -6,7 +6,8 @@ import bz2
 import os
 import pickle
 import shutil
-from collections.abc import Callable
+import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -101,3 +102,29 @@ def rewritten() -> Callable[[Path, Callable[[Any], None]], None]:
         path.write_bytes(bz2.compress(pickle.dumps(record, protocol=4)))
 
     return rewrite
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A folder in an empty bucket of an S3 server, with the usual variables set."""
+    pytest.importorskip("s3fs", reason="the extra `remote` is not installed")
+    moto = pytest.importorskip("moto.server", reason="moto is not installed")
+    import boto3
+
+    from natsdb.store import remote
+
+    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+    }.items():
+        monkeypatch.setenv(name, value)
+    remote._file_system.cache_clear()  # it would ask the server of another test
+    urllib.request.urlopen(f"http://{host}:{port}/moto-api/reset", b"").close()  # what other tests put there
+    boto3.client("s3").create_bucket(Bucket="bucket")
+    yield "s3://bucket/nats"
+    server.stop()

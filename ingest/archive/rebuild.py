@@ -21,6 +21,7 @@ import pyarrow as pa
 from natsdb.ingest.archive.stored import KINDS, TYPES, StoredForm, stored_form
 from natsdb.schema.errors import Damaged, Missing
 from natsdb.schema.spaces import arch_str
+from natsdb.store.damage import table_file
 from natsdb.store.manifest import Manifest, Part
 from natsdb.store.pages import Pages, Strange, read_page
 from natsdb.store.parquet import as_numpy, open_parquet, reading
@@ -153,7 +154,7 @@ class StoredBlock:
         return self._read("cost", ["latencies"])["latencies"]
 
     def _path(self, table: str) -> Path:
-        return self._database / self._parts[table].path
+        return self._database / table_file(self._parts, table, self._database).path
 
     def _opened(self, table: str) -> Any:
         """A file, opened anew each time: threads and forked processes share nothing but its footer."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from natsdb.ingest.hub.listing import PublishedFile
-from natsdb.store.manifest import Manifest, provenance
+from natsdb.store.manifest import ATTACHED, Manifest, provenance
 
 TITLE = "NATS-Bench: Benchmarking NAS Algorithms for Architecture Topology and Size"
 AUTHORS = ("Xuanyi Dong", "Lu Liu", "Katarzyna Musial", "Bogdan Gabrys")
@@ -27,12 +26,17 @@ _FIRST = "final"
 _SIZES = ((10**3, "1K"), (10**4, "10K"), (10**5, "100K"), (10**6, "1M"), (10**7, "10M"), (10**8, "100M"), (10**9, "1B"))
 
 
-def card(files: Sequence[PublishedFile], manifest: Manifest, *, repo: str | None, license: str) -> str:
-    """Text of the data card of these files."""
-    tables = [name for name in manifest.tables() if any(file.table == name for file in files)]
-    origins = sources(files, manifest)
+# Source, space and hp.
+Place = tuple[str, str, str]
+
+
+def card(manifest: Manifest, archs: Mapping[Place, int], *, repo: str | None, license: str) -> str:
+    """Text of the data card of a published folder, which has so many architectures with runs."""
+    tables = held_tables(manifest)
+    origins = sources(manifest)
+    name = repo or "OWNER/NAME"
     text = [
-        _head(files, tables, license),
+        _head(manifest, tables, license),
         "# NATS-Bench as tables\n",
         "NATS-Bench (Dong et al., TPAMI 2021) trained 15,625 cell topologies (`tss`) and 32,768 channel sizes (`sss`) "
         "on CIFAR-10, CIFAR-100 and ImageNet16-120 and logged every epoch. These are such runs as Parquet tables, "
@@ -42,7 +46,7 @@ def card(files: Sequence[PublishedFile], manifest: Manifest, *, repo: str | None
         text.append(f"> **Not measurements.** {SYNTHETIC}\n")
     text += [
         "## Rows\n",
-        _contents(files),
+        _contents(manifest, archs),
         *(f"- `{source}`: {origin}" for source, origin in origins.items()),
         "",
         "## Load\n",
@@ -51,21 +55,27 @@ def card(files: Sequence[PublishedFile], manifest: Manifest, *, repo: str | None
         "```python",
         "from datasets import load_dataset",
         "",
-        f'final = load_dataset("{repo or "OWNER/NAME"}", "{_FIRST if _FIRST in tables else tables[0]}", split="train")',
+        f'final = load_dataset("{name}", "{_first(tables)}", split="train")',
         "```\n",
-        "Or in SQL, with only the bytes that a question needs:\n",
+        "With [natsdb](https://pypi.org/project/natsdb/), which reads only the bytes that a question needs:\n",
+        "```sh",
+        "pip install 'natsdb[remote]'",
+        f"natsdb sql --db hf://datasets/{name} \"from best('cifar100', 'x-test', '200')\"",
+        "```\n",
+        "Or in plain SQL:\n",
         "```sql",
         "-- DuckDB",
         "select arch, avg(accuracy) as accuracy",
-        f"from 'hf://datasets/{repo or 'OWNER/NAME'}/data/final/*.parquet'",
+        f"from read_parquet('hf://datasets/{name}/{pattern('final', manifest)}', hive_partitioning = false)",
         "where space = 'tss' and hp = '200' and dataset = 'cifar100' and split = 'x-test'",
         "group by arch order by accuracy desc limit 10",
         "```\n",
-        "`sha256sum -c SHA256SUMS` checks a copy; `croissant.json` describes it for machines (Croissant 1.0).\n",
+        "`natsdb.json` is the manifest that natsdb reads; `sha256sum -c SHA256SUMS` checks a copy; `croissant.json` "
+        "describes it for machines (Croissant 1.1).\n",
         "## Tables\n",
     ]
     for name in tables:
-        rows = sum(file.rows for file in files if file.table == name)
+        rows = sum(part.rows for part in manifest.of(name))
         table = manifest.tables()[name]
         text += [
             f"### {name}\n",
@@ -92,6 +102,21 @@ def card(files: Sequence[PublishedFile], manifest: Manifest, *, repo: str | None
     return "\n".join(text) + "\n"
 
 
+def held_tables(manifest: Manifest) -> list[str]:
+    """Names of the tables that have rows."""
+    return [name for name in manifest.tables() if any(part.rows for part in manifest.of(name))]
+
+
+def pattern(table: str, manifest: Manifest) -> str:
+    """Where a table's files are in a published folder, and no others."""
+    attached = any(one.name == table for one in manifest.attached)
+    return f"{f'{ATTACHED}/' * attached}{table}/**/*.parquet"
+
+
+def _first(tables: Sequence[str]) -> str:
+    return _FIRST if _FIRST in tables else tables[0]
+
+
 def _weights(manifest: Manifest) -> str:
     if not manifest.weights:
         return "Trained weights are not among them."
@@ -102,7 +127,7 @@ def _weights(manifest: Manifest) -> str:
     )
 
 
-def sources(files: Sequence[PublishedFile], manifest: Manifest) -> dict[str, str]:
+def sources(manifest: Manifest) -> dict[str, str]:
     """Where the rows of each source come from, in words."""
     known = {
         "official": "read from the official archives of NATS-Bench",
@@ -112,7 +137,7 @@ def sources(files: Sequence[PublishedFile], manifest: Manifest) -> dict[str, str
         "syne-tune": "curves of Syne Tune's blackbox, in float32",
     }
     found = {}
-    for source in sorted({file.source for file in files if file.source}):
+    for source in sorted({part.source for part in manifest.parts if part.source}):
         # Names of files only: where they lay is nobody's business.
         read = sorted({Path(one.name).name for one in manifest.ingests if one.source == source})
         what = (
@@ -124,8 +149,8 @@ def sources(files: Sequence[PublishedFile], manifest: Manifest) -> dict[str, str
     return found
 
 
-def _head(files: Sequence[PublishedFile], tables: Sequence[str], license: str) -> str:
-    rows = max(sum(file.rows for file in files if file.table == name) for name in tables)
+def _head(manifest: Manifest, tables: Sequence[str], license: str) -> str:
+    rows = max(sum(part.rows for part in manifest.of(name)) for name in tables)
     lower = [("n", "")] + [(name, name) for _, name in _SIZES]
     at = sum(rows >= size for size, _ in _SIZES)
     size = "n<1K" if at == 0 else "n>1B" if at == len(_SIZES) else f"{lower[at][0]}<n<{_SIZES[at][1]}"
@@ -139,27 +164,30 @@ def _head(files: Sequence[PublishedFile], tables: Sequence[str], license: str) -
         "- neural-architecture-search",
         "- NATS-Bench",
         "- tabular",
-        *(["- synthetic"] if any(file.source == "synthetic" for file in files) else []),
+        *(["- synthetic"] if any(part.source == "synthetic" for part in manifest.parts) else []),
         "size_categories:",
         f"- {size}",
         "configs:",
     ]
     for name in tables:
-        lines += [f"- config_name: {name}", f"  data_files: data/{name}/*.parquet"]
-        if name == (_FIRST if _FIRST in tables else tables[0]):
+        lines += [f"- config_name: {name}", f"  data_files: {pattern(name, manifest)}"]
+        if name == _first(tables):
             lines.append("  default: true")
     return "\n".join([*lines, "---", ""])
 
 
-def _contents(files: Sequence[PublishedFile]) -> str:
-    held = {(file.source, file.space, file.hp): file for file in files if file.table == "seed"}
-    rows = {(file.source, file.space, file.hp): file.rows for file in files if file.table == "metric"}
+def _contents(manifest: Manifest, archs: Mapping[Place, int]) -> str:
+    rows: dict[tuple[str, Place], int] = {}
+    for part in manifest.parts:
+        key = part.table, (part.source, part.space, part.hp)
+        rows[key] = rows.get(key, 0) + part.rows
+    held = sorted(place for table, place in rows if table == "seed")
     if not held:
         return "The catalogue only: architectures, costs by formula, data sets, schedules.\n"
     lines = ["| source | space | hp | architectures | runs | rows of metric |", "|---|---|---|---|---|---|"]
     lines += [
-        f"| {source} | {space} | {hp} | {file.archs:,} | {file.rows:,} | {rows.get((source, space, hp), 0):,} |"
-        for (source, space, hp), file in sorted(held.items())
+        f"| {' | '.join(place)} | {archs[place]:,} | {rows['seed', place]:,} | {rows.get(('metric', place), 0):,} |"
+        for place in held
     ]
     return "\n".join(lines) + "\n"
 

@@ -1,21 +1,19 @@
-"""Croissant metadata (MLCommons, version 1.0) of a published database: `croissant.json`, which loaders of ML read."""
+"""Croissant metadata (MLCommons, version 1.1) of a published database: `croissant.json`, which loaders of ML read."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from natsdb.ingest.hub.card import AUTHORS, CITATION, SYNTHETIC, TITLE
-from natsdb.ingest.hub.listing import PublishedFile
+from natsdb.ingest.hub.card import AUTHORS, CITATION, SYNTHETIC, TITLE, held_tables, pattern
 from natsdb.schema.tables import Table, croissant_types
-from natsdb.store.manifest import Manifest
+from natsdb.store.manifest import Manifest, Part
 
 # The context that the specification gives: terms of Croissant are in `cr`, the others are schema.org's.
 _CR = (
-    "citeAs column dataBiases dataCollection equivalentProperty extract field fileProperty fileObject fileSet "
-    "format includes isLiveDataset jsonPath key md5 parentField path personalSensitiveInformation recordSet references "
+    "arrayShape citeAs column containedIn equivalentProperty extract field fileProperty fileObject fileSet "
+    "format includes isArray isLiveDataset jsonPath key md5 parentField path recordSet references "
     "regex repeated replace samplingRate separator source subField transform"
 )
 _CONTEXT: dict[str, Any] = {
@@ -26,25 +24,27 @@ _CONTEXT: dict[str, Any] = {
     "dct": "http://purl.org/dc/terms/",
     "sc": "https://schema.org/",
     "conformsTo": "dct:conformsTo",
+    "description": {"@container": "@language"},
+    "name": {"@container": "@language"},
     "data": {"@id": "cr:data", "@type": "@json"},
     "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
     "examples": {"@id": "cr:examples", "@type": "@json"},
     **{name: f"cr:{name}" for name in _CR.split()},
-    "isEnumeration": "cr:isEnumeration",
 }
 _PARQUET = "application/x-parquet"
 
 
-def croissant(files: Sequence[PublishedFile], manifest: Manifest, day: str, *, repo: str | None, license: str) -> str:
-    """Text of `croissant.json` of these files, published on `day` (ISO 8601)."""
-    tables = [table for name, table in manifest.tables().items() if any(file.table == name for file in files)]
-    synthetic = any(file.source == "synthetic" for file in files)
+def croissant(manifest: Manifest, day: str, *, repo: str | None, license: str) -> str:
+    """Text of `croissant.json` of a published folder, made on `day` (ISO 8601)."""
+    every = manifest.tables()
+    tables = [every[name] for name in held_tables(manifest)]
+    synthetic = any(part.source == "synthetic" for part in manifest.parts)
     return (
         json.dumps(
             {
                 "@context": _CONTEXT,
                 "@type": "sc:Dataset",
-                "conformsTo": "http://mlcommons.org/croissant/1.0",
+                "conformsTo": "http://mlcommons.org/croissant/1.1",
                 "name": "NATS-Bench as tables",
                 "description": "Training runs of the 15,625 cell topologies and 32,768 channel sizes of NATS-Bench, "
                 "every epoch, as Parquet tables." + (f" {SYNTHETIC}" if synthetic else ""),
@@ -56,7 +56,7 @@ def croissant(files: Sequence[PublishedFile], manifest: Manifest, day: str, *, r
                 "citeAs": CITATION,
                 "keywords": ["neural architecture search", "NATS-Bench", TITLE],
                 "isLiveDataset": False,
-                "distribution": [*map(_file, files), *map(_files, tables)],
+                "distribution": [*map(_file, manifest.parts), *(_files(table, manifest) for table in tables)],
                 "recordSet": [_records(table) for table in tables],
             },
             indent=1,
@@ -65,7 +65,7 @@ def croissant(files: Sequence[PublishedFile], manifest: Manifest, day: str, *, r
     )
 
 
-def _file(file: PublishedFile) -> dict[str, Any]:
+def _file(file: Part) -> dict[str, Any]:
     return {
         "@type": "cr:FileObject",
         "@id": file.path,
@@ -77,14 +77,14 @@ def _file(file: PublishedFile) -> dict[str, Any]:
     }
 
 
-def _files(table: Table) -> dict[str, Any]:
+def _files(table: Table, manifest: Manifest) -> dict[str, Any]:
     return {
         "@type": "cr:FileSet",
         "@id": f"{table.name}-files",
         "name": f"{table.name}-files",
         "description": f"the files of the table {table.name}",
         "encodingFormat": _PARQUET,
-        "includes": f"data/{table.name}/*.parquet",
+        "includes": pattern(table.name, manifest),
     }
 
 

@@ -9,7 +9,20 @@ from typing import Annotated, Any
 
 import typer
 
-from natsdb.cli import archives, attaching, checking, demo, plots, publish, questions, search, site, training, versions
+from natsdb.cli import (
+    archives,
+    attaching,
+    checking,
+    demo,
+    plots,
+    publish,
+    pull,
+    questions,
+    search,
+    site,
+    training,
+    versions,
+)
 from natsdb.cli import run as scripts
 from natsdb.schema.errors import NatsdbError
 
@@ -61,6 +74,7 @@ def _with_exit_codes(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 for _command in (
+    pull.pull,
     archives.ingest,
     archives.verify,
     archives.export,

@@ -16,7 +16,7 @@ SourceOption = Annotated[
 ]
 DbOption = Annotated[
     Path | None,
-    typer.Option("--db", help="Folder of the database; $NATSDB_HOME or the user's data directory if not given."),
+    typer.Option("--db", help="Folder or URL of the database; $NATSDB_HOME or the user's data directory if not given."),
 ]
 JobsOption = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes; one a core, at most six.")]
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from natsdb.schema.errors import Damaged
+from natsdb.schema.errors import Damaged, Missing
 
+Held = TypeVar("Held")
 REMEDY = "`natsdb check` lists all damage, `natsdb repair SOURCE…` mends it"
 
 
@@ -33,3 +35,16 @@ def damaged(path: Path | str, error: Exception, remedy: str = REMEDY) -> Damaged
     """The error of a file that cannot be read as it was written."""
     what = str(error).splitlines()[0] if str(error) else type(error).__name__
     return Damaged(f"the file is damaged ({what})", where=str(path), remedy=remedy)
+
+
+def table_file(tables: Mapping[Any, Held], name: Any, where: Path | str) -> Held:
+    """A block's file of a table, by whatever name it has here.
+
+    Raises:
+        Missing: it was not pulled.
+    """
+    if name not in tables:
+        table = name[0] if isinstance(name, tuple) else name
+        remedy = "pull it: the same `natsdb pull` without --only brings the rest"
+        raise Missing(f"there is no table {table!r} beside the others", where=str(where), remedy=remedy)
+    return tables[name]

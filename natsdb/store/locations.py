@@ -8,7 +8,7 @@ from pathlib import Path
 
 from natsdb.schema.errors import NatsdbError
 
-_URL = re.compile(r"(s3|https?):/+")
+_URL = re.compile(r"(s3|https?|hf):/+")
 # natsdb's own database, which comes with the package: see `natsdb/builtin/README.md`.
 BUILTIN = Path(__file__).resolve().parents[1] / "builtin"
 # Runs that natsdb trained itself, reduced ones: see the `README.md` there.
@@ -26,7 +26,7 @@ def default_database() -> Path:
 
 
 def located(db: str | os.PathLike[str] | None) -> Path | str:
-    """Where a database is: its folder, or its URL (s3://…, https://…) without a slash at the end."""
+    """Where a database is: its folder, or its URL (s3://…, https://…, hf://…) without a slash at the end."""
     given = os.fspath(db) if db is not None else os.environ.get("NATSDB_HOME", "")
     # What went through pathlib has one slash after the scheme.
     scheme = _URL.match(given)

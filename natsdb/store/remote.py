@@ -1,10 +1,21 @@
-"""Files behind a URL, by fsspec (s3fs, aiohttp): in ranges of bytes, tried again where a failure may pass."""
+"""Files behind a URL, by fsspec (s3fs, aiohttp): in ranges of bytes, tried again where a failure may pass.
+
+A data set of the Hugging Face Hub is read from the addresses that the Hub serves its files at: huggingface_hub's file
+system for fsspec lists a file's folder before it reads a range of it. `$HF_ENDPOINT` names another Hub, `$HF_TOKEN` or
+`hf auth login` who asks.
+"""
 
 from __future__ import annotations
 
+import json
+import os
+import re
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import fsspec
 import tenacity
@@ -12,7 +23,7 @@ import tenacity
 from natsdb.schema.errors import Missing, NatsdbError
 
 # Seconds to wait before each further try.
-_WAITS = (0.2, 0.6, 2.0)
+WAITS = (0.2, 0.6, 2.0)
 _GONE = "the file that the manifest lists is not there"
 
 Result = TypeVar("Result")
@@ -26,10 +37,53 @@ def remote_text(url: str, name: str) -> str:
         NatsdbError: the server does not answer, or refuses.
     """
     where = f"{url}/{name}"
-    data: bytes = tried(
-        lambda: _file_system(url.partition("://")[0], url).cat_file(where), where, "there is no natsdb database here"
-    )
+    data: bytes = tried(lambda: file_system(url).cat_file(address(where)), where, "there is no natsdb database here")
     return data.decode()
+
+
+def hub_name(url: str) -> tuple[str, str, str] | None:
+    """Of hf://datasets/OWNER/NAME[@REVISION][/FILE] OWNER/NAME, the revision (main by default) and the file; None for
+    other URLs.
+
+    Raises:
+        NatsdbError: it is of the Hub, and names no data set.
+    """
+    if not url.startswith("hf://"):
+        return None
+    found = re.fullmatch(r"hf://datasets/([\w.-]+/[\w.-]+)(?:@([^/]+))?(?:/(.*))?", url)
+    if found is None:
+        raise NatsdbError("this is no data set of the Hub", where=url, remedy="write hf://datasets/OWNER/NAME")
+    return found[1], found[2] or "main", found[3] or ""
+
+
+def hub_endpoint() -> str:
+    """The Hub's address."""
+    return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
+
+
+def address(url: str) -> str:
+    """Where a file behind a URL is fetched: for one at the Hub, its https address; else the URL."""
+    named = hub_name(url)
+    if named is None:
+        return url
+    repo, revision, file = named
+    return f"{hub_endpoint()}/datasets/{repo}/resolve/{quote(revision, safe='')}/{quote(file, safe='/=')}"
+
+
+def pinned(url: str) -> str:
+    """A URL that stands for the same files whatever is published there: of the Hub, that of a commit.
+
+    Raises:
+        Missing: the Hub has no such data set, or not this revision of it.
+        NatsdbError: it does not answer, or refuses.
+    """
+    named = hub_name(url)
+    if named is None:
+        return url
+    repo, revision, folder = named
+    ask = f"{hub_endpoint()}/api/datasets/{repo}/revision/{quote(revision, safe='')}"
+    answer = tried(lambda: file_system(url).cat_file(ask), url, "the Hub has no such data set, or shows it to others")
+    return f"hf://datasets/{repo}@{json.loads(answer)['sha']}" + (f"/{folder}" if folder else "")
 
 
 def remote_bytes(url: str, start: int, end: int) -> bytes:
@@ -40,7 +94,7 @@ def remote_bytes(url: str, start: int, end: int) -> bytes:
     """
 
     def get() -> bytes:
-        got: bytes = _file_system(url.partition("://")[0]).cat_file(url, start=start, end=end)
+        got: bytes = file_system(url).cat_file(address(url), start=start, end=end)
         if len(got) > end - start:
             raise NatsdbError(
                 "the server sends whole files and no ranges of bytes",
@@ -60,23 +114,23 @@ def remote_size(url: str) -> int:
     Raises:
         NatsdbError: the server does not answer, or does not say.
     """
-    found = tried(lambda: _file_system(url.partition("://")[0]).info(url)["size"], url, _GONE)
+    found = tried(lambda: file_system(url).info(address(url))["size"], url, _GONE)
     if found is None:
         raise NatsdbError("the server does not say how large the file is", where=url, remedy="copy the database first")
     return int(found)
 
 
-def tried(get: Callable[[], Result], where: str, absent: str) -> Result:
-    """What `get` returns, tried again after failures that may pass.
+def tried(get: Callable[[], Result], where: str, absent: str, failed: str = "it cannot be read") -> Result:
+    """What `get` returns, tried again after failures that may pass; `failed` says what did not succeed.
 
     Raises:
         Missing: there is no such file (`absent` says what that means).
         NatsdbError: what `get` raises, or what its last failure was.
     """
     tries = tenacity.Retrying(
-        stop=tenacity.stop_after_attempt(len(_WAITS) + 1),
-        wait=tenacity.wait_chain(*map(tenacity.wait_fixed, _WAITS)),
-        retry=tenacity.retry_if_exception(_may_pass),
+        stop=tenacity.stop_after_attempt(len(WAITS) + 1),
+        wait=tenacity.wait_chain(*map(tenacity.wait_fixed, WAITS)),
+        retry=tenacity.retry_if_exception(may_pass),
         reraise=True,
     )
     try:
@@ -86,17 +140,23 @@ def tried(get: Callable[[], Result], where: str, absent: str) -> Result:
     except FileNotFoundError:
         raise Missing(absent, where=where, remedy="check the address") from None
     except PermissionError as error:
-        remedy = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
-        raise NatsdbError(f"access is denied ({error})", where=where, remedy=remedy) from error
+        raise _denied(error, where) from error
     # Each of fsspec's libraries has errors of its own for a connection that is cut or not made.
     except Exception as error:
+        if getattr(error, "status", None) in (401, 403):
+            raise _denied(error, where) from error
         said = f"{str(error) or type(error).__name__}; asked {tries.statistics.get('attempt_number', 1)} times"
-        raise NatsdbError(
-            f"it cannot be read ({said})", where=where, remedy="check the address and try again"
-        ) from error
+        raise NatsdbError(f"{failed} ({said})", where=where, remedy="check the address and try again") from error
 
 
-def _may_pass(error: BaseException) -> bool:
+def _denied(error: Exception, where: str) -> NatsdbError:
+    remedies = {"s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE", "hf": "set HF_TOKEN"}
+    remedy = remedies.get(where.partition(":")[0], "check the address")
+    return NatsdbError(f"access is denied ({getattr(error, 'message', error)})", where=where, remedy=remedy)
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether it is worth while to ask again."""
     if isinstance(error, (NatsdbError, FileNotFoundError, PermissionError)) or not isinstance(error, Exception):
         return False
     # Of a server's refusals only "too many requests" passes.
@@ -104,20 +164,42 @@ def _may_pass(error: BaseException) -> bool:
     return bool(status >= 500 or status == 429)
 
 
+def file_system(url: str) -> Any:
+    """fsspec's file system for a URL; of the Hub, that for its https addresses.
+
+    Raises:
+        NatsdbError: the extra `remote` is not installed.
+    """
+    scheme = url.partition("://")[0]
+    return _file_system(scheme, hub_token() if scheme == "hf" else "")
+
+
+def hub_token() -> str:
+    """The token that the Hub knows the user by, empty where there is none."""
+    given = os.environ.get("HF_TOKEN", "").strip()
+    home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
+    if not given:
+        with suppress(OSError, ValueError):
+            given = Path(os.environ.get("HF_TOKEN_PATH") or home / "token").read_text(encoding="utf-8").strip()
+    return given
+
+
 @cache
-def _file_system(scheme: str, url: str = "") -> Any:
+def _file_system(scheme: str, token: str) -> Any:
     options: dict[str, Any] = {}
     try:
-        if scheme.startswith("http"):
+        if scheme != "s3":
             import aiohttp
 
-            # fsspec's own limit is five minutes in all.
+            # fsspec's own limit is five minutes in all. A redirect to another host gets no token.
             timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=30)
-            options = {"client_kwargs": {"timeout": timeout}}
-        return fsspec.filesystem(scheme, skip_instance_cache=True, **options)
+            headers = {"Authorization": f"Bearer {token}"} if token else {}
+            options = {"client_kwargs": {"timeout": timeout, "headers": headers}}
+        name = "https" if scheme == "hf" else scheme
+        return fsspec.filesystem(name, skip_instance_cache=True, **options)
     except ImportError as error:
         raise NatsdbError(
             f"{error.name or error} is not installed",
-            where=url or scheme,
+            where=scheme,
             remedy="install it with `pip install 'natsdb[remote]'`",
         ) from error

@@ -77,8 +77,9 @@ def open_snapshot(db: str | os.PathLike[str] | None, version: int | None = None,
     """
     home = located(db)
     if isinstance(home, str):
-        from natsdb.store.remote import remote_text
+        from natsdb.store.remote import pinned, remote_text
 
+        home = pinned(home)
         name = NAME if version is None else version_name(version)
         return Snapshot(home, parse_manifest(remote_text(home, name), f"{home}/{name}"))
     # A script may change its working directory.

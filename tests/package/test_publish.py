@@ -15,13 +15,16 @@ from typer.testing import CliRunner
 
 import archives
 import natsdb
-from databases import flip_in_page
+from databases import contents, flip_in_page
+from natsdb.api import create
 from natsdb.cli import app
-from natsdb.ingest import ingest
+from natsdb.ingest import ingest, verify
+from natsdb.ingest.hub.card import held_tables
 from natsdb.ingest.hub.publish import publish
 from natsdb.schema.errors import Damaged, NatsdbError
 from natsdb.schema.tables import SEARCH_TABLES, TABLES
 from natsdb.search import search
+from natsdb.store.check import check
 from natsdb.store.snapshot import read_manifest
 
 
@@ -39,46 +42,47 @@ def _offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def _tables(folder: Path) -> list[str]:
-    return sorted(path.name for path in (folder / "data").iterdir())
+    return held_tables(read_manifest(folder))
 
 
 def test_published_files_hold_every_row_and_bit_of_the_tables(folder: Path, made_up_db: Path) -> None:
-    assert _tables(folder) == sorted(set(TABLES) - set(SEARCH_TABLES))
+    assert set(_tables(folder)) == set(TABLES) - set(SEARCH_TABLES)
     with natsdb.connect(made_up_db, unlocked=True) as connection:
         for name in _tables(folder):
             key = ", ".join(TABLES[name].key)
             # As text a float is the shortest that reads back as the same bits.
             both = [
                 connection.execute(f"select columns(*)::varchar from {source} order by {key}").fetchall()
-                for source in (name, f"read_parquet('{folder}/data/{name}/*.parquet', hive_partitioning = false)")
+                for source in (name, f"read_parquet('{folder}/{name}/**/*.parquet', hive_partitioning = false)")
             ]
             assert both[0] == both[1]
             assert len(both[0]) > 0
 
 
-def test_searches_are_published_in_one_file_a_table(made_up_db: Path, tmp_path: Path) -> None:
+def test_searches_are_published_with_their_steps(made_up_db: Path, tmp_path: Path) -> None:
     shutil.copytree(made_up_db, tmp_path / "db")
     for seed in (1, 2):
         search("random", "sss", "cifar10", tmp_path / "db", runs=2, budget=2000, seed=seed, jobs=1)
     out = publish(tmp_path / "out", tmp_path / "db")
     for name in SEARCH_TABLES:
-        (file,) = (out / "data" / name).iterdir()
         expected = natsdb.scan(name, tmp_path / "db").collect()
         assert len(expected["search"].unique()) == 2
-        assert pl.read_parquet(file).equals(expected)
+        key = list(TABLES[name].key)
+        found = pl.read_parquet(f"{out}/{name}/**/*.parquet")
+        assert found.sort(key).equals(expected.sort(key))
     assert "or of a search on them" in (out / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_loader_of_the_hub_reads_files_and_configurations(folder: Path, made_up_db: Path, tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets", reason="the loader of the Hub is not installed")
-    files = sorted(str(path) for path in (folder / "data" / "final").glob("*.parquet"))
+    files = sorted(str(path) for path in (folder / "final").glob("**/*.parquet"))
     loaded = datasets.load_dataset("parquet", data_files=files, split="train", cache_dir=str(tmp_path / "one"))
     key = list(TABLES["final"].key)
     expected = natsdb.scan("final", made_up_db).collect().sort(key)
     assert loaded.column_names == expected.columns
     assert pl.from_arrow(loaded.data.table).sort(key).equals(expected)
     assert datasets.get_dataset_default_config_name(str(folder)) == "final"
-    assert sorted(datasets.get_dataset_config_names(str(folder))) == _tables(folder)
+    assert datasets.get_dataset_config_names(str(folder)) == _tables(folder)
     by_name = datasets.load_dataset(str(folder), "arch", split="train", cache_dir=str(tmp_path / "two"))
     assert len(by_name) == 48_393
 
@@ -88,7 +92,7 @@ def test_croissant_metadata_is_valid_and_yields_records(folder: Path, made_up_db
     loaded = croissant.Dataset(jsonld=folder / "croissant.json")
     assert not list(loaded.metadata.issues.errors)
     assert not list(loaded.metadata.issues.warnings)
-    assert sorted(one.name for one in loaded.metadata.record_sets) == _tables(folder)
+    assert [one.name for one in loaded.metadata.record_sets] == _tables(folder)
     records = list(loaded.records("cost"))
     expected = natsdb.query("select * from cost", made_up_db)
     assert len(records) == len(expected)
@@ -96,8 +100,9 @@ def test_croissant_metadata_is_valid_and_yields_records(folder: Path, made_up_db
     assert seconds == set(expected["train_seconds"])
 
 
-def test_croissant_has_the_fields_that_version_1_0_requires(folder: Path) -> None:
+def test_croissant_has_the_fields_that_version_1_1_requires(folder: Path) -> None:
     data = json.loads((folder / "croissant.json").read_text(encoding="utf-8"))
+    assert data["conformsTo"] == "http://mlcommons.org/croissant/1.1"
     for name in (
         "@context",
         "@type",
@@ -130,7 +135,7 @@ def test_the_card_says_licence_citation_columns_and_that_rows_are_generated(fold
     card = (folder / "README.md").read_text(encoding="utf-8")
     head = card.split("---\n")[1]
     assert "license: mit\n" in head
-    assert "- config_name: final\n  data_files: data/final/*.parquet\n  default: true\n" in head
+    assert "- config_name: final\n  data_files: final/**/*.parquet\n  default: true\n" in head
     assert "- synthetic\n" in head
     assert "**Not measurements.** Rows of source `synthetic` are generated" in card
     assert "doi     = {10.1109/TPAMI.2021.3054824}" in card
@@ -152,8 +157,7 @@ def test_a_card_of_official_rows_names_their_files_and_no_folders(real_db: Path,
 
 def test_published_twice_the_data_are_the_same_bytes(folder: Path, made_up_db: Path, tmp_path: Path) -> None:
     again = publish(tmp_path / "again", made_up_db, jobs=2)
-    for path in (folder / "data").rglob("*.parquet"):
-        assert (again / path.relative_to(folder)).read_bytes() == path.read_bytes()
+    assert contents(again) == contents(folder)
 
 
 def test_an_interrupted_publication_goes_on_with_the_files_that_are_done(made_up_db: Path, tmp_path: Path) -> None:
@@ -186,14 +190,54 @@ def test_a_damaged_file_of_an_interrupted_publication_is_named(folder: Path, mad
     with pytest.raises(KeyboardInterrupt):
         publish(out, made_up_db, progress=interrupt)
     (unfinished,) = tmp_path.glob(".out-*.part")
-    shutil.copytree(folder, unfinished, dirs_exist_ok=True)  # as if it had been interrupted at the end
-    path = next(unfinished.glob("data/seed/*.parquet"))
+    shutil.rmtree(unfinished)
+    shutil.copytree(folder, unfinished)  # as if it had been interrupted at the end
+    path = next(unfinished.glob("seed/**/*.parquet"))
     flip_in_page(path, "arch")
     with pytest.raises(Damaged, match=rf"{path.name}: the file is damaged .*; remove it, .* makes it again"):
         publish(out, made_up_db)
     path.unlink()
     publish(out, made_up_db)
     assert (out / path.relative_to(unfinished)).read_bytes() == (folder / path.relative_to(unfinished)).read_bytes()
+
+
+def test_a_published_folder_is_a_database(
+    folder: Path, made_up_db: Path, made_up: dict[str, Path], tmp_path: Path
+) -> None:
+    for question in (
+        "from best('cifar100', 'x-test', '200')",
+        "from curve('sss', 40, 'cifar10', '90')",
+        "select * from metric order by all",
+    ):
+        assert natsdb.query(question, folder).equals(natsdb.query(question, made_up_db))
+    assert natsdb.scan("final", folder).collect().equals(natsdb.scan("final", made_up_db).collect())
+    assert natsdb.info(folder).contents == natsdb.info(made_up_db).contents
+    assert not check(folder).findings
+    # The facade reads rows by their place in a block's file.
+    asked = [("cifar10", {"hp": "90", "is_random": 777}), ("ImageNet16-120", {"hp": "01", "iepoch": 0})]
+    ours, theirs = (create(home, "sss", verbose=False) for home in (folder, made_up_db))
+    for dataset, options in asked:
+        assert ours.get_more_info(40, dataset, **options) == theirs.get_more_info(40, dataset, **options)
+    assert verify(made_up["tss"], folder, name="synthetic").count == 0
+    # A copy of it is written like any database, and published again: the same files.
+    shutil.copytree(folder, tmp_path / "copy")
+    archives.write_folder(tmp_path / "more", "sss", [21], jobs=1)
+    ingest([tmp_path / "more"], tmp_path / "copy", source="synthetic")
+    assert natsdb.query("select count(distinct arch) from seed where space = 'sss'", tmp_path / "copy").item() == 71
+    again = publish(tmp_path / "again", folder)
+    assert contents(again) == contents(folder)
+
+
+def test_attached_tables_are_published(made_up_db: Path, tmp_path: Path) -> None:
+    shutil.copytree(made_up_db, tmp_path / "db")
+    rows = pl.DataFrame({"arch": [0, 20], "latency": [1.5, 2.5]})
+    natsdb.attach(rows, "phone", tmp_path / "db", space="tss", key="arch", partial=True, licence="CC-BY-4.0")
+    out = publish(tmp_path / "out", tmp_path / "db")
+    ask = "select arch, latency from phone where space = 'tss' order by arch"
+    assert natsdb.query(ask, out).rows() == [(0, 1.5), (20, 2.5)]
+    card = (out / "README.md").read_text(encoding="utf-8")
+    assert "- config_name: phone\n  data_files: attached/phone/**/*.parquet\n" in card
+    assert "licence: CC-BY-4.0" in card
 
 
 def test_trained_weights_are_published_with_their_digests(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def server(made_up_db: Path) -> Iterator[Server]:
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tries follow each other at once."""
-    monkeypatch.setattr("natsdb.store.remote._WAITS", (0.0, 0.0, 0.0))
+    monkeypatch.setattr("natsdb.store.remote.WAITS", (0.0, 0.0, 0.0))
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
@@ -193,37 +193,23 @@ def test_urls_are_known_as_such_in_every_form(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.fixture
-def bucket(made_up_db: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The database in a bucket of an S3 server, with the usual variables set."""
-    pytest.importorskip("s3fs", reason="the extra `remote` is not installed")
-    moto = pytest.importorskip("moto.server", reason="moto is not installed")
+def in_bucket(made_up_db: Path, bucket: str) -> str:
+    """The database in a bucket."""
     import boto3
 
-    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-    }.items():
-        monkeypatch.setenv(name, value)
     client = boto3.client("s3")
-    client.create_bucket(Bucket="bucket")
     for path in made_up_db.rglob("*"):
         if path.is_file():
             client.upload_file(str(path), "bucket", f"nats/{path.relative_to(made_up_db).as_posix()}")
-    yield "s3://bucket/nats"
-    server.stop()
+    return bucket
 
 
-def test_a_database_in_a_bucket_answers_as_on_disk(bucket: str, made_up_db: Path) -> None:
+def test_a_database_in_a_bucket_answers_as_on_disk(in_bucket: str, made_up_db: Path) -> None:
     for question in QUESTIONS:
-        assert natsdb.query(question, bucket).equals(natsdb.query(question, made_up_db))
-    lazy = [natsdb.scan("final", db).filter(pl.col("hp") == "200") for db in (bucket, made_up_db)]
+        assert natsdb.query(question, in_bucket).equals(natsdb.query(question, made_up_db))
+    lazy = [natsdb.scan("final", db).filter(pl.col("hp") == "200") for db in (in_bucket, made_up_db)]
     assert lazy[0].collect().equals(lazy[1].collect())
-    result = CliRunner().invoke(app, ["sql", "select count(*) as n from metric", "--db", bucket, "--format", "csv"])
+    result = CliRunner().invoke(app, ["sql", "select count(*) as n from metric", "--db", in_bucket, "--format", "csv"])
     rows = natsdb.info(made_up_db).tables["metric"][0]
     assert (result.exit_code, result.stdout) == (0, f"n\n{rows}\n")
     assert "not measurements" in result.stderr
