@@ -282,6 +282,10 @@ def explained(connection: duckdb.DuckDBPyConnection, error: Exception) -> Natsdb
             f"{file[1] or file[2]!r} is a file: SQL through natsdb reads the database and nothing else",
             remedy=f"{_FRAMES}; natsdb.connect(unlocked=True) is plain DuckDB",
         )
+    measure = re.search(r"there is no measure (.+?): `select", text)
+    if measure:
+        names = _names(connection, "select distinct name from measure")
+        return Missing(f"there is no measure {measure[1]}", remedy=did_you_mean(measure[1], sorted(names)))
     missing = re.search(
         r"(?:Table Function|Macro Function|Table|Referenced column|Column|Function) (?:with name )?\"?([\w.-]+)\"?",
         text,

@@ -53,4 +53,5 @@ select
     end as spearman
 from ranked
 group by ranked.name
-order by abs(spearman) desc nulls last, ranked.name
+-- Sums come out in another order each time: what is equal but for that shall stay in one order.
+order by round(abs(spearman), 9) desc nulls last, ranked.name
