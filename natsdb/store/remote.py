@@ -171,7 +171,14 @@ def file_system(url: str) -> Any:
         NatsdbError: the extra `remote` is not installed.
     """
     scheme = url.partition("://")[0]
-    return _file_system(scheme, hub_token() if scheme == "hf" else "")
+    try:
+        return _file_system(scheme, hub_token() if scheme == "hf" else "")
+    except ImportError as error:
+        raise NatsdbError(
+            f"{error.name or error} is not installed",
+            where=url,
+            remedy="install it with `pip install 'natsdb[remote]'`",
+        ) from error
 
 
 def hub_token() -> str:
@@ -187,19 +194,11 @@ def hub_token() -> str:
 @cache
 def _file_system(scheme: str, token: str) -> Any:
     options: dict[str, Any] = {}
-    try:
-        if scheme != "s3":
-            import aiohttp
+    if scheme != "s3":
+        import aiohttp
 
-            # fsspec's own limit is five minutes in all. A redirect to another host gets no token.
-            timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=30)
-            headers = {"Authorization": f"Bearer {token}"} if token else {}
-            options = {"client_kwargs": {"timeout": timeout, "headers": headers}}
-        name = "https" if scheme == "hf" else scheme
-        return fsspec.filesystem(name, skip_instance_cache=True, **options)
-    except ImportError as error:
-        raise NatsdbError(
-            f"{error.name or error} is not installed",
-            where=scheme,
-            remedy="install it with `pip install 'natsdb[remote]'`",
-        ) from error
+        # fsspec's own limit is five minutes in all. A redirect to another host gets no token.
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=30)
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        options = {"client_kwargs": {"timeout": timeout, "headers": headers}}
+    return fsspec.filesystem("https" if scheme == "hf" else scheme, skip_instance_cache=True, **options)

@@ -283,7 +283,7 @@ def test_sources_of_records_and_of_tables_stay_apart(official: dict[str, Path], 
     (tmp_path / "broken.parquet").write_bytes(b"no parquet")
     with pytest.raises(NatsdbError, match="the Parquet file cannot be read"):
         ingest([tmp_path / "broken.parquet"], tmp_path / "db")
-    with pytest.raises(NatsdbError, match="published tables and archives are of different sources"):
+    with pytest.raises(NatsdbError, match="published tables, blackboxes and archives are of different sources"):
         ingest([tmp_path / "a.parquet", official["sss"]], tmp_path / "db")
     ingest([tmp_path / "a.parquet"], tmp_path / "db", source="mine")
     with pytest.raises(NatsdbError, match="its rows of source 'mine' are of a published table"):
