@@ -207,7 +207,8 @@ def test_completion_is_installed_for_a_shell(tmp_path: Path) -> None:
     if not natsdb_.exists():
         pytest.skip("natsdb's command is not beside this Python")
     home = {"HOME": str(tmp_path), "SHELL": "/bin/bash", "PATH": os.environ["PATH"]}
-    command = [str(natsdb_), "--install-completion", "bash"]
+    # Below a shell, as typer looks for one among its parents, whatever started the tests.
+    command = ["bash", "-c", f"'{natsdb_}' --install-completion bash; exit $?"]
     done = subprocess.run(command, env=home, capture_output=True, text=True, check=True)
     assert "completion installed" in done.stdout
     assert any("_NATSDB_COMPLETE" in path.read_text() for path in tmp_path.rglob("natsdb*"))
