@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from natsdb.schema.errors import Missing, NatsdbError
 from natsdb.schema.names import did_you_mean
 from natsdb.schema.tables import TABLES, schema_of
+from natsdb.store.damage import sha256_of
 from natsdb.store.manifest import ATTACHED, Attached, Part, with_attached, without_attached
 from natsdb.store.parquet import write_part
 from natsdb.store.snapshot import read_manifest
@@ -20,8 +20,6 @@ from natsdb.store.writing import only_writer, sync_folder, writing
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-_KEY = ("space", "arch", "dataset")
 
 
 def keep_attached(database: Path, table: Attached, rows: pa.Table, *, replacing: bool = False) -> bool:
@@ -82,7 +80,7 @@ def keep_attached(database: Path, table: Attached, rows: pa.Table, *, replacing:
 
 def _as_written(path: Path, part: Part) -> bool:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest() == part.sha256
+        return sha256_of(path) == part.sha256
     except OSError:
         return False
 

@@ -32,13 +32,6 @@ def _home(db: str | os.PathLike[str] | None) -> Path:
     return local(db)
 
 
-def _opened(db: str | os.PathLike[str] | None, version: int | None = None) -> tuple[Path | str, Manifest]:
-    from natsdb.store.snapshot import open_with_builtin
-
-    snapshot = open_with_builtin(db, version)
-    return snapshot.home, snapshot.manifest
-
-
 def connect(
     db: str | os.PathLike[str] | None = None,
     *,
@@ -218,19 +211,9 @@ def attach(
     from natsdb import attaching
     from natsdb.ingest.attach.described import Description
 
-    return attaching.attach(
-        table,
-        name,
-        db,
-        space=space,
-        dataset=dataset,
-        key=key,
-        encoding=encoding,
-        null=null,
-        partial=partial,
-        replace=replace,
-        said=Description(about, source, licence, citation, meanings or {}, units or {}),
-    )
+    how = {"space": space, "dataset": dataset, "key": key, "encoding": encoding, "null": null, "partial": partial}
+    said = Description(about, source, licence, citation, meanings or {}, units or {})
+    return attaching.attach(table, name, db, how, said, replacing=replace)
 
 
 def detach(name: str, db: str | os.PathLike[str] | None = None) -> None:
@@ -268,7 +251,11 @@ def info(db: str | os.PathLike[str] | None = None, *, version: int | None = None
     Raises:
         NatsdbError: there is no database, or a newer natsdb wrote it.
     """
-    home, manifest = _opened(db, version)
+    from natsdb.connection import open_database
+    from natsdb.store.snapshot import open_with_builtin
+
+    snapshot = open_with_builtin(db, version)
+    manifest = snapshot.manifest
     tables = {
         name: (
             sum(part.rows for part in manifest.parts if part.table == name),
@@ -283,17 +270,19 @@ def info(db: str | os.PathLike[str] | None = None, *, version: int | None = None
             if part.table == "metric":
                 key = (part.source, part.space, part.hp)
                 rows[key] = rows.get(key, 0) + part.rows
-        with connect(db, version=version) as connection:
+        with open_database(snapshot, unlocked=False) as connection:
             counted = connection.execute(
                 "select source, space, hp, count(distinct arch), count(*) from seed group by all order by all"
             ).fetchall()
         contents = [(s, p, h, archs, runs, rows.get((s, p, h), 0)) for s, p, h, archs, runs in counted]
-    return Info(home, tables, contents, manifest.ingests, manifest.attached)
+    return Info(snapshot.home, tables, contents, manifest.ingests, manifest.attached)
 
 
 def holds_synthetic(db: str | os.PathLike[str] | None = None) -> bool:
     """Whether a database holds rows that are generated, not measured."""
-    return any(part.source == "synthetic" for part in _opened(db)[1].parts)
+    from natsdb.store.snapshot import open_with_builtin
+
+    return any(part.source == "synthetic" for part in open_with_builtin(db).manifest.parts)
 
 
 def write_duckdb(file: str | os.PathLike[str], db: str | os.PathLike[str] | None = None) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,33 +23,19 @@ def attach(
     table: Any,
     name: str,
     db: str | os.PathLike[str] | None,
-    *,
-    space: str | None,
-    dataset: str | None,
-    key: str | Sequence[str] | None,
-    encoding: str | None,
-    null: float | str | Sequence[float | str] | None,
-    partial: bool,
-    replace: bool,
+    how: dict[str, Any],
     said: Description,
+    *,
+    replacing: bool,
 ) -> Read:
-    """See `natsdb.attach`; `said` is what it is told of the table's meaning."""
+    """See `natsdb.attach`; `how`: arguments of `read_attached`; `said`: what it is told of the table's meaning."""
     check_name(name)
     if taken(name):  # by a view or macro, which ingest knows nothing of
         raise NatsdbError(f"{name!r} is a name of natsdb's own", remedy="choose another with --as")
     home = local(db)
     found = beside(Path(table), name) if isinstance(table, (str, os.PathLike)) else Description()
-    read = read_attached(
-        table,
-        space=space,
-        dataset=dataset,
-        key=key,
-        encoding=encoding,
-        null=null,
-        partial=partial,
-        known=lambda: known_accuracies(home),
-    )
-    keep_attached(home, as_attached(name, read, said, found), read.frame.to_arrow(), replacing=replace)
+    read = read_attached(table, **how, known=lambda: known_accuracies(home))
+    keep_attached(home, as_attached(name, read, said, found), read.frame.to_arrow(), replacing=replacing)
     return read
 
 

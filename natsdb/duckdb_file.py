@@ -11,8 +11,7 @@ from natsdb.schema.errors import NatsdbError, NotWritable
 from natsdb.schema.tables import TABLES
 from natsdb.sql import install
 from natsdb.sql.tables import listing
-from natsdb.store.locations import local
-from natsdb.store.snapshot import BESIDE, Snapshot, falls_back, open_with_builtin
+from natsdb.store.snapshot import BESIDE, Snapshot, open_local_with_builtin
 from natsdb.store.versions import pin
 from natsdb.store.writing import whole_file
 
@@ -25,7 +24,7 @@ def write_duckdb(file: str | os.PathLike[str], db: str | os.PathLike[str] | None
     """See `natsdb.write_duckdb`; `written_by` is natsdb's version."""
     import duckdb
 
-    snapshot = open_with_builtin(db if falls_back(db) else local(db))
+    snapshot = open_local_with_builtin(db)
     home, target = Path(snapshot.home).resolve(), Path(file)
     plain_path(home)
     again = f"natsdb duckdb {target.name} --db {home}"

@@ -10,9 +10,8 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from natsdb.sql.tables import Late
+from natsdb.sql.tables import Late, made_by, names_in
 
-_MADE = re.compile(r'create or replace (?:view|macro) "?(\w+)')
 _COMMENT = re.compile(r"--[^\n]*")
 _WORD = re.compile(r"\w+")
 # Who asks with these for what there is, or names a table in a way of its own, needs all.
@@ -27,16 +26,10 @@ class Installed:
     def __init__(self, statements: Sequence[str | Late]) -> None:
         """`statements`: SQL that makes one each, in an order in which each finds what it is made of."""
         self._alone = threading.Lock()
-        self._left: dict[str, str | Late] = {}
-        texts: dict[str, str] = {}
-        for statement in statements:
-            text = statement.head if isinstance(statement, Late) else statement
-            found = _MADE.search(text)
-            assert found is not None, text
-            name = found[1].lower()
-            self._left[name], texts[name] = statement, text
+        self._left = {made_by(one).lower(): one for one in statements}
         self._named = {
-            name: _words(_COMMENT.sub("", text)) & self._left.keys() - {name} for name, text in texts.items()
+            name: _words(_COMMENT.sub("", names_in(one))) & self._left.keys() - {name}
+            for name, one in self._left.items()
         }
 
     def for_statement(self, connection: Any, kind: str, text: str) -> None:

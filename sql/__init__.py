@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from importlib import resources
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ from natsdb.sql.tables import (
     attached_views,
     chosen_views,
     encoded,
+    made_by,
     registered,
     search_columns,
     table_views,
@@ -67,8 +67,6 @@ MACROS = (
     "agreement",
     "arch_of",
 )
-
-_NAME = re.compile(r"create or replace (?:view|macro) (\w+)")
 
 # Views and macros that are made in Python, of registries and of what a database holds, and what they are.
 MADE = {
@@ -127,8 +125,7 @@ def taken(name: str, manifest: Manifest | None = None) -> bool:
 
 def _inner() -> set[str]:
     """Names of what the views and macros are made of."""
-    every = [one.head if isinstance(one, Late) else one for one in (*registered(), *encoded())]
-    return {"is_mean", "placed_run", "search_columns", *(made[1] for one in every if (made := _NAME.search(one)))}
+    return {"is_mean", "placed_run", "search_columns", *map(made_by, (*registered(), *encoded()))}
 
 
 def comment(name: str) -> str:

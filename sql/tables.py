@@ -23,6 +23,7 @@ from natsdb.schema.tables import BLOCK_TABLES, TABLES, Table
 from natsdb.store.choice import contested, places
 from natsdb.store.manifest import Manifest, Part
 
+_MADE = re.compile(r'create or replace (?:view|macro) "?(\w+)')
 # What `read_parquet` reads, in SQL, for files by their paths in the database.
 Locate = Callable[[Sequence[str]], str]
 
@@ -101,6 +102,18 @@ class Late:
 
     def __str__(self) -> str:
         return self.head + self.end()
+
+
+def names_in(statement: str | Late) -> str:
+    """The part of a statement that has all the names in it."""
+    return statement.head if isinstance(statement, Late) else statement
+
+
+def made_by(statement: str | Late) -> str:
+    """Name of the view or macro that a statement makes."""
+    found = _MADE.search(names_in(statement))
+    assert found is not None, statement
+    return found[1]
 
 
 def encoded() -> list[str | Late]:

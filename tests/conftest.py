@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import bz2
+import importlib.util
 import os
 import pickle
 import shutil
+import sys
+import types
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -44,6 +47,19 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def official(test_data: Path) -> dict[str, Path]:
     """The real archive folders by space: architectures 0 and 11, and the complete meta file."""
     return {space: test_data / "official" / name for space, name in archives.FOLDERS.items()}
+
+
+@pytest.fixture(scope="session")
+def official_201() -> types.ModuleType:
+    """The package nas-bench-201; it imports torch, which opening a dictionary does not need."""
+    missing = "torch" not in sys.modules and importlib.util.find_spec("torch") is None
+    if missing:
+        sys.modules["torch"] = types.ModuleType("torch")
+    try:
+        return importlib.import_module("nas_201_api")
+    finally:
+        if missing:
+            del sys.modules["torch"]
 
 
 @pytest.fixture(scope="session")

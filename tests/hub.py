@@ -6,14 +6,14 @@ import base64
 import hashlib
 import json
 import re
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from server import Answering, Listening
 
-class Hub:
+
+class Hub(Listening):
     """`commits[repo]`: files by path, of each commit; `asked`: method, path and status of each answer; `token`: what is
     asked for, nothing if it is empty; `refuse`: so many uploads of large files are refused."""
 
@@ -24,24 +24,13 @@ class Hub:
         self.token, self.refuse = "", 0
         hub = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
+        class Handler(Answering):
             def do_GET(self) -> None:
                 hub._answer(self)
 
             do_HEAD = do_POST = do_PUT = do_GET
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self.serve(Handler)
 
     def put(self, repo: str, folder: Path) -> None:
         """A folder as a data set's next commit."""

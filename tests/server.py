@@ -10,7 +10,30 @@ from typing import Any
 from urllib.parse import unquote
 
 
-class Server:
+class Answering(BaseHTTPRequestHandler):
+    """What answers requests, without a word on standard error."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+class Listening:
+    """A server at a free port of this machine; `url`: where."""
+
+    def serve(self, handler: type[Answering]) -> None:
+        """Answer from now on."""
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class Server(Listening):
     """A folder behind HTTP: `sent` has each answer's path, status and bytes; `cut` so many answers are broken off in
     the middle (-1: all); `ranges`: whether ranges of bytes are answered."""
 
@@ -19,12 +42,7 @@ class Server:
         self.cut, self.ranges = 0, True
         server = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
+        class Handler(Answering):
             def do_GET(self) -> None:
                 path = folder / unquote(self.path).lstrip("/")
                 if not path.is_file():
@@ -54,10 +72,4 @@ class Server:
 
             do_HEAD = do_GET
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self.serve(Handler)

@@ -30,6 +30,7 @@ from natsdb.ingest.hub.card import Place, card
 from natsdb.ingest.hub.croissant import croissant
 from natsdb.schema.errors import NatsdbError, NotWritable
 from natsdb.schema.tables import PAGE_ROWS, Table, column_types
+from natsdb.store.damage import sha256_of
 from natsdb.store.locations import local
 from natsdb.store.manifest import NAME, Manifest, Part
 from natsdb.store.parquet import (
@@ -109,7 +110,7 @@ def publish(
         write_whole(folder / "croissant.json", croissant(published, day, repo=repo, license=license))
         sums = {one.path: one.sha256 for one in published.parts}
         for name in (*(one.path for one in manifest.weights), NAME, "README.md", "croissant.json"):
-            sums[name] = _sha256(folder / name)
+            sums[name] = sha256_of(folder / name)
         write_whole(folder / SUMS, "".join(f"{sums[path]}  {path}\n" for path in sorted(sums)))
         if target.exists():
             target.rmdir()
@@ -150,7 +151,7 @@ def _copied(home: Path, folder: Path, relative: str, known: str) -> None:
         except OSError:
             with whole_file(path) as temporary:
                 shutil.copyfile(home / relative, temporary)
-    if known and _sha256(path) != known:
+    if known and sha256_of(path) != known:
         raise damaged(home / relative, ValueError("its bytes are others than those that were written"))
 
 
@@ -171,7 +172,7 @@ def _write(task: _Task) -> tuple[Part, int]:
             folder.mkdir(parents=True, exist_ok=True)
             path = folder / f"{os.getpid()}.tmp"
             _rewrite(task, path)
-        elif not _sha256(path).startswith(path.stem):
+        elif not sha256_of(path).startswith(path.stem):
             raise damaged(path, ValueError("its bytes are others than those that were written"), MADE_AGAIN)
         blank = replace(part, path=place, bytes=path.stat().st_size, columns=columns)
         made = named_after_contents(path, task.folder, blank)
@@ -201,8 +202,3 @@ def _rewrite(task: _Task, path: Path) -> None:
                 for column in task.table.columns
             ]
             writer.write_table(pa.table(columns, schema=schema), row_group_size=max(1, len(group)))
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

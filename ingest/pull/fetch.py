@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import threading
@@ -12,6 +11,7 @@ from pathlib import Path
 from natsdb.ingest.pull.registry import DRIVE
 from natsdb.schema.errors import Damaged, NatsdbError
 from natsdb.store import remote
+from natsdb.store.damage import sha256_of
 from natsdb.store.writing import sync_folder
 
 # Bytes of a request: so much is lost by a cut. After one it is a quarter, and grows again.
@@ -52,9 +52,7 @@ def fetch_listed(url: str, target: Path, size: int, sha256: str, came: Callable[
             came(len(got))
         file.flush()
         os.fsync(file.fileno())
-    with part.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if sha256 and found != sha256:
+    if sha256 and sha256_of(part) != sha256:
         part.unlink()
         what = "its bytes are others than those that were published"
         raise Damaged(what, where=url, remedy="run the same command again; if it is so again, tell who published it")

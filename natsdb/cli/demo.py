@@ -12,14 +12,14 @@ import typer
 
 from natsdb.store.locations import BUILTIN
 
+_INSIDE = (
+    "What is inside?",
+    "select source, space, hp, count(distinct arch) as archs, count(*) as runs from seed\ngroup by all order by all",
+)
 # (title, SQL) by space.
 QUESTIONS = {
     "tss": (
-        (
-            "What is inside?",
-            "select source, space, hp, count(distinct arch) as archs, count(*) as runs from seed\n"
-            "group by all order by all",
-        ),
+        _INSIDE,
         (
             "Which five topologies are best on CIFAR-100?",
             "select place, arch, accuracy, flops, arch_str, source from best('cifar100', 'x-test', '200', k := 5)",
@@ -44,11 +44,7 @@ QUESTIONS = {
         ),
     ),
     "sss": (
-        (
-            "What is inside?",
-            "select source, space, hp, count(distinct arch) as archs, count(*) as runs from seed\n"
-            "group by all order by all",
-        ),
+        _INSIDE,
         (
             "Which five sizes are best on CIFAR-100?",
             "select place, arch, accuracy, flops, arch_str, source\n"

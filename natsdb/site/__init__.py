@@ -22,9 +22,8 @@ from pathlib import Path
 from natsdb.schema.errors import NatsdbError
 from natsdb.site.data import INDEX, write_data
 from natsdb.site.vendor import write_vendor
-from natsdb.store.locations import local
 from natsdb.store.manifest import NAME
-from natsdb.store.snapshot import BESIDE, Snapshot, falls_back, in_one, open_with_builtin
+from natsdb.store.snapshot import BESIDE, Snapshot, in_one, open_local_with_builtin
 from natsdb.store.writing import whole_folder, writing
 
 __all__ = ["opened", "write_pages", "write_site"]
@@ -51,7 +50,7 @@ def write_site(
         NatsdbError: there is no database, DuckDB-WASM cannot be had, `out` holds something else or cannot be written.
     """
     # One version, whatever other processes publish meanwhile; what may fail comes first, what takes long last.
-    snapshot = _opened(db)
+    snapshot = open_local_with_builtin(db)
     database, target = Path(snapshot.home), Path(out)
     if target.exists() and not (target / INDEX).is_file() and not (target.is_dir() and not any(target.iterdir())):
         raise NatsdbError(
@@ -96,10 +95,6 @@ def _write_database(folder: Path, snapshot: Snapshot, progress: Callable[[str, i
     folder.joinpath(NAME).write_text(replace(in_one(manifest), weights=()).to_json(), encoding="utf-8")
 
 
-def _opened(db: str | os.PathLike[str] | None) -> Snapshot:
-    return open_with_builtin(None if falls_back(db) else local(db))
-
-
 @contextmanager
 def opened(
     site: str | os.PathLike[str] | None,
@@ -119,7 +114,7 @@ def opened(
             raise NatsdbError("there is no site here", where=str(site), remedy="write one with `natsdb site OUT`")
         yield Path(site), [Path(site) / "db"]
         return
-    snapshot = _opened(db)  # held until nothing is served any more
+    snapshot = open_local_with_builtin(db)  # held until nothing is served any more
     with tempfile.TemporaryDirectory(prefix="natsdb-site-") as folder:
         write_pages(Path(folder), snapshot, sql=sql, progress=progress)
         yield Path(folder), [Path(snapshot.root(path)) for path in ("", BESIDE)]

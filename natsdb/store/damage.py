@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import struct
 import zlib
 from collections.abc import Mapping
@@ -12,6 +13,16 @@ from natsdb.schema.errors import Damaged, Missing
 
 Held = TypeVar("Held")
 REMEDY = "`natsdb check` lists all damage, `natsdb repair SOURCE…` mends it"
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def footer_digest(file: Any, size: int) -> str:

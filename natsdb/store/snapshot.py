@@ -14,11 +14,12 @@ import re
 import sys
 import weakref
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 from natsdb.schema.errors import Damaged, Missing
-from natsdb.store.locations import BUILTIN, default_database, located
+from natsdb.store.damage import REMEDY
+from natsdb.store.locations import BUILTIN, default_database, local, located
 from natsdb.store.manifest import NAME, Manifest, WeightsFile, parse_manifest
 
 # A hidden folder of manifests, the current one among them: the same file as `natsdb.json`, by another name.
@@ -116,6 +117,16 @@ def open_with_builtin(db: str | os.PathLike[str] | None, version: int | None = N
     return with_builtin(open_snapshot(db, version))
 
 
+def open_local_with_builtin(db: str | os.PathLike[str] | None) -> Snapshot:
+    """`open_with_builtin` for what works on files.
+
+    Raises:
+        NatsdbError: it is behind a URL.
+        As `open_snapshot`.
+    """
+    return open_with_builtin(None if falls_back(db) else local(db))
+
+
 def falls_back(db: str | os.PathLike[str] | None) -> bool:
     """Whether questions go to natsdb's own database, since no other is named and the user has none.
 
@@ -146,13 +157,18 @@ def say_builtin() -> None:
         )
 
 
+@cache  # it never changes, and each question opens its database anew
+def _beside(home: Path) -> Manifest:
+    return open_snapshot(home, check=False).manifest
+
+
 def with_builtin(snapshot: Snapshot) -> Snapshot:
     """A database, and natsdb's own where it has nothing itself: attached tables of names that it has not, and all
     measurements if it has none, so that what counts its rows counts only these."""
     own = snapshot.manifest
     if snapshot.builtin or not (BUILTIN / NAME).exists():
         return snapshot
-    beside = open_snapshot(BUILTIN, check=False).manifest
+    beside = _beside(BUILTIN)
     # (SQL does not tell names by their case.)
     names = {table.name.lower() for table in own.attached}
     attached = [table for table in beside.attached if table.name.lower() not in names]
@@ -189,13 +205,13 @@ def check_sizes(home: Path, manifest: Manifest) -> None:
             raise Damaged(
                 f"the file is listed and cannot be read ({error.strerror})",
                 where=f"{home}/{path}",
-                remedy="`natsdb check` lists all damage, `natsdb repair SOURCE…` mends it",
+                remedy=REMEDY,
             ) from None
         if found != size:
             raise Damaged(
                 f"the file has {found:,} bytes and not {size:,}",
                 where=f"{home}/{path}",
-                remedy="`natsdb check` lists all damage, `natsdb repair SOURCE…` mends it",
+                remedy=REMEDY,
             )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import itertools
 import os
 import shutil
@@ -132,31 +131,19 @@ def test_a_file_an_architecture_with_weights(zipped: bool, tmp_path: Path) -> No
         assert open_source(source).origin == "nas-bench-201"
 
 
-@pytest.fixture(scope="module")
-def theirs() -> types.ModuleType:
-    missing = "torch" not in sys.modules and importlib.util.find_spec("torch") is None
-    if missing:
-        sys.modules["torch"] = types.ModuleType("torch")
-    try:
-        return importlib.import_module("nas_201_api")
-    finally:
-        if missing:
-            del sys.modules["torch"]
-
-
 def _loaded(records: dict[int, Any]) -> dict[str, Any]:
     return {"meta_archs": list(strings("tss")), "arch2infos": records, "evaluated_indexes": set(records)}
 
 
 def test_the_official_package_gives_the_same_answers(
-    theirs: types.ModuleType, home: Path, records: dict[int, Any], monkeypatch: pytest.MonkeyPatch
+    official_201: types.ModuleType, home: Path, records: dict[int, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sys.path.append(str(Path(__file__).parents[1] / "legacy"))
     from test_nas201 import QUESTIONS
 
     from outcomes import outcome
 
-    official = theirs.NASBench201API(_loaded(records), verbose=False)
+    official = official_201.NASBench201API(_loaded(records), verbose=False)
     monkeypatch.setattr(nas_201, "_warned", False)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # nothing is said of NATS-Bench's data
@@ -247,7 +234,7 @@ def test_what_is_damaged_or_a_trap_is_refused_in_a_sentence(
 
 
 def test_it_comes_back_and_the_official_package_opens_it(
-    theirs: types.ModuleType, home: Path, records: dict[int, Any], tmp_path: Path
+    official_201: types.ModuleType, home: Path, records: dict[int, Any], tmp_path: Path
 ) -> None:
     made = export(tmp_path / "back", "tss", home, format="nas-bench-201")
     assert made.name.startswith("NAS-Bench-201-v1_1-")
@@ -262,7 +249,7 @@ def test_it_comes_back_and_the_official_package_opens_it(
     loaded = torch.load(made, weights_only=False)
     assert repr(loaded["arch2infos"]) == repr(records)
     assert loaded["evaluated_indexes"] == set(ARCHS)
-    official = theirs.NASBench201API(loaded, verbose=False)
+    official = official_201.NASBench201API(loaded, verbose=False)
     accuracy = official.get_more_info(300, "cifar10", hp="200", is_random=False)["test-accuracy"]
     assert (
         accuracy

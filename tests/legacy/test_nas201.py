@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib
 import itertools
 import sys
 import types
@@ -22,19 +21,6 @@ from outcomes import answered_pickle, described, outcome
 
 
 @pytest.fixture(scope="module")
-def theirs() -> types.ModuleType:
-    """The official package; it imports torch, which opening a dictionary does not need."""
-    missing = "torch" not in sys.modules and importlib.util.find_spec("torch") is None
-    if missing:
-        sys.modules["torch"] = types.ModuleType("torch")
-    try:
-        return importlib.import_module("nas_201_api")
-    finally:
-        if missing:
-            del sys.modules["torch"]
-
-
-@pytest.fixture(scope="module")
 def loaded(real_records: Any) -> dict[str, Any]:
     """What `torch.load` gives of a file of NAS-Bench-201."""
     records = {arch: record for (space, arch), record in real_records.items() if space == "tss"}
@@ -46,12 +32,12 @@ def loaded(real_records: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def all_three(theirs: types.ModuleType, loaded: dict[str, Any], real_db: Path) -> tuple[Any, Any, Any]:
+def all_three(official_201: types.ModuleType, loaded: dict[str, Any], real_db: Path) -> tuple[Any, Any, Any]:
     """The official handle, and natsdb's on a database and on the same dictionary."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return (
-            theirs.NASBench201API(loaded, verbose=False),
+            official_201.NASBench201API(loaded, verbose=False),
             NASBench201API(str(real_db), verbose=False),
             NASBench201API(loaded, verbose=False),
         )
@@ -150,7 +136,7 @@ def test_a_loaded_dictionary_answers_as_officially(all_three: tuple[Any, Any, An
 
 @pytest.mark.parametrize("verbose", [True, False])
 def test_what_opening_prints(
-    theirs: types.ModuleType,
+    official_201: types.ModuleType,
     loaded: dict[str, Any],
     real_db: Path,
     tmp_path: Path,
@@ -165,7 +151,7 @@ def test_what_opening_prints(
     )
     monkeypatch.setattr(nas_201, "_warned", True)
     expected, found = (
-        outcome(lambda kind=kind: repr(kind(path, verbose))) for kind in (theirs.NASBench201API, NASBench201API)
+        outcome(lambda kind=kind: repr(kind(path, verbose))) for kind in (official_201.NASBench201API, NASBench201API)
     )  # type: ignore[misc]
     assert found == expected
 

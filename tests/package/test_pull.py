@@ -7,10 +7,8 @@ import os
 import random
 import re
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -31,6 +29,7 @@ from natsdb.ingest.pull.registry import OFFERS
 from natsdb.schema.errors import Damaged, Missing, NatsdbError, NotWritable
 from natsdb.store.check import check
 from natsdb.store.snapshot import read_manifest
+from server import Answering, Listening
 
 pytest.importorskip("aiohttp", reason="the extra `remote` is not installed")
 QUESTION = "select * from metric order by all"
@@ -41,7 +40,7 @@ _FORM = (
 _QUOTA = '<p class="uc-error-caption">Sorry</p><p class="uc-error-subcaption">Too many users have viewed this file.</p>'
 
 
-class Elsewhere:
+class Elsewhere(Listening):
     """A server of `files` by path, and of those by identifier as Google Drive does it: a page that asks for a
     confirmation, or says that the `quota` is exceeded, then the file from another host. `cuts`: so many answers with a
     file break off at a random byte; `held_at`: at this byte one waits `until` something is so; `sent`: bytes of files
@@ -55,12 +54,7 @@ class Elsewhere:
         chance = random.Random(seed)
         elsewhere = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
+        class Handler(Answering):
             def do_GET(self) -> None:
                 parts = urlsplit(self.path)
                 asked = parse_qs(parts.query)
@@ -117,17 +111,11 @@ class Elsewhere:
                     return  # who asked looked at the headers only
                 elsewhere.sent += len(content) if "ETag" in said else 0
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+        self.serve(Handler)
 
     def put(self, folder: Path) -> None:
         """The files of a folder, by their paths in it."""
         self.files |= {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
 
 @pytest.fixture
