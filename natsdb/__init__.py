@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
     from natsdb.ingest.attach import Read
     from natsdb.schema.tables import Table
+    from natsdb.showing import Shown
     from natsdb.store.manifest import Manifest
 
 
 __version__ = "0.1.0"
-__all__ = ["Info", "NatsdbError", "attach", "connect", "detach", "files", "info", "query", "scan"]
+__all__ = ["Info", "NatsdbError", "attach", "connect", "detach", "files", "info", "query", "scan", "show"]
 
 
 def _home(db: str | os.PathLike[str] | None) -> Path:
@@ -129,6 +130,13 @@ def scan(table: str, db: str | os.PathLike[str] | None = None, *, version: int |
 
     snapshot = open_with_builtin(db, version)
     return scan_table(_table(table, snapshot.manifest), snapshot)
+
+
+def show(arch: str, db: str | os.PathLike[str] | None = None, **options: Any) -> Shown:
+    """All that a database says of an architecture, such as `tss/9930`; see `natsdb.showing.show`."""
+    from natsdb.showing import show as run
+
+    return run(arch, db, **options)
 
 
 def files(table: str, db: str | os.PathLike[str] | None = None) -> list[str]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.names import did_you_mean, either
 from natsdb.schema.space import Encoding, Space
-from natsdb.schema.spaces import space_of
+from natsdb.schema.spaces import SPACES, arch_index, space_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -169,6 +169,22 @@ def index_of(space: str, values: Any, encoding: str | None = None) -> Any:
         if None in archs:
             raise _stranger(of, listed, archs, encoding)
     return archs[0] if one else np.array(archs, dtype=np.int32)
+
+
+def architecture(text: str) -> tuple[str, int]:
+    """Space and index of an architecture as it is named to a command: `tss/9930`, `sss/64:64:64:64:64`, or its space and
+    any other encoding; an official string alone says its space.
+
+    Raises:
+        NatsdbError: it is none, or says no space.
+    """
+    space, slash, rest = text.partition("/")
+    if slash and space in SPACES:
+        return space, index_of(space, rest)
+    for one in SPACES.values():
+        if re.fullmatch(one.pattern, text):
+            return one.name, arch_index(one.name, text)
+    raise NatsdbError(f"{text!r} names no space", remedy=f"write {' or '.join(f'{name}/{text}' for name in SPACES)}")
 
 
 def _listed(values: Any) -> list[Any]:

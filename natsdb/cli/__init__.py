@@ -19,6 +19,7 @@ from natsdb.cli import (
     pull,
     questions,
     search,
+    showing,
     site,
     training,
     versions,
@@ -88,6 +89,7 @@ for _command in (
     training.compare,
     search.search,
     questions.sql,
+    showing.show,
     questions.info,
     questions.duckdb,
     versions.log,
@@ -102,6 +104,7 @@ for _command in (
 pictures = typer.Typer(help="Draw pictures of the benchmark.", no_args_is_help=True)
 for _picture in (plots.scatter, plots.pareto, plots.curves, plots.rank, plots.correlation, plots.compare):
     pictures.command()(_with_exit_codes(_picture))
+pictures.command("cell")(_with_exit_codes(showing.plot_cell))
 pictures.command("search")(_with_exit_codes(search.plot_search))
 app.add_typer(pictures, name="plot")
 # What follows the script's name is the script's.

@@ -1,5 +1,6 @@
 """Pictures of the benchmark, drawn from SQL with Altair; saved by vl-convert, no browser needed."""
 
+from natsdb.plot.cell import cell
 from natsdb.plot.chart import save
 from natsdb.plot.correlations import correlation, correlations
 from natsdb.plot.costs import Measured, measured, pareto, scatter
@@ -10,6 +11,7 @@ from natsdb.plot.searching import searches
 __all__ = [
     "Measured",
     "agreement",
+    "cell",
     "correlation",
     "correlations",
     "curves",
