@@ -88,12 +88,13 @@ def show(
     Example:
         >>> print(natsdb.show("tss/9930"))  # doctest: +SKIP
     """
-    from natsdb import connect
+    from natsdb.connection import open_database
     from natsdb.plot.costs import measured
     from natsdb.schema.datasets import DATASETS
+    from natsdb.store.snapshot import open_with_builtin
 
     space, index = architecture(arch)
-    with connect(db, version=version, source=source) as connection:
+    with open_database(open_with_builtin(db, version), source=source, unlocked=False) as connection:
 
         def ask(statement: str, **values: Any) -> pl.DataFrame:
             found: pl.DataFrame = connection.sql(statement, params={"space": space, "arch": index} | values).pl()

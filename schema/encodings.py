@@ -172,8 +172,8 @@ def index_of(space: str, values: Any, encoding: str | None = None) -> Any:
 
 
 def architecture(text: str) -> tuple[str, int]:
-    """Space and index of an architecture as it is named to a command: `tss/9930`, `sss/64:64:64:64:64`, or its space and
-    any other encoding; an official string alone says its space.
+    """Space and index of an architecture as it is named to a command: `tss/9930`, `sss/64:64:64:64:64`, or its space
+    and any other encoding; an official string alone says its space.
 
     Raises:
         NatsdbError: it is none, or says no space.

@@ -65,10 +65,8 @@ def train(
     from natsdb.ingest import collect as take
     from natsdb.training import run_files as plan
 
-    try:
-        from natsdb.training.run import train as run
-    except ImportError as error:
-        raise NatsdbError(f"training needs PyTorch ({error})", remedy="pip install 'natsdb[training]'") from error
+    with_torch()
+    from natsdb.training.run import train as run
 
     if compile and graph:
         raise NatsdbError("a step is compiled or captured, not both", remedy="leave out --compile or --graph")
@@ -108,6 +106,21 @@ def train(
         )
     if report.failed:
         raise typer.Exit(1)
+
+
+def with_torch() -> None:
+    """Make sure that torch and torchvision are there.
+
+    Raises:
+        NatsdbError: they are not installed.
+    """
+    try:
+        import torch
+        import torchvision
+
+        del torch, torchvision
+    except ImportError as error:
+        raise NatsdbError(f"networks need PyTorch ({error})", remedy="pip install 'natsdb[training]'") from error
 
 
 def _on_cluster(address: str, cpus_per_run: int, gpus_per_run: float) -> Trainer:

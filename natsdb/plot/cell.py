@@ -34,7 +34,9 @@ class Drawing:
             try:
                 import vl_convert
             except ImportError as error:
-                raise NatsdbError("drawing a PNG needs vl-convert", remedy="pip install 'natsdb[plot]', or draw .svg") from error
+                raise NatsdbError(
+                    "drawing a PNG needs vl-convert", remedy="pip install 'natsdb[plot]', or draw .svg"
+                ) from error
             Path(path).write_bytes(vl_convert.svg_to_png(self.svg, ppi=ppi))
         else:
             page = f'<!doctype html><meta charset="utf-8">\n{self.svg}\n' if format == "html" else self.svg
@@ -121,10 +123,11 @@ def _bars(space: Space, values: Sequence[int], title: str) -> Drawing:
     shapes = [f'<line x1="{_MARGIN}" x2="{_MARGIN + step * len(values)}" y1="{floor}" y2="{floor}" stroke="#333"/>']
     for at, (name, value) in enumerate(zip(space.positions, values, strict=True)):
         left, tall = _MARGIN + step * at + 15, high * value / most
+        middle = left + step / 2 - 15
         shapes.append(
             f'<rect x="{left}" y="{floor - tall:.1f}" width="{step - 30}" height="{tall:.1f}" fill="#4c78a8"/>'
-            f'<text x="{left + step / 2 - 15:.0f}" y="{floor - tall - 6:.1f}" text-anchor="middle">{value}</text>'
-            f'<text x="{left + step / 2 - 15:.0f}" y="{floor + 20}" text-anchor="middle" fill="#555">{escape(name)}</text>'
+            f'<text x="{middle:.0f}" y="{floor - tall - 6:.1f}" text-anchor="middle">{value}</text>'
+            f'<text x="{middle:.0f}" y="{floor + 20}" text-anchor="middle" fill="#555">{escape(name)}</text>'
         )
     return _svg(max(2 * _MARGIN + step * len(values), 500), floor + _MARGIN, title, shapes)
 

@@ -11,13 +11,17 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from natsdb.schema.errors import Damaged
+from natsdb.schema.schedules import HPS
+from natsdb.store.choice import rank
 from natsdb.store.manifest import Manifest, WeightsFile
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from natsdb.store.snapshot import Snapshot
 
 State = Mapping[str, "np.ndarray"]
 
@@ -101,6 +105,40 @@ def _saved(
     target.parent.mkdir(parents=True, exist_ok=True)
     os.replace(temporary, target)
     return WeightsFile(source, space, arch, path, target.stat().st_size, digest)
+
+
+class Kept(NamedTuple):
+    """A run whose trained weights are kept. `path`: of the file that has them, in the database's folder."""
+
+    source: str
+    hp: str
+    dataset: str
+    seed: int
+    path: str
+
+    def __str__(self) -> str:
+        return f"{self.dataset}, hp {self.hp}, seed {self.seed} ({self.source})"
+
+
+def kept_runs(snapshot: Snapshot, space: str, arch: int) -> list[Kept]:
+    """The runs of an architecture whose weights are kept: those of the source that counts first (by `choice.rank`;
+    whether a run was reduced is not asked), of the longest schedule first, then by seed.
+
+    Raises:
+        Damaged: a file cannot be read.
+    """
+    manifest = snapshot.manifest
+    published = manifest.published_sources()
+    found = [
+        Kept(one.source, hp, dataset, int(seed), one.path)
+        for one in manifest.weights
+        if (one.space, one.arch) == (space, arch)
+        for hp, dataset, seed in {tuple(name.split("/")[:3]) for name in _read(Path(snapshot.path(one.path)))[0]}
+    ]
+    return sorted(
+        found,
+        key=lambda one: (rank(one.source, published=one.source in published), -HPS[one.hp], one.dataset, one.seed),
+    )
 
 
 def run_weights(path: str | Path, run: str) -> dict[str, np.ndarray]:
