@@ -63,7 +63,7 @@ def compare_searches(
     seed: Annotated[int, typer.Option(min=0, help="Where the bootstrap's draws come from.")] = 0,
     source: SourceOption = None,
 ) -> None:
-    """Compare searches run by run: mean ranks, Friedman's test, Wilcoxon's with Holm's correction, effect sizes, intervals.
+    """Compare searches run by run: mean ranks, tests of significance (Friedman, Wilcoxon), effect sizes, intervals.
 
     Example: natsdb compare-searches --space tss --format latex -o searches.tex
     """
@@ -95,7 +95,7 @@ def plot_ranks(
     confidence: ConfidenceOption = 0.95,
     source: SourceOption = None,
 ) -> None:
-    """Draw the mean ranks of searches as a critical-difference diagram: bars join those that do not differ by Nemenyi's test.
+    """Draw mean ranks of searches as a critical-difference diagram: bars join those that do not differ (Nemenyi).
 
     Example: natsdb plot ranks --space tss -o ranks.png
     """

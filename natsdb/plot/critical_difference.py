@@ -1,4 +1,4 @@
-"""A critical-difference diagram: mean ranks of searches on a line, and which of them do not differ (Demšar 2006, figure 1)."""
+"""A critical-difference diagram (Demšar 2006, figure 1): mean ranks of searches, and which of them do not differ."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _WIDTH = 460
 def ranks(comparison: Comparison) -> Any:
     """Chart of a comparison's mean ranks, the best on the left.
 
-    A bar joins searches whose mean ranks are nearer than the critical difference of Nemenyi's test, which the ruler on top
-    shows; a bar that another covers is left out.
+    A bar joins searches whose mean ranks are nearer than the critical difference of Nemenyi's test, which the ruler on
+    top shows; a bar that another covers is left out.
 
     Raises:
         NatsdbError: Altair is not installed.
@@ -28,7 +28,7 @@ def ranks(comparison: Comparison) -> Any:
     alt = altair()
     labels, places = comparison.ranks["label"].to_list(), comparison.ranks["mean_rank"].to_list()
     low, high = math.floor(places[0]), max(math.ceil(places[-1]), math.floor(places[0]) + 1)
-    end = max(high, low + comparison.critical_difference)
+    end = max(float(high), low + comparison.critical_difference)
     joined = [(places[first], places[last]) for first, last in groups(places, comparison.critical_difference)]
     top = _AXIS + _BARS * (len(joined) + 1) + 6
     half = (len(labels) + 1) // 2
@@ -36,9 +36,9 @@ def ranks(comparison: Comparison) -> Any:
     for number, (label, place) in enumerate(zip(labels, places, strict=True)):
         # From the outside inwards each one hangs lower, so that no two lines cross.
         level = number if number < half else len(labels) - 1 - number
-        height, side = top + _NAMES * level, low if number < half else end
-        names.append({"x": side, "y": height, "text": f"{label}  {place:.2f}", "left": number < half})
-        stems += [_line(place, _AXIS, place, height), _line(place, height, side, height)]
+        down, side = top + _NAMES * level, low if number < half else end
+        names.append({"x": side, "y": down, "text": f"{label} ({place:.2f})", "left": number < half})
+        stems += [_line(place, _AXIS, place, down), _line(place, down, side, down)]
     ticks = [_line(tick, _AXIS - 5, tick, _AXIS) for tick in range(low, high + 1)]
     ends = [_line(x, _RULER - 4, x, _RULER + 4) for x in (low, low + comparison.critical_difference)]
     ruler = _line(low, _RULER, low + comparison.critical_difference, _RULER)
@@ -49,9 +49,9 @@ def ranks(comparison: Comparison) -> Any:
     said = [
         {"x": low + comparison.critical_difference, "y": _RULER, "text": f"CD {comparison.critical_difference:.2f}"}
     ]
-    height = top + _NAMES * half
+    bottom = top + _NAMES * half
     x = alt.X("x:Q", axis=None).scale(domain=[low, end], nice=False, zero=False)
-    y = alt.Y("y:Q", axis=None).scale(domain=[height, 0], nice=False)
+    y = alt.Y("y:Q", axis=None).scale(domain=[bottom, 0], nice=False)
 
     def rules(lines: list[dict[str, float]], width: float) -> Any:
         chart = alt.Chart(alt.Data(values=lines)).mark_rule(strokeWidth=width, color="black", strokeCap="round")
@@ -70,22 +70,22 @@ def ranks(comparison: Comparison) -> Any:
     ]
     if bars:
         layers.append(rules(bars, 4))
-    level = 1 - comparison.confidence
+    alpha = 1 - comparison.confidence
     title = {
         "text": f"{comparison.space}, {comparison.role} {comparison.by}: mean ranks, 1 is best",
         "subtitle": [
             f"{comparison.blocks:,} blocks (run × data set: {', '.join(comparison.datasets)})",
-            f"bars join what does not differ by Nemenyi's test at level {level:.3g}",
+            f"bars join what does not differ by Nemenyi's test at level {alpha:.3g}",
             *filter(None, [said_friedman(comparison).replace("chi-squared", "χ²")]),
         ],
         "anchor": "start",
         "frame": "group",
     }
-    return alt.layer(*layers).properties(title=title, width=_WIDTH, height=height).configure_view(stroke=None)
+    return alt.layer(*layers).properties(title=title, width=_WIDTH, height=bottom).configure_view(stroke=None)
 
 
 def groups(places: list[float], difference: float) -> list[tuple[int, int]]:
-    """First and last of the longest runs of sorted mean ranks, of two or more, that differ by less than a difference."""
+    """First and last of the longest runs of sorted mean ranks, of two or more, that lie within a difference."""
     found: list[tuple[int, int]] = []
     for first in range(len(places)):
         last = max(n for n in range(first, len(places)) if n == first or places[n] - places[first] < difference)

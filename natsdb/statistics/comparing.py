@@ -24,7 +24,6 @@ from natsdb.statistics.significance import (
 )
 
 if TYPE_CHECKING:
-    import numpy as np
     import polars as pl
 
     from natsdb.statistics.significance import Array
@@ -56,13 +55,14 @@ class Comparison:
         datasets: those on which all of them are.
         blocks: runs × data sets, in each of which the searches are ranked.
         ranks: a row a label: `mean_rank` over the blocks, 1 is best.
-        results: a row a label and data set: `runs`, `mean_rank` of the data set, `mean`, `std` (population), the interval
-            `low` to `high` of the mean, `median`, its interval `median_low` to `median_high`, and whether it is `best`: no
-            search on the data set has a better mean and differs from it significantly. Units: percent; regret and area in
-            percentage points.
-        pairs: a row a data set (`all`: all blocks) and pair of labels `a`, `b`: in how many blocks a is better, equal or
-            worse; `p`, `p_holm` of Wilcoxon's signed-rank test without and with Holm's correction for all pairs of the data
-            set; `a12`: the probability that a run of a is better than one of b, mean over data sets; `magnitude` of that.
+        results: a row a label and data set: `runs`, `mean_rank` of the data set, `mean`, `std` (population), the
+            interval `low` to `high` of the mean, `median`, its interval `median_low` to `median_high`, and whether it
+            is `best`: has the best mean on the data set, or does not differ significantly from the search that has it.
+            Units: percent; regret and area in percentage points.
+        pairs: a row a data set (`all`: all blocks) and pair of labels `a`, `b`: in how many blocks a is better, equal
+            or worse; `p`, `p_holm` of Wilcoxon's signed-rank test without and with Holm's correction for all pairs of
+            the data set; `a12`: the probability that a run of a is better than one of b, mean over data sets;
+            `magnitude` of that.
         friedman: chi-squared and p over all blocks; None of two searches, or of equal ones.
         critical_difference: of mean ranks, by Nemenyi's test.
         confidence: of intervals; 1 - confidence is the level of the tests.
@@ -103,9 +103,11 @@ def compare_searches(
         space: tss or sss.
         datasets: one or several; by default all on which every search is that is compared.
         db: the database's folder; the default one if None.
-        searches: labels, or algorithms: all labels of them. By default all that spend the budget which most of them spend.
+        searches: labels, or algorithms: all labels of them. By default all that spend the budget which most of them
+            spend.
         role: test, valid or both, as in the view `full_accuracy`.
-        by: accuracy or regret (equal ranks and tests), or area: that under the curve of regret over the logarithm of time.
+        by: accuracy or regret (equal ranks), or area: that under the curve of regret over the logarithm of
+            time.
         confidence: of the intervals, between 0 and 1; 1 - confidence is the level of the tests.
         resamples: of the bootstrap; `seed`: where its draws come from, so that the same question has the same answer.
         source: the only one whose accuracies count; chosen as everywhere if None.
@@ -150,7 +152,7 @@ def compare_searches(
     every = np.concatenate(list(tables.values())) if tables else np.empty((0, len(labels)))
     if len(every) < 2:
         raise NatsdbError(
-            f"{listed(labels)} have {len(every)} {'run' if len(every) == 1 else 'runs'} in common, which is nothing to compare",
+            f"{listed(labels)} have too few runs in common to compare: {len(every)}",
             remedy="search with more --runs, or name others with --search",
         )
     sign = -1.0 if MEASURES[by] else 1.0

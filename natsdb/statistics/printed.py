@@ -37,8 +37,8 @@ def printed(comparison: Comparison, format: str = "text", cell: str = "std") -> 
 
     Args:
         format: text, markdown, latex (a `table` that needs the package booktabs) or csv.
-        cell: std: mean ± population standard deviation; mean, median: that and its bootstrap interval. Best numbers, and
-            those that do not differ from them significantly, are bold, in text with a star.
+        cell: std: mean ± population standard deviation; mean, median: that and its bootstrap interval. Best numbers,
+            and those that do not differ from them significantly, are bold, in text with a star.
 
     Raises:
         NatsdbError: there is no such format or cell.
@@ -58,7 +58,8 @@ def printed(comparison: Comparison, format: str = "text", cell: str = "std") -> 
 
 
 def printed_pairs(comparison: Comparison, format: str = "text") -> str:
-    """The pairs of a comparison over all its blocks; of CSV, those of each data set too. Format and errors as in `printed`.
+    """The pairs of a comparison over all its blocks; of CSV, those of each data set too. Format and errors as in
+    `printed`.
 
     Significant p are bold, in text with a star.
     """
@@ -82,7 +83,8 @@ def printed_pairs(comparison: Comparison, format: str = "text") -> str:
     ]
     heads = ["a", "b", "a better", "equal", "b better", "p", "A12", "effect"]
     about = [
-        f"{_subject(comparison)}: blocks in which either is better; p of Wilcoxon's signed-rank test, with Holm's correction",
+        f"{_subject(comparison)}: in how many of {comparison.blocks:,} blocks (run × data set) either is better",
+        "p: Wilcoxon's signed-rank test, with Holm's correction",
         "A12 (Vargha and Delaney): how probably a run of a is better than one of b",
     ]
     return _written(heads, lines, [*about, *comparison.notes], format, "pairs")
@@ -119,7 +121,7 @@ def _about(comparison: Comparison, cell: str) -> list[str]:
     }
     said = [
         f"{_subject(comparison)}: {shown[cell]} of {of} runs",
-        f"mean rank: of {comparison.blocks:,} blocks (run × data set), 1 is best",
+        f"Mean rank: of {comparison.blocks:,} blocks (run × data set), 1 is best",
         "BEST: the best mean, and those that do not differ from it (Wilcoxon, Holm, "
         f"level {1 - comparison.confidence:.3g})",
     ]

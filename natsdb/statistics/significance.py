@@ -40,8 +40,8 @@ def mean_ranks(results: Array) -> Array:
 
 
 def friedman(results: Array) -> tuple[float, float] | None:
-    """Friedman's chi-squared, corrected for ties, and its p; None where it says nothing: of fewer than three treatments,
-    or where all are equal in each block."""
+    """Friedman's chi-squared, corrected for ties, and its p; None where it says nothing: of fewer than three
+    treatments, or where all are equal in each block."""
     if results.shape[1] < 3 or (results == results[:, :1]).all():
         return None
     statistic, p = scipy_stats().friedmanchisquare(*results.T)
@@ -56,8 +56,9 @@ def critical_difference(treatments: int, blocks: int, alpha: float) -> float:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two treatments, by their numbers: in how many blocks a is better, equal and worse; p of Wilcoxon's signed-rank test,
-    two-sided, without the blocks in which both are equal; p_holm: corrected by Holm's method for all pairs tested."""
+    """Two treatments, by their numbers: in how many blocks a is better, equal and worse; p of Wilcoxon's signed-rank
+    test, two-sided, without the blocks in which both are equal; p_holm: corrected by Holm's method for all pairs
+    tested."""
 
     a: int
     b: int
@@ -111,11 +112,11 @@ def magnitude(a12: float) -> str:
 
 
 def bootstrapped(results: Array, confidence: float, resamples: int, seed: int) -> tuple[Array, Array]:
-    """Bootstrap percentile intervals (Efron and Tibshirani 1993, chapter 13) of each column's mean and of its median, both of
-    shape (2, columns).
+    """Bootstrap percentile intervals (Efron and Tibshirani 1993, chapter 13) of each column's mean and of its median,
+    both of shape (2, columns).
 
-    Of each sorted column the same places are drawn: what `scipy.stats.bootstrap` draws with `default_rng(seed)`, column by
-    column, is drawn once for all.
+    Of each sorted column the same places are drawn: what `scipy.stats.bootstrap` draws with `default_rng(seed)`,
+    column by column, is drawn once for all.
     """
     import numpy as np
 
