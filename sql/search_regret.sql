@@ -1,12 +1,13 @@
--- search_regret: a row is a moment of a run of a search: how far what it holds is from the best of the space, at full training.
--- Key: search, run, role, moment. Moments: 12, of which the last is the budget and the first 1/100 of it, about one training, so that
--- each comes 1.52 times as late as the one before; of weight sharing the end of the run stands for its budget. seconds: simulated, or of the
--- device. arch: what the run holds, its best by validation among the evaluations that are done by then; before the first is done, that one.
--- accuracy, optimum (percent): of arch and of the best architecture of the space on the role's images, see full_accuracy; regret:
--- what is missing, in percentage points. area: the area under the curve of regret over the logarithm of time, from the first
--- moment to this one, by trapezoids, divided by its width: a mean regret in which each factor of time weighs alike; null after a moment that
+-- search_regret: a row is a moment of a run of a search: how far what it holds is from the best of the space, at full
+-- training. Key: search, run, role, moment. Moments: 12, of which the last is the budget and the first 1/100 of it,
+-- about one training, so that each comes 1.52 times as late as the one before; of weight sharing the end of the run
+-- stands for its budget. seconds: simulated, or of the device. arch: what the run holds, its best by validation among
+-- the evaluations that are done by then; before the first is done, that one. accuracy, optimum (percent): of arch and
+-- of the best architecture of the space on the role's images, see full_accuracy; regret: what is missing, in percentage
+-- points. area: the area under the curve of regret over the logarithm of time, from the first moment to this one, by
+-- trapezoids, divided by its width: a mean regret in which each factor of time weighs alike; null after a moment that
 -- cannot be judged, which has no row. coverage: how many architectures optimum is the best of, as in '3 of 15,625'.
--- label: as in search_about; foremost: whether of all searches of its label on the data set it is that of most runs.
+-- label, foremost: as in search_about.
 create or replace view search_regret as
 with
 score as materialized (
@@ -50,15 +51,6 @@ held as materialized (
     asof left join search_step as step
         on step.search = moment.search and step.run = moment.run and step.seconds <= moment.seconds
 ),
-about as materialized (
-    select
-        search_about.*,
-        row_number() over (
-            partition by search_about.space, search_about.dataset, search_about.label
-            order by search_about.runs desc, search_about.search
-        ) = 1 as foremost
-    from search_about
-),
 judged as (
     select
         about.search,
@@ -78,7 +70,7 @@ judged as (
         score.optimum - score.accuracy as regret,
         score.coverage
     from held
-    inner join about on about.search = held.search
+    inner join search_about as about on about.search = held.search
     inner join score on score.space = about.space and score.dataset = about.dataset and score.arch = held.arch
 )
 select

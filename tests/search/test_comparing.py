@@ -284,7 +284,7 @@ def _run(*arguments: object) -> tuple[int, str, str]:
 def test_the_command_writes_what_the_files_name_says_and_repeats_to_the_byte(searched: Path, tmp_path: Path) -> None:
     command = ("compare-searches", "--space", "tss", "--db", searched)
     compared = compare_searches("tss", db=searched)
-    for suffix, format in ((".md", "markdown"), (".tex", "latex"), (".csv", "csv"), (".txt", "text")):
+    for suffix, format in ((".tex", "latex"), (".csv", "csv")):
         out = tmp_path / f"table{suffix}"
         code, shown, said = _run(*command, "-o", out)
         assert (code, shown) == (0, f"{out}\n")

@@ -115,7 +115,7 @@ def test_ranks_are_means_over_the_blocks_that_all_have(searched: Path, steps: An
                 # Of this role cifar100 alone has accuracies, so all searches are on each of its data sets.
                 own = {"cifar100": on["cifar100"]} if name != "cifar10" else {}
             places: dict[str, list[float]] = {}
-            for dataset, searches in own.items():
+            for searches in own.values():
                 runs = min(SEARCHES[search][2] for search in searches)
                 for run in range(runs):
                     values = [expected[search, run, role, moment][what] for search in searches]
