@@ -101,7 +101,7 @@ def test_intervals_are_those_of_scipy(runs: int) -> None:
                 n_resamples=200,
                 confidence_level=0.9,
                 method="percentile",
-                rng=np.random.default_rng(7),
+                random_state=np.random.default_rng(7),
             ).confidence_interval
             assert tuple(found[:, column]) == pytest.approx(tuple(expected))
 
