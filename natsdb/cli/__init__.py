@@ -13,6 +13,7 @@ from natsdb.cli import (
     archives,
     attaching,
     checking,
+    comparing,
     demo,
     models,
     plots,
@@ -91,6 +92,7 @@ for _command in (
     models.model,
     models.evaluate,
     search.search,
+    comparing.compare_searches,
     questions.sql,
     showing.show,
     questions.info,
@@ -109,6 +111,7 @@ for _picture in (plots.scatter, plots.pareto, plots.curves, plots.rank, plots.co
     pictures.command()(_with_exit_codes(_picture))
 pictures.command("cell")(_with_exit_codes(showing.plot_cell))
 pictures.command("search")(_with_exit_codes(search.plot_search))
+pictures.command("ranks")(_with_exit_codes(comparing.plot_ranks))
 app.add_typer(pictures, name="plot")
 # What follows the script's name is the script's.
 # (`-h` is left out of its own options, so that `-mhelper` is a module.)
