@@ -74,7 +74,7 @@ def search(
     ] = False,
     option: Annotated[
         list[str] | None,
-        typer.Option("--option", help="NAME=NUMBER, any option of an algorithm by its name; may be repeated."),
+        typer.Option("--option", help="NAME=VALUE, any option of an algorithm by its name; may be repeated."),
     ] = None,
     data: Annotated[Path | None, typer.Option(help="Shared weights: folder of the data set, as for train.")] = None,
     searches: Annotated[
@@ -192,15 +192,26 @@ def _print_table(space: str, db: Path | None, source: str | None = None) -> None
 
 
 def _own(options: list[str]) -> dict[str, Any]:
-    """Options by name as numbers."""
+    """Options by name: numbers, true and false, else text."""
     found: dict[str, Any] = {}
     for option in options:
-        name, _, text = option.partition("=")
-        try:
-            found[name] = int(text) if text.lstrip("-").isdecimal() else float(text)
-        except ValueError:
-            raise NatsdbError(f"{option!r} is no option", remedy="write it as in --option depth=3") from None
+        name, equals, text = option.partition("=")
+        if not (name and equals and text):
+            raise NatsdbError(f"{option!r} is no option", remedy="write it as in --option depth=3")
+        found[name] = _value(text)
     return found
+
+
+def _value(text: str) -> bool | int | float | str:
+    """A number where it is one, true or false, else the text itself."""
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
 
 
 def plot_search(

@@ -14,8 +14,9 @@ from natsdb.schema.names import did_you_mean
 from natsdb.schema.size import SSS
 from natsdb.schema.spaces import space_of
 from natsdb.schema.topology import TSS
+from natsdb.search.algorithm import Algorithm
 from natsdb.search.repeated import SearchReport, loaded, search
-from natsdb.search.running import ALGORITHMS, Algorithm, options_of
+from natsdb.search.running import ALGORITHMS, options_of
 from natsdb.store.snapshot import asked_first
 
 # With shared weights, by space; PyTorch is not imported to tell them apart.

@@ -16,8 +16,10 @@ from typing import Any
 
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.names import did_you_mean
-from natsdb.search.running import ALGORITHMS, Algorithm, Task, load_algorithm, options_of, published_budget, run_task
-from natsdb.search.simulation import Trainings, checked_limit, read_trainings
+from natsdb.search.algorithm import Algorithm
+from natsdb.search.others import is_others, versions
+from natsdb.search.running import ALGORITHMS, Task, load_algorithm, options_of, run_task
+from natsdb.search.simulation import Trainings, checked_limit, published_budget, read_trainings
 from natsdb.store.manifest import NAME
 from natsdb.store.snapshot import asked_first
 
@@ -116,6 +118,7 @@ def search(
         "archs": answers.held,
         "rows": _rows(answers),
         "code": _code(algorithm),
+        **versions(chosen),
     }
     if _held(home, name, runs, provenance):
         return SearchReport(name, chosen.name, dataset, runs, runs, False, answers.held)
@@ -202,7 +205,7 @@ def _digest(*parts: Any) -> str:
 def _code(algorithm: Any) -> str:
     """Digest of a user's own algorithm: when it is changed, its runs are done anew."""
     if isinstance(algorithm, str):
-        file = algorithm.rpartition(":")[0]
+        file = "" if is_others(algorithm) else algorithm.rpartition(":")[0]
         return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12] if file else ""
     function = algorithm.propose if isinstance(algorithm, Algorithm) else algorithm
     code = getattr(function, "__code__", None)

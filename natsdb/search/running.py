@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import inspect
 import random
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -15,34 +14,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from natsdb.ingest.fanout import note_progress
-from natsdb.schema.datasets import DATASETS
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.names import did_you_mean
-from natsdb.schema.spaces import space_of
+from natsdb.search.algorithm import Algorithm
 from natsdb.search.bohb import bohb, epochs_of_rungs
 from natsdb.search.multi_trial import random_search, regularized_ea, reinforce
+from natsdb.search.others import is_others, others_algorithm
 from natsdb.search.simulation import Benchmark, Trainings
-
-
-@dataclass(frozen=True)
-class Algorithm:
-    """A search on the database.
-
-    `propose`: the generator function, called with a benchmark, a source of chance and its options by name; `epochs`: at
-    which, of so many of the schedule, it asks besides the last; `after`: evaluations after the budget is spent.
-    """
-
-    name: str
-    propose: Callable[..., Any]
-    epochs: Callable[[int, dict[str, Any]], Sequence[int]] = lambda epochs, options: ()
-    after: int = 0
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """Its options and their defaults."""
-        every = inspect.signature(self.propose).parameters.values()
-        return {one.name: one.default for one in every if one.kind is one.KEYWORD_ONLY}
-
 
 ALGORITHMS = {
     one.name: one
@@ -59,15 +37,6 @@ ALGORITHMS = {
         ),
     )
 }
-
-
-def published_budget(space: str, dataset: str) -> float:
-    """Simulated seconds of the published runs (NATS-Bench, section 5; the authors' scripts).
-
-    Raises:
-        NatsdbError: there is no such space.
-    """
-    return space_of(space).budgets.get(dataset, DATASETS[dataset].budget if dataset in DATASETS else 20_000.0)
 
 
 class Steps(NamedTuple):
@@ -215,13 +184,16 @@ def run_task(task: Task) -> Path:
 
 
 def load_algorithm(name: str) -> Algorithm:
-    """An algorithm by its name, or a user's: FILE.py:FUNCTION.
+    """An algorithm by its name; another package's: PACKAGE:NAME; or a user's: FILE.py:FUNCTION.
 
     Raises:
-        NatsdbError: there is no such algorithm, file or function, or the file cannot be run.
+        NatsdbError: there is no such algorithm, file or function, the file cannot be run, or the package is not
+            installed.
     """
     if name in ALGORITHMS:
         return ALGORITHMS[name]
+    if is_others(name):
+        return others_algorithm(name)
     file, _, function = name.rpartition(":")
     if not file.endswith(".py"):
         raise NatsdbError(

@@ -130,6 +130,15 @@ def read_trainings(
     return Trainings(space, dataset, hp, starts, accuracy, seconds, nearest, sources, over)
 
 
+def published_budget(space: str, dataset: str) -> float:
+    """Simulated seconds of the published runs (NATS-Bench, section 5; the authors' scripts).
+
+    Raises:
+        NatsdbError: there is no such space.
+    """
+    return space_of(space).budgets.get(dataset, DATASETS[dataset].budget if dataset in DATASETS else 20_000.0)
+
+
 def checked_limit(cost: str | None, at_most: float | None) -> tuple[str, float] | None:
     """A measure and its highest value; None without a limit.
 
@@ -243,8 +252,16 @@ class Benchmark:
         Raises:
             NatsdbError: it is no architecture of the space.
         """
+        return self.over(proposal) <= 0
+
+    def over(self, proposal: Any) -> float:
+        """By how much an architecture exceeds the limit: at most 0 where it keeps it, and where there is none.
+
+        Raises:
+            NatsdbError: it is no architecture of the space.
+        """
         over = self._answers.over
-        return over is None or over[self._arch(proposal)] <= 0
+        return 0.0 if over is None else over[self._arch(proposal)]
 
     def choices_of(self, arch: int | str) -> Choices:
         """Choices of an architecture, by its index or string.
