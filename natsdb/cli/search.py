@@ -21,8 +21,9 @@ def search(
     algorithm: Annotated[
         str,
         typer.Argument(
-            help="random, regularized_ea, reinforce, bohb; all of these: all; your own: FILE.py:FUNCTION; with shared "
-            "weights on tss: darts-v1, darts-v2, gdas, setn, rsps, enas; on sss: tas, mask_gumbel, mask_rl."
+            help="random, regularized_ea, reinforce, bohb; all of these: all; local_search, successive_halving, hyperband, "
+            "bananas, npenas; of other packages optuna:TPESampler, …, syne-tune:ASHA, …, pymoo:NSGA2, …; your own: "
+            "FILE.py:FUNCTION; with shared weights on tss: darts-v1, darts-v2, gdas, setn, rsps, enas; on sss: tas, mask_gumbel, mask_rl."
         ),
     ],
     space: Annotated[str, typer.Option(help="tss or sss.")],
@@ -47,6 +48,11 @@ def search(
         float | None,
         typer.Option("--at_most", help="Its highest value; architectures above it, or without one, are not trained."),
     ] = None,
+    warm_up: Annotated[
+        str | None,
+        typer.Option("--warm_up", help="A measure, as in zero_cost.jacov: the first architectures are the best by it."),
+    ] = None,
+    of: Annotated[int | None, typer.Option(min=1, help="Of so many random ones: 1,000.")] = None,
     jobs: JobsOption = None,
     learning_rate: Annotated[float | None, typer.Option("--learning_rate", help="reinforce: 0.01.")] = None,
     ema_momentum: Annotated[float | None, typer.Option("--EMA_momentum", help="reinforce: 0.9.")] = None,
@@ -144,6 +150,8 @@ def search(
             source=source,
             cost=cost,
             at_most=at_most,
+            warm_up=warm_up,
+            of=of,
             data=data,
             searches=searches,
             device=device,
@@ -158,6 +166,8 @@ def search(
         if held is not None and held < size:
             said = f"{held:,} of {size:,} architectures are here: the nearest of them answers for each other one"
             print(f"natsdb: {name}: {said}", file=sys.stderr)
+    for note in dict.fromkeys(note for one in done.reports for note in one.notes):
+        print(f"natsdb: {note}", file=sys.stderr)
     if done.reports:
         _print_table(space, db, source)
     if done.failures:

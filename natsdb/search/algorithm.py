@@ -15,8 +15,9 @@ class Algorithm:
     `propose`: the generator function, called with a benchmark, a source of chance and its options by name; `epochs`: at
     which, of so many of the schedule, it asks besides the last; `after`: evaluations after the budget is spent.
 
-    Of other people's optimizers: `takes`, options and their defaults, which `propose` does not name; `packages`, whose
-    versions the tables keep with each run; `seeded`, whether its chance comes from a seed.
+    `packages`: what it needs besides, whose versions the tables keep with each run; `extra`: of natsdb, that brings
+    them. Of other people's optimizers: `takes`, options and their defaults, which `propose` does not name; `seeded`,
+    whether its chance comes from a seed.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Algorithm:
     after: int = 0
     takes: Mapping[str, Any] | None = None
     packages: tuple[str, ...] = ()
+    extra: str = ""
     seeded: bool = True
 
     @property

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -15,7 +14,7 @@ from natsdb.adapters.optuna import distributions
 from natsdb.schema.spaces import SPACES
 from natsdb.search.algorithm import Algorithm
 from natsdb.search.multi_trial import Search
-from natsdb.search.others import plain_options
+from natsdb.search.others import plain_options, seeded
 from natsdb.search.simulation import Benchmark
 
 # They need another sampler, or the space as an argument.
@@ -36,29 +35,33 @@ def algorithm(name: str, sampler: type[optuna.samplers.BaseSampler]) -> Algorith
     takes = plain_options(sampler)
     # CMA-ES is a package of its own.
     packages = ("optuna", *(("cmaes",) if sampler.__name__ == "CmaEsSampler" else ()))
-    seeded = "seed" in takes
+    takes_seed = "seed" in takes
     takes.pop("seed", None)
-    return Algorithm(name, partial(_search, sampler, seeded), takes=takes, packages=packages, seeded=seeded)
+    search = partial(_search, sampler, takes_seed)
+    return Algorithm(name, search, takes=takes, packages=packages, extra="optuna", seeded=takes_seed)
 
 
 def _search(
     sampler: type[optuna.samplers.BaseSampler],
-    seeded: bool,
+    takes_seed: bool,
     benchmark: Benchmark,
     chance: random.Random,
     **options: Any,
 ) -> Search:
     """Trials of one study. Under a limit an infeasible trial is pruned, and its excess a constraint, as by
     `natsdb.adapters.optuna.Objective`."""
-    seed = {"seed": chance.getrandbits(31)} if seeded else {}
-    of = SPACES[benchmark.space]
-    with _quiet():
-        study = optuna.create_study(direction="maximize", sampler=sampler(**seed, **options))
+    seed = chance.getrandbits(31)
+    of, own = SPACES[benchmark.space], {"seed": seed} if takes_seed else {}
+    with seeded(seed), _quiet():
+        study = optuna.create_study(direction="maximize", sampler=sampler(**own, **options))
         space = distributions(benchmark.space)
         number = {value: index for index, value in enumerate(of.choices)}
         if sampler.__name__ in _NUMBERS and not of.numeric:
             space = dict.fromkeys(of.positions, optuna.distributions.IntDistribution(0, len(of.choices) - 1))
             number = {index: index for index in range(len(of.choices))}
+        values = {index: value for value, index in number.items()}
+        for first in benchmark.first(benchmark.STARTS):
+            study.enqueue_trial({name: values[choice] for name, choice in zip(of.positions, first, strict=True)})
         while True:
             trial = study.ask(space)
             choices = tuple([number[trial.params[name]] for name in of.positions])
@@ -76,12 +79,10 @@ def _search(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Optuna's notes on each trial, and on what is experimental, are not the command's."""
+    """Optuna's notes on each trial are not the command's."""
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
+        yield
     finally:
         optuna.logging.set_verbosity(before)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable
+import random
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib import metadata
 from typing import Any
@@ -13,14 +17,35 @@ from natsdb.schema.errors import NatsdbError
 from natsdb.schema.names import did_you_mean
 from natsdb.search.algorithm import Algorithm
 
-# A package, as names say it, by the module that drives it; both are natsdb's extra too.
-PACKAGES = {"optuna": "by_optuna"}
+# Packages, as names and natsdb's extras say it, and the modules that drive them.
+PACKAGES = {"optuna": "by_optuna", "syne-tune": "by_syne_tune", "pymoo": "by_pymoo"}
+# Of annotations.
+_PLAIN = re.compile(r"^(?!.*(Callable|dict|list|Sequence)).*\b(bool|int|float|str)\b")
 
 
 def is_others(name: str) -> bool:
     """Whether a name is PACKAGE:NAME; of a package that nobody knows too, as it is no file."""
     package, colon, _ = name.partition(":")
     return bool(colon) and not name.rpartition(":")[0].endswith(".py") and package.isascii()
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """The process's own sources of chance start from a seed, and stand afterwards where they stood: some optimizers
+    draw from these, whatever seed they are given. What their packages warn of is not said: no user of the command calls
+    these."""
+    import numpy as np
+
+    before, numpy_before = random.getstate(), np.random.get_state()
+    random.seed(seed)
+    np.random.seed(seed)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        random.setstate(before)
+        np.random.set_state(numpy_before)
 
 
 @cache
@@ -39,7 +64,7 @@ def others_algorithm(name: str) -> Algorithm:
     try:
         driver = importlib.import_module(f"natsdb.search.{PACKAGES[package]}")
     except ImportError as error:
-        raise NatsdbError(f"{name} needs {package} ({error})", remedy=f"pip install 'natsdb[{package}]'") from error
+        raise _not_installed(name, error.name or package, package) from error
     every = driver.optimizers()
     if own not in every:
         raise NatsdbError(f"{package} has no optimizer {own!r}", remedy=did_you_mean(own, every))
@@ -47,17 +72,32 @@ def others_algorithm(name: str) -> Algorithm:
 
 
 def plain_options(constructor: Callable[..., Any], without: tuple[str, ...] = ()) -> dict[str, Any]:
-    """What a constructor takes by name, and the defaults; what must be given has None."""
+    """What a constructor takes by name, and the defaults; but what a number or text cannot be."""
     taken = inspect.signature(constructor).parameters.values()
     return {
-        one.name: None if one.default is one.empty else one.default
+        one.name: one.default
         for one in taken
-        if one.kind in (one.KEYWORD_ONLY, one.POSITIONAL_OR_KEYWORD) and one.name not in without
+        if one.kind in (one.KEYWORD_ONLY, one.POSITIONAL_OR_KEYWORD)
+        and one.default is not one.empty
+        and one.name not in without
+        and (one.annotation is one.empty or _PLAIN.search(str(one.annotation)))
+        and (one.default is None or isinstance(one.default, bool | int | float | str))
     }
 
 
 def versions(algorithm: Algorithm) -> dict[str, dict[str, str]]:
-    """What the provenance of a search says of an optimizer's packages; nothing of natsdb's own."""
+    """What the provenance of a search says of the packages that it needs: their versions.
+
+    Raises:
+        NatsdbError: one is not installed.
+    """
     if not algorithm.packages:
         return {}
-    return {"packages": {name: metadata.version(name) for name in algorithm.packages}}
+    try:
+        return {"packages": {name: metadata.version(name) for name in algorithm.packages}}
+    except metadata.PackageNotFoundError as error:
+        raise _not_installed(algorithm.name, error.name, algorithm.extra) from error
+
+
+def _not_installed(name: str, package: str, extra: str) -> NatsdbError:
+    return NatsdbError(f"{name} needs {package}, which is not installed", remedy=f"pip install 'natsdb[{extra}]'")

@@ -18,10 +18,14 @@ from natsdb.schema.errors import NatsdbError
 from natsdb.schema.names import did_you_mean
 from natsdb.search.algorithm import Algorithm
 from natsdb.search.bohb import bohb, epochs_of_rungs
+from natsdb.search.halving import hyperband, successive_halving
+from natsdb.search.local_search import local_search
 from natsdb.search.multi_trial import random_search, regularized_ea, reinforce
 from natsdb.search.others import is_others, others_algorithm
+from natsdb.search.predictors import bananas, npenas
 from natsdb.search.simulation import Benchmark, Trainings
 
+# Those of the paper.
 ALGORITHMS = {
     one.name: one
     for one in (
@@ -37,6 +41,25 @@ ALGORITHMS = {
         ),
     )
 }
+
+
+def _rungs(epochs: int, options: dict[str, Any]) -> list[int]:
+    return epochs_of_rungs(epochs, options.get("min_budget", 1), options.get("eta", 3))
+
+
+# Those that came after the paper.
+LATER = {
+    one.name: one
+    for one in (
+        Algorithm("local_search", local_search),
+        Algorithm("successive_halving", successive_halving, _rungs),
+        Algorithm("hyperband", hyperband, _rungs),
+        Algorithm("bananas", bananas, packages=("scikit-learn",), extra="predict"),
+        Algorithm("npenas", npenas, packages=("scikit-learn",), extra="predict"),
+    )
+}
+# Without those of other packages and of users.
+NAMED = {**ALGORITHMS, **LATER}
 
 
 class Steps(NamedTuple):
@@ -74,6 +97,7 @@ def play(
     """
     key = f"{seed} {algorithm.name} {answers.space} {answers.dataset} {run}"
     benchmark = Benchmark(answers, budget, random.Random(f"{key} trials"))
+    benchmark.warm_up(random.Random(f"{key} warm-up"))
     try:
         search = algorithm.propose(benchmark, random.Random(key), **(options or {}))
     except TypeError as error:
@@ -190,15 +214,15 @@ def load_algorithm(name: str) -> Algorithm:
         NatsdbError: there is no such algorithm, file or function, the file cannot be run, or the package is not
             installed.
     """
-    if name in ALGORITHMS:
-        return ALGORITHMS[name]
+    if name in NAMED:
+        return NAMED[name]
     if is_others(name):
         return others_algorithm(name)
     file, _, function = name.rpartition(":")
     if not file.endswith(".py"):
         raise NatsdbError(
             f"there is no algorithm {name!r}",
-            remedy=f"{did_you_mean(name, ALGORITHMS)}, and FILE.py:FUNCTION for your own",
+            remedy=f"{did_you_mean(name, NAMED)}, and FILE.py:FUNCTION for your own",
         )
     module = _module(Path(file))
     found = getattr(module, function, None)
