@@ -26,8 +26,8 @@ NAMES = tuple(_OF_RUNS)
 
 @dataclass(frozen=True)
 class Metrics:
-    """Metrics of all runs of a space: `names`, and which of them are to be `maximized`; `values`, a row a run, ordered by
-    architecture and seed; `start`, the first row of each architecture, and the end."""
+    """Metrics of all runs of a space: `names`, and which of them are to be `maximized`; `values`, a row a run, ordered
+    by architecture and seed; `start`, the first row of each architecture, and the end."""
 
     space: str
     names: tuple[str, ...]

@@ -21,9 +21,10 @@ def search(
     algorithm: Annotated[
         str,
         typer.Argument(
-            help="random, regularized_ea, reinforce, bohb; all of these: all; local_search, successive_halving, hyperband, "
-            "bananas, npenas; of other packages optuna:TPESampler, …, syne-tune:ASHA, …, pymoo:NSGA2, …; your own: "
-            "FILE.py:FUNCTION; with shared weights on tss: darts-v1, darts-v2, gdas, setn, rsps, enas; on sss: tas, mask_gumbel, mask_rl."
+            help="random, regularized_ea, reinforce, bohb; all of these: all; local_search, successive_halving, "
+            "hyperband, bananas, npenas; of other packages optuna:TPESampler, …, syne-tune:ASHA, …, pymoo:NSGA2, …; "
+            "your own: FILE.py:FUNCTION; with shared weights "
+            "on tss: darts-v1, darts-v2, gdas, setn, rsps, enas; on sss: tas, mask_gumbel, mask_rl."
         ),
     ],
     space: Annotated[str, typer.Option(help="tss or sss.")],

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -14,7 +12,7 @@ from natsdb.adapters.optuna import distributions
 from natsdb.schema.spaces import SPACES
 from natsdb.search.algorithm import Algorithm
 from natsdb.search.multi_trial import Search
-from natsdb.search.others import plain_options, seeded
+from natsdb.search.others import alone, plain_options
 from natsdb.search.simulation import Benchmark
 
 # They need another sampler, or the space as an argument.
@@ -52,7 +50,7 @@ def _search(
     `natsdb.adapters.optuna.Objective`."""
     seed = chance.getrandbits(31)
     of, own = SPACES[benchmark.space], {"seed": seed} if takes_seed else {}
-    with seeded(seed), _quiet():
+    with alone(seed, "optuna"):
         study = optuna.create_study(direction="maximize", sampler=sampler(**own, **options))
         space = distributions(benchmark.space)
         number = {value: index for index, value in enumerate(of.choices)}
@@ -75,14 +73,3 @@ def _search(
                     study.tell(trial, state=optuna.trial.TrialState.PRUNED)
                     continue
             study.tell(trial, accuracy)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Optuna's notes on each trial are not the command's."""
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        yield
-    finally:
-        optuna.logging.set_verbosity(before)

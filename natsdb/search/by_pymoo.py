@@ -20,7 +20,7 @@ from pymoo.problems.static import StaticProblem
 from natsdb.adapters.pymoo import bounds, operators, variables
 from natsdb.search.algorithm import Algorithm
 from natsdb.search.multi_trial import Search
-from natsdb.search.others import plain_options, seeded
+from natsdb.search.others import alone, plain_options
 from natsdb.search.simulation import Benchmark
 
 # What the driver gives, and what is no search's business.
@@ -39,11 +39,11 @@ def algorithm(name: str, optimizer: type[GeneticAlgorithm]) -> Algorithm:
 
 
 def _search(optimizer: type[GeneticAlgorithm], benchmark: Benchmark, chance: random.Random, **options: Any) -> Search:
-    """Generation after generation, until no new architecture can be made; what exceeds a limit violates a constraint."""
+    """Generation after generation, until no new architecture can be made; an excess over a limit is a constraint."""
     space = benchmark.space
     problem = Problem(vars=variables(space), n_obj=1, n_ieq_constr=int(benchmark.limited), **bounds(space))
     seed = chance.getrandbits(31)
-    with seeded(seed):
+    with alone(seed, "pymoo"):
         asked = optimizer(**operators(space, benchmark.first(benchmark.STARTS)), **options)
         asked.setup(problem, termination=NoTermination(), seed=seed, verbose=False)
         while asked.has_next():

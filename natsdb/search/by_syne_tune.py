@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import datetime
-import logging
+import inspect
 import random
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from syne_tune import config_space
 from syne_tune.backend.trial_status import Trial
 from syne_tune.optimizer import baselines
 from syne_tune.optimizer.scheduler import SchedulerDecision, TrialScheduler
 
+from natsdb.adapters.syne_tune import configuration_space
 from natsdb.schema.spaces import SPACES
 from natsdb.search.algorithm import Algorithm
 from natsdb.search.multi_trial import Search
-from natsdb.search.others import plain_options, seeded
+from natsdb.search.others import alone, plain_options
 from natsdb.search.simulation import Benchmark
 
 _METRIC, _EPOCH = "accuracy", "epoch"
-# What the driver gives; the last are no plain values.
+# What the driver gives.
 _GIVEN = ("config_space", "metric", "metrics", "do_minimize", "time_attr", "max_t", "random_seed")
 # Not of one objective.
 _WITHOUT = ("EHVI",)
@@ -39,20 +39,13 @@ def optimizers() -> dict[str, type[TrialScheduler]]:
 
 def algorithm(name: str, scheduler: type[TrialScheduler]) -> Algorithm:
     """A scheduler as a search of that name; one that looks at epochs looks at each."""
-    takes = plain_options(scheduler, _GIVEN)
-    looks = "max_t" in plain_parameters(scheduler)
+    looks = "max_t" in inspect.signature(scheduler).parameters
 
     def epochs(of: int, options: dict[str, Any]) -> Sequence[int]:
         return range(of) if looks else ()
 
-    search = partial(_search, scheduler, looks)
+    search, takes = partial(_search, scheduler, looks), plain_options(scheduler, _GIVEN)
     return Algorithm(name, search, epochs, takes=takes, packages=("syne-tune",), extra="syne-tune")
-
-
-def plain_parameters(scheduler: type[TrialScheduler]) -> list[str]:
-    import inspect
-
-    return list(inspect.signature(scheduler).parameters)
 
 
 def _search(
@@ -63,20 +56,23 @@ def _search(
     Under a limit an infeasible trial is told 0.
     """
     of = SPACES[benchmark.space]
-    domain = config_space.ordinal if of.numeric else config_space.choice
-    space = {name: domain(list(of.choices)) for name in of.positions}
     seed = chance.getrandbits(31)
-    metric: dict[str, Any] = {"metrics": [_METRIC]} if "metrics" in plain_parameters(scheduler) else {"metric": _METRIC}
+    several = "metrics" in inspect.signature(scheduler).parameters
+    told: dict[str, Any] = {"metrics": [_METRIC]} if several else {"metric": _METRIC}
     if looks:
-        metric |= {"time_attr": _EPOCH, "max_t": benchmark.epochs}
-    logging.getLogger("syne_tune").setLevel(logging.ERROR)
+        told |= {"time_attr": _EPOCH, "max_t": benchmark.epochs}
     first = [
         {name: of.choices[choice] for name, choice in zip(of.positions, one, strict=True)}
         for one in benchmark.first(benchmark.STARTS)
     ]
-    with seeded(seed):
+    with alone(seed, "syne_tune"):
         asked = scheduler(
-            space, do_minimize=False, random_seed=seed, points_to_evaluate=first or None, **metric, **options
+            configuration_space(benchmark.space),
+            do_minimize=False,
+            random_seed=seed,
+            points_to_evaluate=first or None,
+            **told,
+            **options,
         )
         number = 0
         while (suggestion := asked.suggest()) is not None:
@@ -88,7 +84,8 @@ def _search(
                 asked.on_trial_complete(trial, {_METRIC: (yield choices)})
                 continue
             training = benchmark.training(choices)
-            for epoch in range(benchmark.epochs):
+            # What is infeasible is not trained, so it is looked at once.
+            for epoch in range(benchmark.epochs if benchmark.feasible(choices) else 1):
                 result = {_METRIC: (yield training, epoch), _EPOCH: epoch + 1}
                 if asked.on_trial_result(trial, result) != SchedulerDecision.CONTINUE:
                     break

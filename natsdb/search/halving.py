@@ -35,7 +35,8 @@ def hyperband(
     """Hyperband (Li et al., JMLR 2018): brackets of successive halving, each from a longer first training than the one
     before, again and again.
 
-    Of twelve epochs a bracket starts with nine architectures at 1.33, the next with five at 4, the last with three at 12.
+    Of twelve epochs a bracket starts with nine architectures at 1.33, the next with five at 4, the last with three at
+    12.
 
     Args:
         eta, min_budget, resume: as of successive halving.

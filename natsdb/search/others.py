@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import logging
 import random
 import re
 import warnings
@@ -25,20 +26,21 @@ _PLAIN = re.compile(r"^(?!.*(Callable|dict|list|Sequence)).*\b(bool|int|float|st
 
 def is_others(name: str) -> bool:
     """Whether a name is PACKAGE:NAME; of a package that nobody knows too, as it is no file."""
-    package, colon, _ = name.partition(":")
-    return bool(colon) and not name.rpartition(":")[0].endswith(".py") and package.isascii()
+    file, colon, _ = name.rpartition(":")
+    return bool(colon) and not file.endswith(".py")
 
 
 @contextmanager
-def seeded(seed: int) -> Iterator[None]:
+def alone(seed: int, logger: str) -> Iterator[None]:
     """The process's own sources of chance start from a seed, and stand afterwards where they stood: some optimizers
-    draw from these, whatever seed they are given. What their packages warn of is not said: no user of the command calls
-    these."""
+    draw from these, whatever seed they are given. What their packages log and warn of is not said meanwhile."""
     import numpy as np
 
-    before, numpy_before = random.getstate(), np.random.get_state()
+    own = logging.getLogger(logger)
+    before, numpy_before, level = random.getstate(), np.random.get_state(), own.level
     random.seed(seed)
     np.random.seed(seed)
+    own.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -46,6 +48,7 @@ def seeded(seed: int) -> Iterator[None]:
     finally:
         random.setstate(before)
         np.random.set_state(numpy_before)
+        own.setLevel(level)
 
 
 @cache
@@ -58,7 +61,7 @@ def others_algorithm(name: str) -> Algorithm:
     package, _, own = name.partition(":")
     if package not in PACKAGES:
         raise NatsdbError(
-            f"there is no algorithm {name!r}: no package {package!r} is driven",
+            f"there is no algorithm {name!r}",
             remedy=f"{did_you_mean(package, PACKAGES)}, as in optuna:TPESampler, and FILE.py:FUNCTION for your own",
         )
     try:

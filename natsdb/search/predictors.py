@@ -19,7 +19,8 @@ from natsdb.search.local_search import unseen
 from natsdb.search.multi_trial import Search, mutated
 from natsdb.search.simulation import Benchmark, Choices
 
-_TREES = 10
+# Of a forest that is a member of an ensemble.
+_TREES = 4
 
 
 def bananas(
@@ -44,7 +45,7 @@ def bananas(
         num_init: random architectures at the start.
         k: architectures trained between two fits.
         candidates: mutations that are predicted, at most.
-        num_ensemble: members of the ensemble: networks, or forests of ten trees.
+        num_ensemble: members of the ensemble: networks, or forests of four trees.
         encoding: what a predictor sees: paths, or one_hot; of a space without cells always one_hot.
         predictor: forest; or mlp, the paper's network of ten layers of 20, which takes some twenty times as long.
     """
@@ -71,7 +72,7 @@ def npenas(
     k: int = 10,
     parents: int = 10,
     candidates: int = 100,
-    encoding: str = "one_hot",
+    encoding: str = "paths",
     predictor: str = "forest",
 ) -> Search:
     """NPENAS (Wei et al., TNNLS 2022), its variant NP: evolution, of whose many children a predictor chooses.
@@ -84,8 +85,8 @@ def npenas(
         k: architectures trained between two fits.
         parents: how many of the best are mutated.
         candidates: children that are predicted, at most.
-        encoding: what the predictor sees: one_hot; or paths, of cells.
-        predictor: forest, of 50 trees; or mlp, a network of ten layers of 20.
+        encoding: what the predictor sees: paths, or one_hot; of a space without cells always one_hot.
+        predictor: forest, of twenty trees; or mlp, a network of ten layers of 20.
     """
     seen: dict[Choices, float] = {}
 
