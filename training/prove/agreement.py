@@ -14,7 +14,7 @@ from typing import Any
 from natsdb.training.prove.machine import pictures
 from natsdb.training.prove.published import DATASET, SPLIT, published, spearman, spread
 from natsdb.training.prove.speed import EPOCHS, SEED
-from natsdb.training.prove.tasks import Found, Given
+from natsdb.training.prove.tasks import Found, Given, TimeUp
 from natsdb.training.run import Failure, Task, settings_of, train_together
 from natsdb.training.run_files import TrainingRun
 
@@ -26,7 +26,8 @@ def agreement(given: Given, epochs: int, most: int, least: int, images: int | No
     """Train topologies until there are `most` or time is up, and compare.
 
     Raises:
-        RuntimeError: fewer than `least` came to an end, or the device is lost; what is there is told before.
+        TimeUp: fewer than `least` came to an end; what is there is told before.
+        RuntimeError: so, since some failed, or the device is lost.
     """
     began = time.perf_counter()
     data = pictures(given.data, given.device, images=images)
@@ -37,12 +38,13 @@ def agreement(given: Given, epochs: int, most: int, least: int, images: int | No
     spent, trained = 0.0, 0
     while todo := [run for run in runs if run.arch not in failed and not run.path(folder, ".json").exists()]:
         left = given.seconds - (time.perf_counter() - began)
-        a_run = 1.1 * spent / trained if trained else MORE * how["seconds_a_run"] * epochs / EPOCHS
-        # A stack takes as long as all its members: no more of them than a third of the time allows.
-        size = int(max(1, min(how["runs"], left / 3 / a_run if a_run else how["runs"])))
-        if trained and size * a_run > left:
+        if not trained:
+            # A stack takes as long as all its members: no more of them than a third of the time allows.
+            guess = MORE * how["seconds_a_run"] * epochs / EPOCHS
+            how["runs"] = max(1, min(how["runs"], int(left / 3 / guess)))
+        elif 1.1 * how["runs"] * spent / trained > left:
             break
-        now = todo[:size]
+        now = todo[: how["runs"]]
         settings = settings_of(data, how["precision"], how["step"], images)
         started = time.perf_counter()
         reasons = {
@@ -63,7 +65,8 @@ def agreement(given: Given, epochs: int, most: int, least: int, images: int | No
     found = _compared(runs, folder, how, spent, trained, failed, images)
     given.tell(found)
     if found["architectures"] < least:
-        raise RuntimeError(f"{found['architectures']} topologies came to an end, not {least}; {len(failed)} failed")
+        said = f"{found['architectures']} topologies came to an end, not {least}"
+        raise RuntimeError(f"{said}; {len(failed)} failed") if failed else TimeUp(said)
     return found
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from natsdb.training.data import Images, TrainingData
 from natsdb.training.prove.machine import pictures
 from natsdb.training.prove.tasks import Found, Given
 from natsdb.training.recipe import Training, arithmetic, cast, start, train_epoch
+from natsdb.training.run_files import write_with
 from natsdb.training.stack import train_epoch_together
 
 # All operations are in them, and on each edge several. The first two have the fewest convolutions.
@@ -44,9 +46,9 @@ def reference(given: Given, images: int, members: int = len(MEMBERS)) -> Found:
     """What float64 gives on the CPU, kept in OUT, and how far float32 and bf16 are from it there."""
     data = pictures(given.data, "cpu", images=images)
     exact = _alone(data, "float64", "eager", members)
+    arrays: dict[str, Any]
     arrays = {f"{member}-{part}": value for member, of in enumerate(exact) for part, value in enumerate(of)}
-    given.out.mkdir(parents=True, exist_ok=True)
-    np.savez(given.out / "reference.npz", **arrays)
+    write_with(given.out / "reference.npz", lambda file: np.savez(file, **arrays))
     own = {precision: _distance(_alone(data, precision, "eager", members), exact) for precision in TIMES}
     return {"members": list(MEMBERS[:members]), "images": images, "own_error": own}
 
@@ -136,7 +138,8 @@ def _slowly() -> Iterator[None]:
 
 def _kept(path: Path) -> Numbers:
     with np.load(path) as arrays:
-        return [tuple(arrays[f"{n}-{part}"] for part in range(3)) for n in range(len(arrays.files) // 3)]  # type: ignore[misc]
+        members = range(len(arrays.files) // 3)
+        return [(arrays[f"{n}-0"], arrays[f"{n}-1"], arrays[f"{n}-2"]) for n in members]
 
 
 def _distance(found: Numbers, exact: Numbers) -> float:

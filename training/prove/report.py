@@ -51,6 +51,7 @@ def markdown(known: dict[str, Any]) -> str:
         *(f"- {name.replace('_', ' ')}: {value}" for name, value in told.get("GDAS", {}).items()),
     ]
     wrong = [(name, of["state"], of["reason"], f"{of['seconds']:.0f}") for name, of in tasks.items() if of["reason"]]
+    wrong += [(name, "not begun", reason, "") for name, reason in known.get("left_out", {}).items()]
     if wrong:
         lines += ["", "## Not done", "", *_table(("task", "", "why", "after s"), wrong)]
     return "\n".join(lines) + "\n"
@@ -59,10 +60,12 @@ def markdown(known: dict[str, Any]) -> str:
 def _goals(done: dict[str, Any], told: dict[str, Any], cuda: bool) -> list[tuple[object, ...]]:
     whole = done.get("12 epochs alone", {})
     stacks = [of for of in done.values() if of.get("runs", 1) > 1 and "images_a_second" in of]
-    best = min(stacks, key=lambda of: of["seconds_a_run"], default={})
+    best: dict[str, Any] = min(stacks, key=lambda of: of["seconds_a_run"], default={})
     agreed = told.get("published accuracies", {})
     spearman, count = agreed.get("spearman"), agreed.get("architectures", 0)
-    alone, side = whole.get("training_seconds"), best.get("seconds_a_run")
+    single = [of["seconds_a_run"] for of in done.values() if of.get("runs") == 1 and of.get("channels_last")]
+    # Measured over all 12 epochs; failing that, from the seconds of single steps.
+    alone, side = whole.get("training_seconds", min(single, default=None)), best.get("seconds_a_run")
     rows: list[tuple[str, object, bool | None]] = [
         (
             f"12 epochs of 50,000 images alone: ≤ {ALONE} s",
@@ -77,7 +80,7 @@ def _goals(done: dict[str, Any], told: dict[str, Any], cuda: bool) -> list[tuple
         ),
     ]
     word = {None: "not yet known", True: "reached", False: "missed"}
-    return [(goal, found, word[reached] if cuda else "needs a GPU") for goal, found, reached in rows]
+    return [(goal, found, word[reached]) if cuda else (goal, "", "needs a GPU") for goal, found, reached in rows]
 
 
 def _same(told: dict[str, Any]) -> list[tuple[object, ...]]:

@@ -29,7 +29,7 @@ from natsdb.schema.errors import NatsdbError
 from natsdb.store.writing import write_whole, writing
 from natsdb.training.prove.plan import PICTURES, SHARES, plan
 from natsdb.training.prove.report import markdown
-from natsdb.training.prove.tasks import Found, Given, Task
+from natsdb.training.prove.tasks import Found, Given, Task, TimeUp
 
 FORMAT = 1
 # Seconds: of finding out what machine it is, pictures decoded; with less left, no task is begun.
@@ -53,7 +53,6 @@ def prove(
     minutes: float = 25.0,
     data: Path | None = None,
     device: str | None = None,
-    tasks: Callable[[Found], Sequence[Task]] = plan,
     say: Callable[[str], None] = print,
 ) -> int:
     """Do what is not done yet, in order; what failed before is tried again last.
@@ -63,7 +62,6 @@ def prove(
         minutes: time that this call may take.
         data: folder of CIFAR-10's pictures; made-up ones if None.
         device: a GPU if there is one, else the CPU, if None.
-        tasks: what there is to do on such a machine.
         say: told of each task in a line.
 
     Returns:
@@ -72,38 +70,54 @@ def prove(
     Raises:
         NatsdbError: no such device, no such pictures, or the folder has results of another machine, code or pictures.
     """
-    began = time.monotonic()
-    results = _Results(out)
-    with tempfile.TemporaryDirectory(prefix="natsdb-prove-") as scratch, _Workers() as workers:
+    end = time.monotonic() + 60 * minutes
+    results = Results(out)
+    with tempfile.TemporaryDirectory(prefix="natsdb-prove-") as scratch, Workers() as workers:
         given = {"device": device or "", "out": out, "data": data or Path(scratch, "made-up"), "before": {}}
         # No device, or no pictures, and there is nothing to prove.
         asked = Task("machine", 1, "natsdb.training.prove.machine:machine", {"made_up": data is None})
-        here = workers.do(asked, given, MACHINE_LIMIT)
+        here = workers.do(asked, given, min(MACHINE_LIMIT, 60 * minutes))
         if here.state != DONE:
-            raise NatsdbError(f"nothing can be proved here ({here.reason or here.state})", remedy=_remedy(data))
+            raise NatsdbError(f"nothing can be proved here ({here.reason})", remedy="look at --device and --data")
         results.begin(here.found, data is not None)
         given["device"] = here.found["device"]
-        todo = list(tasks(here.found))
-        left_out = [task.name for task in todo if task.needs_pictures and data is None]
-        results.left_out(left_out, PICTURES)
-        todo = [task for task in todo if task.name not in left_out and results.state(task) != DONE]
-        again = [task for task in todo if results.state(task) == FAILED]
-        end = began + 60 * minutes
-        ends = _ends([task for task in todo if task not in again], time.monotonic(), end)
-        for task in (*(task for task in todo if task not in again), *again):
-            seconds = (end if task in again else ends[task.step]) - time.monotonic()
-            if seconds < LEAST:
-                continue
-            say(f"{task.step} {task.name} …")
-            started = time.monotonic()
-            given["before"] = results.found()
-            outcome = workers.do(task, given, min(task.limit, seconds))
-            if outcome.state == STOPPED and seconds > task.limit:
-                outcome = Outcome(FAILED, outcome.found, f"stopped after {task.limit:.0f} s, its limit")
-            results.note(task, outcome, time.monotonic() - started)
-            say(f"{task.step} {task.name}: {outcome.state}{' (' + outcome.reason + ')' if outcome.reason else ''}")
-    states = [results.state(task) for task in todo]
-    say(f"{out / 'proof.md'}: {states.count(DONE)} of {len(todo)} tasks done, {states.count(FAILED)} failed")
+        todo = [task for task in plan(here.found) if data is not None or not task.needs_pictures]
+        left_out = {task.name: PICTURES for task in plan(here.found) if task not in todo}
+        return carry_out(todo, results, workers, given, end, left_out, say)
+
+
+def carry_out(
+    tasks: Sequence[Task],
+    results: Results,
+    workers: Workers,
+    given: dict[str, Any],
+    end: float,
+    left_out: dict[str, str],
+    say: Callable[[str], None],
+) -> int:
+    """Do those of the tasks that are not done, until `end` on the monotonic clock; see `prove`.
+
+    `given`: arguments of `Given`; `left_out`: tasks that are not to be done, and why.
+    """
+    todo = [task for task in tasks if results.state(task) != DONE]
+    again = [task for task in todo if results.state(task) == FAILED]
+    first = [task for task in todo if task not in again]
+    ends = _ends(first, time.monotonic(), end)
+    for task in (*first, *again):
+        seconds = (end if task in again else ends[task.step]) - time.monotonic()
+        if seconds < LEAST:
+            continue
+        say(f"{task.step} {task.name} …")
+        started = time.monotonic()
+        outcome = workers.do(task, {**given, "before": results.found()}, min(task.limit, seconds))
+        took = time.monotonic() - started
+        if outcome.state == STOPPED and took >= task.limit:
+            outcome = Outcome(FAILED, outcome.found, f"stopped after {task.limit:g} s, its limit")
+        results.note(task, outcome, took)
+        say(f"{task.step} {task.name}: {outcome.state}{' (' + outcome.reason + ')' if outcome.reason else ''}")
+    results.left_out({task.name: "no time was left" for task in tasks if not results.state(task)} | left_out)
+    states = [results.state(task) for task in tasks]
+    say(f"{results.out / 'proof.md'}: {states.count(DONE)} of {len(tasks)} tasks done, {states.count(FAILED)} failed")
     return 1 if FAILED in states else 0 if all(state == DONE for state in states) else 3
 
 
@@ -114,15 +128,11 @@ def _ends(tasks: Sequence[Task], now: float, end: float) -> dict[int, float]:
     return {step: now + (end - now) * sum(SHARES[s] for s in steps if s <= step) / whole for step in steps}
 
 
-def _remedy(data: Path | None) -> str:
-    return "leave --device out" if data is None else "look at --device and --data"
-
-
-class _Results:
+class Results:
     """`proof.json` and `proof.md` of a folder."""
 
     def __init__(self, out: Path) -> None:
-        self._out = out
+        self.out = out
         self._known: dict[str, Any] = {"natsdb_proof": FORMAT, "machine": {}, "tasks": {}}
         if (path := out / "proof.json").exists():
             try:
@@ -146,14 +156,14 @@ class _Results:
         if before != machine["same"]:
             was, now = next((a, b) for a, b in zip(before, machine["same"], strict=True) if a != b)
             raise NatsdbError(
-                f"the results there are of {was}, this is {now}", where=str(self._out), remedy="name another folder"
+                f"the results there are of {was}, this is {now}", where=str(self.out), remedy="name another folder"
             )
         self._known["machine"] = {**machine, "real_pictures": real}
         self._write()
 
-    def left_out(self, names: Sequence[str], reason: str) -> None:
-        """Tasks that are not for this call."""
-        self._known["left_out"] = dict.fromkeys(names, reason)
+    def left_out(self, reasons: dict[str, str]) -> None:
+        """Tasks that were not begun in this call, and why."""
+        self._known["left_out"] = reasons
         self._write()
 
     def state(self, task: Task) -> str:
@@ -170,13 +180,13 @@ class _Results:
         self._write()
 
     def _write(self) -> None:
-        with writing(self._out, "free space there, or name another folder, and run the same command again"):
-            self._out.mkdir(parents=True, exist_ok=True)
-            write_whole(self._out / "proof.json", json.dumps(self._known, indent=1))
-            write_whole(self._out / "proof.md", markdown(self._known))
+        with writing(self.out, "free space there, or name another folder, and run the same command again"):
+            self.out.mkdir(parents=True, exist_ok=True)
+            write_whole(self.out / "proof.json", json.dumps(self._known, indent=1))
+            write_whole(self.out / "proof.md", markdown(self._known))
 
 
-class _Workers:
+class Workers:
     """A worker process, and another one when it is gone or has failed at something."""
 
     def __init__(self) -> None:
@@ -184,7 +194,7 @@ class _Workers:
         self._process: Any = None
         self._pipe: Connection | None = None
 
-    def __enter__(self) -> _Workers:
+    def __enter__(self) -> Workers:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -206,7 +216,7 @@ class _Workers:
                 found = told.found or found
                 if told.state == FAILED:
                     self._end()
-                if told.state in (DONE, FAILED):
+                if told.state:
                     return Outcome(told.state, found, told.reason, told.trace)
         except (EOFError, OSError):
             self._process.join(10)
@@ -253,6 +263,8 @@ def _serve(pipe: Connection, parent: int) -> None:
         try:
             module, name = task.function.split(":")
             outcome = Outcome(DONE, getattr(importlib.import_module(module), name)(arguments, **task.options))
+        except TimeUp as ended:
+            outcome = Outcome(STOPPED, {}, str(ended))
         except Exception as error:  # whatever befalls one task, the others go on: its reason is kept
             outcome = Outcome(FAILED, {}, _reason(error), traceback.format_exc()[-4000:])
         # Before it is told: a process that cannot go on is not given the next task.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from statistics import median
+from typing import Any
 
 from natsdb.training.prove.tasks import Found, Given
 from natsdb.training.weight_sharing import Progress, search
@@ -11,7 +12,7 @@ from natsdb.training.weight_sharing import Progress, search
 DATASET = "cifar10"
 
 
-def gdas(given: Given, epochs: int, images: int | None = None, **options: int) -> Found:
+def gdas(given: Given, epochs: int, images: int | None = None, **options: Any) -> Found:
     """Seconds an epoch, without reading images; a search that was stopped goes on after its last whole epoch."""
     rates: list[float] = []
 

@@ -8,9 +8,11 @@ limit of its memory, as long as nothing is fused.
 
 from __future__ import annotations
 
+import gc
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from functools import partial
 from itertools import count, islice
 from statistics import median
 from typing import Any
@@ -111,13 +113,23 @@ def row(
             found["peak_gib"] = round(torch.cuda.max_memory_reserved() / 2**30, 2)
         given.tell(found)
         # What follows explains the figures; they stand without it.
-        for explain in (_kernels, _traffic):
-            try:
-                found |= explain(given, found, took, eager, batches, runs)
-            except Exception as error:
-                found[f"no{explain.__name__}"] = f"{type(error).__name__}: {error}".splitlines()[0][:300]
-            given.tell(found)
+        found |= _explained("kernels", partial(_kernels, given, took, batches, runs))
+        given.tell(found)
+        # A graph holds the memory of its step: the same step as it is written would need as much again.
+        del took
+        gc.collect()
+        if cuda:
+            torch.cuda.empty_cache()
+        if step != "compile":  # fused, its operations are others
+            found |= _explained("traffic", partial(_traffic, given, found, eager, batches, runs))
     return found
+
+
+def _explained(what: str, explain: Callable[[], Found]) -> Found:
+    try:
+        return explain()
+    except Exception as error:
+        return {f"no_{what}": f"{type(error).__name__}: {error}".splitlines()[0][:300]}
 
 
 def whole_run(given: Given, precision: str, step: str, epochs: int, images: int | None = None) -> Found:
@@ -200,7 +212,7 @@ def _wait(device: str) -> None:
 Batches = Iterator[tuple[Tensor, Tensor]]
 
 
-def _kernels(given: Given, found: Found, took: Step, eager: Step, batches: Batches, runs: int) -> Found:
+def _kernels(given: Given, took: Step, batches: Batches, runs: int) -> Found:
     """The kernels that take most of the device's time: name, share of it, milliseconds and calls a step."""
     cuda = given.device.startswith("cuda")
     activities = [torch.profiler.ProfilerActivity.CPU]
@@ -234,10 +246,8 @@ def _microseconds(event: Any, cuda: bool) -> float:
     return 0.0
 
 
-def _traffic(given: Given, found: Found, took: Step, eager: Step, batches: Batches, runs: int) -> Found:
+def _traffic(given: Given, found: Found, eager: Step, batches: Batches, runs: int) -> Found:
     """Bytes that a step's operations move, and the share of the memory's bandwidth that this is."""
-    if found["step"] == "compile":  # fused, its operations are others
-        return {}
     bandwidth = given.before.get("memory bandwidth", {}).get("gigabytes_a_second")
     pixels, labels = next(batches)
     with Traffic() as traffic:

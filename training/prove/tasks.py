@@ -11,6 +11,10 @@ from typing import Any
 Found = dict[str, Any]
 
 
+class TimeUp(Exception):
+    """A task ends by itself, before it is stopped: there is more to do, and the same call goes on."""
+
+
 @dataclass(frozen=True)
 class Task:
     """A task.
