@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import json
 import os
 import subprocess
@@ -23,7 +25,7 @@ from packaging.requirements import Requirement  # noqa: E402
 
 import natsdb  # noqa: E402
 from natsdb.schema.errors import NatsdbError  # noqa: E402
-from natsdb.training.prove import agreement, equality, report  # noqa: E402
+from natsdb.training.prove import agreement, equality, plan, report  # noqa: E402
 from natsdb.training.prove.published import published, spearman, spread  # noqa: E402
 from natsdb.training.prove.running import Results, Workers, carry_out  # noqa: E402
 from natsdb.training.prove.speed import Traffic  # noqa: E402
@@ -284,3 +286,16 @@ def test_a_stack_that_fails_is_tried_smaller_then_as_it_is_written() -> None:
         tried.append((how["runs"], how["step"]))
         how = agreement._slower(how)
     assert tried == [(4, "graph"), (2, "graph"), (1, "graph"), (1, "eager")]
+
+
+@pytest.mark.parametrize("device", ["cuda", "cpu"])
+def test_every_task_of_the_plan_can_be_called(device: str) -> None:
+    tasks = plan.plan({"device": device})
+    given = Given(device, Path(), Path(), 1.0, {}, print)
+    for task in tasks:
+        module, name = task.function.split(":")
+        inspect.signature(getattr(importlib.import_module(module), name)).bind(given, **task.options)
+    assert len({task.name for task in tasks}) == len(tasks)
+    assert [task.step for task in tasks] == sorted(task.step for task in tasks)
+    assert {task.step for task in tasks} == plan.SHARES.keys()
+    assert sum(plan.SHARES.values()) == pytest.approx(1)
