@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from PIL import Image  # torchvision's own decoder: it depends on Pillow and has given up decoding itself
 from torchvision.datasets import CIFAR10, CIFAR100
@@ -56,7 +57,8 @@ def read_images(dataset: str, folder: Path, *, download: bool = False) -> tuple[
         dataset: one of `natsdb.schema.datasets.DATASETS`.
         folder: holds the official `cifar-10-batches-py`, `cifar-100-python` or `train_data_batch_1`… and `val_data`; or
             one Parquet file with `train` and one with `test` in its name (columns `label` and one of encoded pictures);
-            or folders `train` and `test` with a folder of pictures for each class. The first of these that is there.
+            or a single Parquet file with a column `split` too, which says train or test; or folders `train` and `test`
+            with a folder of pictures for each class. The first of these that is there.
         download: fetch CIFAR into the folder if it is not there.
 
     Raises:
@@ -67,8 +69,14 @@ def read_images(dataset: str, folder: Path, *, download: bool = False) -> tuple[
     own = _OWN.get(dataset)
     official = own is not None and ((folder / own).exists() or download)
     parquet = [sorted(folder.glob(f"*{part}*.parquet")) for part in ("train", "test")]
-    if all(parquet) and not official:
-        train, test = (_parquet(_only(files, folder)) for files in parquet)
+    whole = list(folder.glob("*.parquet"))
+    if all(parquet) and len(whole) > 1 and not official:
+        train, test = (_pictures_of(_table(_only(files, folder)), files[0]) for files in parquet)
+        kind = "parquet"
+    elif len(whole) == 1 and not official and "split" in (table := _table(whole[0])).column_names:
+        train, test = (
+            _pictures_of(table.filter(pc.equal(table["split"], part)), whole[0]) for part in ("train", "test")
+        )
         kind = "parquet"
     elif (folder / "train").is_dir() and (folder / "test").is_dir() and not official:
         train, test = (_class_folders(folder / part) for part in ("train", "test"))
@@ -143,13 +151,17 @@ def _only(files: list[Path], folder: Path) -> Path:
     return files[0]
 
 
-def _parquet(path: Path) -> Pixels:
+def _table(path: Path) -> pa.Table:
     try:
-        table = pq.read_table(path)
+        return pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
         raise NatsdbError(
             f"the Parquet file cannot be read ({error})", where=str(path), remedy="get it again"
         ) from error
+
+
+def _pictures_of(table: pa.Table, path: Path) -> Pixels:
+    """Pictures and labels of a file's rows."""
     for field in table.schema:
         # As Hugging Face writes pictures: a structure of bytes and path.
         if pa.types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0:

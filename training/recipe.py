@@ -154,6 +154,11 @@ def measured_pass(step: Step, batches: Iterable[tuple[Tensor, Tensor]], members:
     return meter.measured()
 
 
+def arithmetic() -> AbstractContextManager[object]:
+    """The official runs' arithmetic on a GPU: the authors ask cuDNN for deterministic algorithms; TF32 came later."""
+    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+
+
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
     """Where bf16 is asked for, convolutions and products in it; weights, sums and losses stay float32."""
     return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()

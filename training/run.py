@@ -25,7 +25,7 @@ from natsdb.schema.errors import NatsdbError
 from natsdb.schema.names import did_you_mean
 from natsdb.schema.schedules import HPS
 from natsdb.training.data import TrainingData, load
-from natsdb.training.recipe import PRECISIONS, STEPS, Measured, Training, start, train_epoch
+from natsdb.training.recipe import PRECISIONS, STEPS, Measured, Training, arithmetic, start, train_epoch
 from natsdb.training.run_files import TrainingRun, checkpoint_path, finished, key_of, remove_traces, write, write_with
 from natsdb.training.stack import stacks, train_epoch_together
 
@@ -271,8 +271,7 @@ def _train_epoch(
     members: Sequence[_Member], data: TrainingData, epochs: int, precision: str, step: str
 ) -> list[dict[str, Measured]]:
     """Train members for their next epoch, side by side; a single one as ever, bit for bit."""
-    # The authors ask cuDNN for deterministic algorithms; TF32 came after their runs.
-    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+    with arithmetic():
         if len(members) == 1:
             return [train_epoch(members[0].training, data, members[0].run.seed, epochs, precision, step)]
         seeds = [member.run.seed for member in members]

@@ -8,7 +8,7 @@ Members of sss share their widths. In float64 the tests hold members to 1e-9 of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 
 import torch
@@ -169,9 +169,7 @@ def train_epoch_together(
             optimizer.state[whole]["momentum_buffer"] = torch.cat(held).view_as(whole)
     stack.train()
     step = training_step(forward, stack, optimizer, precision, how)
-    each = zip(*(train_batches(data, seed, epoch, BATCH) for seed in seeds), strict=True)
-    batches = ((torch.cat([p for p, _ in batch], 1), torch.stack([of for _, of in batch])) for batch in each)
-    found = [{"train": one} for one in measured_pass(step, batches, len(members))]
+    found = [{"train": one} for one in measured_pass(step, batches(data, seeds, epoch, BATCH), len(members))]
     stack.eval()
     step = evaluation_step(forward, stack, precision, how)
     for split in data.evals:
@@ -192,6 +190,12 @@ def train_epoch_together(
         for group in member.optimizer.param_groups:  # as `train_epoch` leaves it
             group["lr"] = optimizer.param_groups[0]["lr"]
     return found
+
+
+def batches(data: TrainingData, seeds: Sequence[int], epoch: int, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """The members' batches of an epoch side by side: B×3M×H×H floats and M×B labels."""
+    for batch in zip(*(train_batches(data, seed, epoch, size) for seed in seeds), strict=True):
+        yield torch.cat([pixels for pixels, _ in batch], 1), torch.stack([labels for _, labels in batch])
 
 
 def forward(stack: nn.Module, pixels: Tensor, labels: Tensor, precision: str) -> tuple[Tensor, Tensor]:

@@ -83,7 +83,7 @@ def test_images_a_second(
     space, arch = ARCHS[name]
     images, warm, times, rounds = (256, 5, 20, 5) if device == "cuda" else (64, 1, 1, 3)
     torch.compiler.reset()
-    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+    with recipe.arithmetic():
         plain = _plain(space, arch, device, images)
         own = _own(space, arch, device, images, runs, precision, how)
         for step in (plain, own):

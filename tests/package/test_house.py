@@ -71,8 +71,8 @@ def test_rooms_import_only_from_rooms_before_them() -> None:
     assert not wrong
 
 
-def test_training_knows_only_what_things_are_and_how_files_are_written() -> None:
-    allowed = ("natsdb.schema", "natsdb.training", "natsdb.store.writing")
+def test_training_knows_only_what_things_are_where_they_lie_and_how_files_are_written() -> None:
+    allowed = ("natsdb.schema", "natsdb.training", "natsdb.store.locations", "natsdb.store.writing")
     wrong = [
         f"{module} imports {other}"
         for module, others in _imports().items()

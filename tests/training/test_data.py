@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'natsdb[training]'")
@@ -112,6 +114,20 @@ def test_batches_hold_every_image_once(tmp_path: Path) -> None:
     assert sizes == [64, 36]
     first, _ = next(eval_batches(data, "x-valid", 64))
     assert torch.equal(first, normalized(data.evals["x-valid"].pixels[:64], data))
+
+
+def test_one_parquet_file_with_a_column_of_splits_is_both_parts(tmp_path: Path) -> None:
+    two = load("cifar10", write_parquet(tmp_path / "two", 30, 20))
+    parts = [pq.read_table(tmp_path / "two" / f"{part}.parquet") for part in ("train", "test")]
+    parts = [of.append_column("split", [[part] * len(of)]) for of, part in zip(parts, ("train", "test"), strict=True)]
+    (tmp_path / "one").mkdir()
+    # Rows of the parts take turns: a part's are in the file's order.
+    turns = pa.concat_tables(parts).take(
+        [*(row for pair in zip(range(20), range(30, 50), strict=True) for row in pair), *range(20, 30)]
+    )
+    pq.write_table(turns, tmp_path / "one" / "train-and-test.parquet")
+    one = load("cifar10", tmp_path / "one")
+    assert (len(one.train), len(one.evals["ori-test"]), one.fingerprint) == (30, 20, two.fingerprint)
 
 
 def test_a_folder_of_pictures_is_a_data_set(tmp_path: Path) -> None:

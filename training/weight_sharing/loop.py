@@ -23,7 +23,7 @@ import torch
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.spaces import arch_str
 from natsdb.training.data import TrainingData
-from natsdb.training.recipe import MOMENTUM, WEIGHT_DECAY, Measured, Meter, cast
+from natsdb.training.recipe import MOMENTUM, WEIGHT_DECAY, Measured, Meter, arithmetic, cast
 from natsdb.training.run import code_digest, device_of, settings_of
 from natsdb.training.run_files import write, write_with
 from natsdb.training.weight_sharing.method import Algorithm, Batch, Epoch, Method, Options, Outcome
@@ -203,8 +203,7 @@ def _go_on(under_way: UnderWay, seed: int, data: TrainingData, checkpoint: Path,
     before, first = (under_way.rows[-1].seconds if under_way.rows else 0.0), len(under_way.rows)
     epochs, began = under_way.method.options.epochs, time.perf_counter()
     for number in range(first, epochs):
-        # As in training: deterministic algorithms, and no TF32.
-        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        with arithmetic():
             row, rate = _epoch(under_way, Epoch(seed, number, epochs), data, before - began)
         under_way.rows.append(row)
         _save(under_way, checkpoint)

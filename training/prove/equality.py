@@ -1,0 +1,152 @@
+"""Step 1: the same training as one program, as a CUDA graph, compiled, in bf16, against float64 on the CPU.
+
+Two epochs of a few batches each, at a learning rate of 1e-4: at the official one a few steps on few images magnify
+differences of 1e-15 to 1e-6 and more. Compared are the losses of every pass, and at the end logits and all weights,
+each difference over the largest value. In float64 they may differ by 1e-9. In float32 and bf16 the CPU's own
+difference from float64 is the measure: the device may be so many times as far off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from natsdb.schema.spaces import arch_index
+from natsdb.training import recipe
+from natsdb.training.data import Images, TrainingData
+from natsdb.training.prove.machine import pictures
+from natsdb.training.prove.tasks import Found, Given
+from natsdb.training.recipe import Training, arithmetic, cast, start, train_epoch
+from natsdb.training.run_files import write_with
+from natsdb.training.stack import train_epoch_together
+
+# All operations are in them, and on each edge several. The first two have the fewest convolutions.
+MEMBERS = tuple(
+    arch_index("tss", text)
+    for text in (
+        "|nor_conv_3x3~0|+|nor_conv_1x1~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_1x1~1|none~2|",
+        "|avg_pool_3x3~0|+|skip_connect~0|nor_conv_1x1~1|+|nor_conv_3x3~0|none~1|skip_connect~2|",
+        "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|",
+    )
+)
+EPOCHS, RATE, SEED = 2, 1e-4, 777
+# The bound in float64, and how many times the CPU's own error a device may be off.
+EXACT, TIMES = 1e-9, {"float32": 10.0, "bf16": 4.0}
+
+# By member: losses, logits, weights.
+Numbers = list[tuple[np.ndarray, np.ndarray, np.ndarray]]
+
+
+def reference(given: Given, images: int, members: int = len(MEMBERS)) -> Found:
+    """What float64 gives on the CPU, kept in OUT, and how far float32 and bf16 are from it there."""
+    data = pictures(given.data, "cpu", images=images)
+    exact = _alone(data, "float64", "eager", members)
+    arrays: dict[str, Any]
+    arrays = {f"{member}-{part}": value for member, of in enumerate(exact) for part, value in enumerate(of)}
+    write_with(given.out / "reference.npz", lambda file: np.savez(file, **arrays))
+    own = {precision: _distance(_alone(data, precision, "eager", members), exact) for precision in TIMES}
+    return {"members": list(MEMBERS[:members]), "images": images, "own_error": own}
+
+
+def same_numbers(
+    given: Given,
+    images: int,
+    step: str,
+    stacked: bool,
+    members: int | None = None,
+    precisions: Sequence[str] = ("float64", "float32", "bf16"),
+) -> Found:
+    """How far a way of training is from the reference in each precision; of so many of its members, all if None.
+
+    Raises:
+        AssertionError: farther than it may be, or one of them failed; all are tried, and told, before.
+    """
+    if "reference" not in given.before:
+        raise AssertionError("there is no reference to compare with: its task failed")
+    own, exact = given.before["reference"]["own_error"], _kept(given.out / "reference.npz")
+    members = members or len(exact)
+    # The reference's images, to the last: drawn by the same rule, then moved.
+    data = pictures(given.data, "cpu", images=images).to(given.device)
+    found: Found = {"step": step, "members": members, "precisions": {}}
+    wrong = []
+    for precision in precisions:
+        bound = EXACT if precision == "float64" else TIMES[precision] * own[precision]
+        try:
+            numbers = _together(data, precision, step, members) if stacked else _alone(data, precision, step, members)
+            error = _distance(numbers, exact)
+            said = {"error": error, "bound": bound, "same": error <= bound}
+        except Exception as failure:  # the other precisions are of use without this one
+            lines = str(failure).strip().splitlines() or [""]
+            said = {"bound": bound, "same": False, "reason": f"{type(failure).__name__}: {lines[0]}"[:300]}
+        found["precisions"][precision] = said
+        given.tell(found)
+        if not said["same"]:
+            wrong.append(f"{precision}: {said.get('reason') or '{error:.1e}, not {bound:.1e}'.format(**said)}")
+        torch.compiler.reset()
+    if wrong:
+        raise AssertionError("; ".join(wrong))
+    return found
+
+
+def _alone(data: TrainingData, precision: str, step: str, members: int) -> Numbers:
+    found = []
+    for arch in MEMBERS[:members]:
+        torch.compiler.reset()
+        with _slowly(), arithmetic():
+            training = start("tss", arch, SEED, data, precision)
+            epochs = [train_epoch(training, data, SEED, EPOCHS, precision, step) for _ in range(EPOCHS)]
+            losses = [one.loss for epoch in epochs for one in epoch.values()]
+            found.append((np.array(losses), *_state(training, data, precision)))
+    return found
+
+
+def _together(data: TrainingData, precision: str, step: str, members: int) -> Numbers:
+    seeds = [SEED] * members
+    with _slowly(), arithmetic():
+        trainings = [start("tss", arch, SEED, data, precision) for arch in MEMBERS[:members]]
+        epochs = [train_epoch_together(trainings, data, seeds, EPOCHS, precision, step) for _ in range(EPOCHS)]
+        losses = [[one.loss for epoch in epochs for one in epoch[n].values()] for n in range(members)]
+        return [(np.array(of), *_state(one, data, precision)) for of, one in zip(losses, trainings, strict=True)]
+
+
+def _state(training: Training, data: TrainingData, precision: str) -> tuple[np.ndarray, np.ndarray]:
+    """A network's logits of some test images, and all its floating-point tensors in a row."""
+    images: Images = data.evals["ori-test"]
+    pixels = images.pixels[:64].double().div(255).sub(data.mean).div(data.std)
+    training.net.eval()
+    with torch.no_grad(), recipe.autocast(pixels.device, precision):
+        logits = training.net(cast(pixels, precision))[1]
+    state = [value.flatten() for value in training.net.state_dict().values() if value.is_floating_point()]
+    return logits.double().cpu().numpy(), torch.cat(state).double().cpu().numpy()
+
+
+@contextmanager
+def _slowly() -> Iterator[None]:
+    """With the small learning rate in place of the official ones."""
+    official = recipe.schedule
+    recipe.schedule = lambda epoch, epochs: RATE / (1 + epoch)
+    try:
+        yield
+    finally:
+        recipe.schedule = official
+
+
+def _kept(path: Path) -> Numbers:
+    with np.load(path) as arrays:
+        members = range(len(arrays.files) // 3)
+        return [(arrays[f"{n}-0"], arrays[f"{n}-1"], arrays[f"{n}-2"]) for n in members]
+
+
+def _distance(found: Numbers, exact: Numbers) -> float:
+    """The largest difference over the largest value, of losses, logits and weights; infinite if one is not finite."""
+    worst = 0.0
+    for member, right in zip(found, exact, strict=False):
+        for one, other in zip(member, right, strict=True):
+            off = float(np.abs(one - other).max() / max(1.0, np.abs(other).max()))
+            worst = max(worst, off if np.isfinite(off) else float("inf"))
+    return worst
