@@ -47,8 +47,8 @@ def repair(
 
     Args:
         sources: what its rows came from, under the same names: archives in any official form, published tables
-            (.parquet), blackboxes, folders of training runs. The tables of the catalogue are computed, and manifests have a copy,
-            so they need none.
+            (.parquet), blackboxes, folders of training runs. The tables of the catalogue are computed, and manifests
+            have a copy, so they need none.
         database: folder of the database; the default one when None.
         jobs: processes; by default one a core, at most six.
         progress: called now and then with (name, files done, files in all, rows or bytes done).

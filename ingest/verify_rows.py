@@ -1,7 +1,9 @@
-"""Verify what holds no records: published tables and Syne Tune's blackbox, row by row, by the readers of `ingest`."""
+"""Verify what holds no whole records, row by row, by the readers of `ingest`: published tables, Syne Tune's blackbox,
+and HPOBench's files, each of which has one data set's part of records."""
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,9 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from natsdb.ingest import published, syne_tune
+from natsdb.ingest.archive.hpobench import HP, HPOBENCH, extracted_numbers, is_extracted
 from natsdb.ingest.merge import Tables, differing, plain, rounding_of, row_numbers, run_keys
 from natsdb.ingest.report import Difference, Verified
-from natsdb.ingest.write import HeldRows
+from natsdb.ingest.write import HeldRows, Provenance, Rows
+from natsdb.schema.errors import NatsdbError
 from natsdb.schema.tables import BLOCK, BLOCK_TABLES, GROUPS
 from natsdb.store.choice import check_source
 from natsdb.store.manifest import PUBLISHED, SYNE_TUNE
@@ -25,8 +29,15 @@ _NOT_COMPARED = (*_KEY, "position", "form", "file", "file_md5", "code", "device"
 
 
 def has_no_records(path: Path) -> bool:
-    """Whether a source is a table of rows, which no records are in."""
-    return published.is_published(path) or syne_tune.is_blackbox(path)
+    """Whether a source is a table of rows, which no whole records are in."""
+    return published.is_published(path) or syne_tune.is_blackbox(path) or _is_extracted(path)
+
+
+def _is_extracted(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return is_extracted(file.read(512))
 
 
 def verify_rows(
@@ -44,8 +55,8 @@ def verify_rows(
     Raises:
         NatsdbError: the source cannot be read, or the database has no rows of this source.
     """
-    tables = not syne_tune.is_blackbox(path)
-    source = source or (PUBLISHED if tables else SYNE_TUNE)
+    tables = published.is_published(path)
+    source = source or (PUBLISHED if tables else SYNE_TUNE if syne_tune.is_blackbox(path) else HPOBENCH)
     check_source(snapshot.manifest, source, str(snapshot.home))
     old: dict[tuple[str, int], dict[tuple[str, str], Path]] = {}
     for part in snapshot.manifest.parts:
@@ -76,6 +87,15 @@ def _pieces(path: Path) -> Iterator[tuple[str, str, int, int, Tables]]:
     if syne_tune.is_blackbox(path):
         for group, made, _ in syne_tune.tables_of(syne_tune.read_blackbox(path)):
             yield "tss", syne_tune.HP, group, GROUPS[syne_tune.HP], made
+    elif _is_extracted(path):
+        size = GROUPS[HP]
+        for group, records in itertools.groupby(extracted_numbers(path, "tss"), lambda one: one[0] // size):
+            rows = Rows()
+            for arch, record in records:
+                if isinstance(record, NatsdbError):
+                    raise record
+                rows.add(arch, record[0], Provenance(path.name, None))
+            yield "tss", HP, group, size, rows.tables()
     else:
         for space, hp, block, made in published.tables_of(published.read_published(path)):
             yield space, hp, block, BLOCK, made
