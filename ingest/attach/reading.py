@@ -103,7 +103,7 @@ def _read_file(path: Path) -> Plain:
         text = data.decode("utf-8-sig")
         if text.lstrip()[:1] in ("{", "["):
             return _read_containers(_json(text), path.name, "JSON", where)
-        return Plain(_csv(text), path.name, "CSV")
+        return Plain(_csv(text, where), path.name, "CSV")
     except UnicodeDecodeError:
         forms = "CSV, JSON, Parquet, Arrow, a pickle or a torch file of plain containers"
         raise NatsdbError("its form is not known", where=where, remedy=f"give {forms}") from None
@@ -139,7 +139,7 @@ _FRAMES: tuple[tuple[bytes, str, Callable[[bytes], Any]], ...] = (
 )
 
 
-def _csv(text: str) -> pl.DataFrame:
+def _csv(text: str, where: str) -> pl.DataFrame:
     import polars as pl
 
     header = text.partition("\n")[0]
@@ -150,10 +150,10 @@ def _csv(text: str) -> pl.DataFrame:
     if len(set(names)) == len(names):
         frame.columns = names
     bare = pl.all().str.strip_chars()
-    return _with_points(frame.select(pl.when(~bare.is_in(_NULLS)).then(bare)))
+    return _with_points(frame.select(pl.when(~bare.is_in(_NULLS)).then(bare)), where)
 
 
-def _with_points(frame: pl.DataFrame) -> pl.DataFrame:
+def _with_points(frame: pl.DataFrame, where: str) -> pl.DataFrame:
     """Texts of a CSV file with decimal points, where it has decimal commas: 93,5 in a column of such numbers.
 
     Raises:
@@ -172,6 +172,7 @@ def _with_points(frame: pl.DataFrame) -> pl.DataFrame:
     if commas.str.contains(_THOUSANDS).all():
         raise NatsdbError(
             f"{commas[0]!r} in {columns[0]!r} may have a decimal comma or be thousands",
+            where=where,
             remedy="write its numbers with decimal points, and nothing between thousands",
         )
     return frame.with_columns(
