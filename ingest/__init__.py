@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from natsdb.ingest.archive.export import export
-    from natsdb.ingest.archive.verify import Verified, verify
+    from natsdb.ingest.archive.verify import verify
     from natsdb.ingest.into_tables import ingest
-    from natsdb.ingest.report import IngestReport
+    from natsdb.ingest.report import IngestReport, Verified
     from natsdb.ingest.trained import collect
 
 __all__ = ["IngestReport", "Verified", "collect", "export", "ingest", "verify"]
@@ -17,7 +17,7 @@ __all__ = ["IngestReport", "Verified", "collect", "export", "ingest", "verify"]
 # Who asks a handle of `natsdb.api` one question needs the reader of records and nothing of the rest.
 _MODULES = {
     "IngestReport": "report",
-    "Verified": "archive.verify",
+    "Verified": "report",
     "collect": "trained",
     "export": "archive.export",
     "ingest": "into_tables",

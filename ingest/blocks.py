@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from natsdb.ingest.archive.gathered import gathered_numbers
+from natsdb.ingest.archive.hpobench import HPOBENCH, extracted_numbers
 from natsdb.ingest.archive.records import HpRecord, read_record
 from natsdb.ingest.archive.single import single_numbers
 from natsdb.ingest.archive.sources import Entry, Source, check_single_md5, record_in
@@ -143,6 +144,9 @@ def _with_weights(
     return read, merged_weights(Path(job.folder), path, job.source, job.space, arch, found, replace=job.replace)
 
 
+_NUMBERS = {"single": single_numbers, "gathered": gathered_numbers, HPOBENCH: extracted_numbers}
+
+
 def stage_single(
     source: Source,
     job: Job,
@@ -156,7 +160,7 @@ def stage_single(
         NatsdbError: the file is damaged, or its MD5 is not the one in its name.
     """
     check_single_md5(Path(source.path))
-    numbers = single_numbers if source.kind == "single" else gathered_numbers
+    numbers = _NUMBERS[source.kind]
     size = SPACES[source.space].size
     blocks = {number: block(number) for number in range(-(-size // BLOCK))}
     receipts = {number: receipt for number, one in blocks.items() if (receipt := done(one)) is not None}

@@ -43,11 +43,12 @@ def ingest(
 
     Args:
         sources: archive folders, tars or their chunks, record files, single benchmark files, those of NAS-Bench-201
-            (.pth), published tables of results (see `natsdb.ingest.published.read_published`), or the folder of Syne
-            Tune's blackbox (see `natsdb.ingest.syne_tune`).
+            (.pth), HPOBench's extraction of it (.json), published tables of results (see
+            `natsdb.ingest.published.read_published`), or the folder of Syne Tune's blackbox (see
+            `natsdb.ingest.syne_tune`).
         database: folder of the database; the default one when None (see `default_database`).
         source: what the column `source` says of these rows; by default official, of NAS-Bench-201's nas-bench-201, of
-            published tables published, of a blackbox syne-tune.
+            HPOBench's hpobench, of published tables published, of a blackbox syne-tune.
         jobs: processes; by default one a core, at most six.
         replace: overwrite runs that the database holds with other numbers, instead of refusing.
         keep_going: leave out damaged records and list them in the report, instead of stopping.

@@ -54,8 +54,8 @@ def merge(
     new = {name: plain(table, name) for name, table in new.items()}
     old = {name: plain(table, name) for name, table in old.items()}
     datasets = sorted({name for side in (new, old) for name in pc.unique(side["seed"]["dataset"]).to_pylist()})
-    runs = np.union1d(*(_run_keys(side["seed"], datasets) for side in (new, old)))
-    mine, theirs = ({name: _numbers(side[name], datasets, runs) for name in BLOCK_TABLES} for side in (new, old))
+    runs = np.union1d(*(run_keys(side["seed"], datasets) for side in (new, old)))
+    mine, theirs = ({name: row_numbers(side[name], datasets, runs) for name in BLOCK_TABLES} for side in (new, old))
     fresh = ~np.isin(np.arange(len(runs)), theirs["seed"])
     faults = _Faults(len(runs), new, old)
     masks = {}
@@ -85,16 +85,16 @@ def merge(
     return (merged, True) if changed else (old, False)
 
 
-def _run_keys(table: pa.Table, datasets: list[str]) -> np.ndarray:
+def run_keys(table: pa.Table, datasets: list[str]) -> np.ndarray:
     """A number for the run of each row, in the order of the runs' keys."""
     dataset = pc.index_in(table["dataset"].cast(pa.string()), pa.array(datasets, pa.string())).to_numpy()
     arch, seed = (table[name].to_numpy().astype(np.int64) for name in ("arch", "seed"))
     return arch << 36 | dataset.astype(np.int64) << 32 | seed + (1 << 31)
 
 
-def _numbers(table: pa.Table, datasets: list[str], runs: np.ndarray) -> np.ndarray:
+def row_numbers(table: pa.Table, datasets: list[str], runs: np.ndarray) -> np.ndarray:
     """A number for each row, in the order of keys: the place of its run, above split and epoch if it has them."""
-    run = np.searchsorted(runs, _run_keys(table, datasets))
+    run = np.searchsorted(runs, run_keys(table, datasets))
     if "split" not in table.column_names:
         return run
     split = pc.index_in(table["split"].cast(pa.string()), pa.array(SPLITS)).to_numpy()
@@ -119,8 +119,7 @@ class _Faults:
     def compare(self, table: str, column: str, runs: np.ndarray, at: tuple[np.ndarray, np.ndarray], join: bool) -> Any:
         """Whether rows at some places of the new and the old table differ in a column; `runs`: the run of each."""
         mine, theirs = (side[table][column].take(place) for side, place in zip((self.new, self.old), at, strict=True))
-        rounding = _ROUNDING.get(column, _ROUNDING_OF_COSTS) if join else None
-        differ = _differ(mine, theirs, rounding)
+        differ = differing(mine, theirs, rounding_of(column) if join else None)
         if differ.any():
             n = int(np.flatnonzero(differ)[0])
             keys = [self.new[table][key][int(at[0][n])] for key in ("split", "epoch") if table != "cost"]
@@ -173,13 +172,18 @@ def _costs(faults: _Faults, mine: np.ndarray, theirs: np.ndarray, kept: Counter[
     for column in faults.new["cost"].column_names:
         if column == "params" and kept is not None:
             a, b = (t["cost"][column].take(at) for t, at in ((faults.new, at_new), (faults.old, at_old)))
-            differ = _differ(a, b, _ROUNDING_OF_COSTS)
+            differ = differing(a, b, _ROUNDING_OF_COSTS)
             kept.update(faults.new["seed"]["file"].take(np.flatnonzero(np.isin(mine, runs[differ]))).to_pylist())
         elif column not in _RUN:
             faults.compare("cost", column, runs, (at_new, at_old), join)
 
 
-def _differ(mine: Any, theirs: Any, rounding: tuple[float, float] | None) -> np.ndarray:
+def rounding_of(column: str) -> tuple[float, float]:
+    """By how much two published tables may differ in a column and say the same: absolute, and relative."""
+    return _ROUNDING.get(column, _ROUNDING_OF_COSTS)
+
+
+def differing(mine: Any, theirs: Any, rounding: tuple[float, float] | None = None) -> np.ndarray:
     """Where two columns differ: in bits, nulls too; or beyond rounding, where both have a value."""
     absent = [column.is_null().to_numpy(zero_copy_only=False) for column in (_whole(mine), _whole(theirs))]
     if pa.types.is_list(mine.type):

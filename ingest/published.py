@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -235,18 +235,13 @@ def stage_published(
     Raises:
         Contradiction: they contradict each other, or rows that the database holds.
     """
-    import polars as pl
-
     blocks: dict[tuple[str, int], dict[str, Tables]] = {}
     for table in tables:
-        numbered = table.rows.with_columns(block=pl.col("arch") // BLOCK)
-        for (space, number, hp), rows in numbered.group_by("space", "block", "hp", maintain_order=True):
-            made = _tables(rows, table, str(hp))
-            by_hp = blocks.setdefault((str(space), int(number)), {})
+        for space, hp, number, made in tables_of(table):
+            by_hp = blocks.setdefault((space, number), {})
             if hp in by_hp:
-                where = f"{space}, hp {hp}"
-                made, _ = merge(made, by_hp[str(hp)], where, replace=False, join=kept, holder="")
-            by_hp[str(hp)] = made
+                made, _ = merge(made, by_hp[hp], f"{space}, hp {hp}", replace=False, join=kept, holder="")
+            by_hp[hp] = made
     parts: list[Part] = []
     for (space, number), by_hp in sorted(blocks.items()):
         writer = BlockWriter(folder, source, space, number, held.get((space, number), {}), replace, kept)
@@ -257,6 +252,15 @@ def stage_published(
         finally:
             writer.abort()
     return parts
+
+
+def tables_of(table: Published) -> Iterator[tuple[str, str, int, Tables]]:
+    """The rows of a published table as the four tables hold them, a block at a time: (space, hp, block, rows)."""
+    import polars as pl
+
+    numbered = table.rows.with_columns(block=pl.col("arch") // BLOCK)
+    for (space, number, hp), rows in numbered.group_by("space", "block", "hp", maintain_order=True):
+        yield str(space), str(hp), int(number), _tables(rows, table, str(hp))
 
 
 def _tables(rows: pl.DataFrame, table: Published, hp: str) -> Tables:

@@ -15,6 +15,7 @@ from pathlib import Path
 from natsdb.ingest.archive.sources import Source, open_source
 from natsdb.ingest.into_tables import Job, Progress, stage_source
 from natsdb.ingest.published import ingest_published, is_published
+from natsdb.ingest.syne_tune import ingest_blackbox, is_blackbox
 from natsdb.ingest.trained import collect
 from natsdb.schema.datasets import added
 from natsdb.schema.tables import BLOCK, CATALOGUE
@@ -46,8 +47,8 @@ def repair(
 
     Args:
         sources: what its rows came from, under the same names: archives in any official form, published tables
-            (.parquet), folders of training runs. The tables of the catalogue are computed, and manifests have a copy,
-            so they need none.
+            (.parquet), blackboxes, folders of training runs. The tables of the catalogue are computed, and manifests
+            have a copy, so they need none.
         database: folder of the database; the default one when None.
         jobs: processes; by default one a core, at most six.
         progress: called now and then with (name, files done, files in all, rows or bytes done).
@@ -106,17 +107,18 @@ def _made_again(
 ) -> Iterator[Manifest]:
     """What the sources make in the staging folder of rows of one name; all together, as they share files."""
     tables = [path for path in paths if is_published(path)]
-    others = [path for path in paths if path not in tables]
+    boxes = [path for path in paths if is_blackbox(path)]
+    others = [path for path in paths if path not in (*tables, *boxes)]
     runs = [path for path in others if path.is_dir() and any(path.glob("*/*/*.json"))]
     aside = staging.folder / "other"
-    for kind in (tables, runs):
+    for kind, add in ((tables, None), (boxes, ingest_blackbox), (runs, collect)):
         if kind:
             shutil.rmtree(aside, ignore_errors=True)
-            if kind is tables:
+            if add is None:
                 ingest_published(kind, aside, source=name)
             else:
                 for path in kind:
-                    collect(path, aside, source=name)
+                    add(path, aside, source=name)
             shutil.copytree(aside, staging.folder, dirs_exist_ok=True)
             yield read_manifest(aside)
     manifest = Manifest()

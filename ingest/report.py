@@ -33,3 +33,26 @@ def check_name(source: str) -> None:
         raise NatsdbError(
             f"{source!r} cannot be a source's name", remedy="use letters, digits, '-', '_' and '.', as in --source mine"
         )
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A place where source and database differ: file, key, and both values in words."""
+
+    file: str
+    key: str
+    official: str
+    database: str
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What was compared: records (of tables without them, runs) and numbers; the differences, at most 1,000 of them
+    kept, and how many there are; notes on what differs rightly."""
+
+    records: int
+    numbers: int
+    differences: list[Difference]
+    count: int
+    notes: list[str] = field(default_factory=list)
+    unit: str = "records"

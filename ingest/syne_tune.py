@@ -9,8 +9,10 @@ mean of the architecture's others; such runs are known by that and left out.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,9 +48,11 @@ _REMEDY = "take the folder from Syne Tune's repository again"
 
 
 @dataclass(frozen=True)
-class _Blackbox:
-    """`values`: tasks × rows × seeds × epochs × objectives, on disk; `arch`: one a row; `at`: objectives' places."""
+class Blackbox:
+    """`name` of the folder; `values`: tasks × rows × seeds × epochs × objectives, on disk; `arch`: one a row; `at`:
+    objectives' places."""
 
+    name: str
     values: np.ndarray
     tasks: list[str]
     arch: np.ndarray
@@ -70,7 +74,7 @@ def ingest_blackbox(path: Path, home: Path, *, source: str | None = None, replac
     started = time.monotonic()
     source = source or SYNE_TUNE
     check_name(source)
-    box = _read(path)
+    box = read_blackbox(path)
     with only_writer(home):
         before = open_manifest(home)
         known = {one.source for one in before.ingests if one.kind == SYNE_TUNE}
@@ -84,17 +88,13 @@ def ingest_blackbox(path: Path, home: Path, *, source: str | None = None, replac
         rows = left_out = 0
         try:
             manifest = with_catalogue(before, staging)
-            order = np.argsort(box.arch, kind="stable")
-            for block in np.unique(box.arch // BLOCK).tolist():
+            for block, groups in itertools.groupby(tables_of(box), lambda one: one[0] * GROUPS[HP] // BLOCK):
                 mine = [p for p in manifest.parts if (p.source, p.space, p.block) == (source, "tss", block)]
                 old = {(part.table, part.hp): staging.path(part.path) for part in mine}
                 writer = BlockWriter(staging.folder, source, "tss", block, old, replace)
                 try:
                     with writing(staging.folder):
-                        some = order[box.arch[order] // BLOCK == block]
-                        for group in np.unique(box.arch[some] // GROUPS[HP]).tolist():
-                            chosen = some[box.arch[some] // GROUPS[HP] == group]
-                            tables, imputed = _tables(box, chosen, path.name)
+                        for group, tables, imputed in groups:
                             writer.add_tables(HP, tables, group)
                             rows, left_out = rows + len(tables["metric"]), left_out + imputed
                         manifest = with_parts(manifest, writer.close())
@@ -111,7 +111,12 @@ def ingest_blackbox(path: Path, home: Path, *, source: str | None = None, replac
     return IngestReport(home, len(box.arch), rows, changed, notes=notes, seconds=time.monotonic() - started)
 
 
-def _read(path: Path) -> _Blackbox:
+def read_blackbox(path: Path) -> Blackbox:
+    """Read a blackbox; its values stay on disk.
+
+    Raises:
+        NatsdbError: it is another one than that of tss, or damaged.
+    """
     import polars as pl
 
     def refuse(what: str, name: str) -> Damaged:
@@ -151,10 +156,10 @@ def _read(path: Path) -> _Blackbox:
         while piece := file.read(1 << 24):
             digest.update(piece)
     at = {name: objectives.index(name) for name in OBJECTIVES}
-    return _Blackbox(values, tasks, np.array(arch, np.int32), at, digest.hexdigest()[:16])
+    return Blackbox(path.name, values, tasks, np.array(arch, np.int32), at, digest.hexdigest()[:16])
 
 
-def _imputed(box: _Blackbox, values: np.ndarray) -> np.ndarray:
+def _imputed(box: Blackbox, values: np.ndarray) -> np.ndarray:
     """Which runs (architectures × seeds) were not measured: NaN, or the mean of the others at every epoch.
 
     Where all seeds are equal, as those of networks that learn nothing may be, it cannot be told: then the last is.
@@ -170,7 +175,15 @@ def _imputed(box: _Blackbox, values: np.ndarray) -> np.ndarray:
     return absent | found
 
 
-def _tables(box: _Blackbox, rows: np.ndarray, name: str) -> tuple[dict[str, Any], int]:
+def tables_of(box: Blackbox) -> Iterator[tuple[int, dict[str, Any], int]]:
+    """The rows of a blackbox as the four tables hold them, a row group at a time: (group, rows, runs left out)."""
+    order = np.argsort(box.arch, kind="stable")
+    groups = box.arch[order] // GROUPS[HP]
+    for group in np.unique(groups).tolist():
+        yield group, *_tables(box, order[groups == group])
+
+
+def _tables(box: Blackbox, rows: np.ndarray) -> tuple[dict[str, Any], int]:
     """Rows of some architectures, in their order, as the four tables hold them; and how many runs were left out."""
     import pyarrow as pa
 
@@ -187,7 +200,7 @@ def _tables(box: _Blackbox, rows: np.ndarray, name: str) -> tuple[dict[str, Any]
     key = {"arch": arch, "dataset": np.array(box.tasks, object)[task], "seed": np.array(SEEDS, np.int32)[seed]}
     accuracy = np.stack([(1 - runs[..., box.at[ERRORS[split]]].astype(np.float64)) * 100 for split in ERRORS], axis=1)
     if not np.isfinite(accuracy).all():
-        raise Damaged(f"a run of architecture {arch[0]} has no error at some epoch", where=name, remedy=_REMEDY)
+        raise Damaged(f"a run of architecture {arch[0]} has no error at some epoch", where=box.name, remedy=_REMEDY)
 
     def measured(at: slice) -> dict[str, Any]:
         each = len(range(epochs)[at])
@@ -202,7 +215,7 @@ def _tables(box: _Blackbox, rows: np.ndarray, name: str) -> tuple[dict[str, Any]
         **key,
         "epochs": np.full(count, epochs),
         "position": np.arange(count) - np.searchsorted(arch, arch),
-        "file": np.full(count, name, object),
+        "file": np.full(count, box.name, object),
         "weights": np.zeros(count, bool),
         "reduced": np.zeros(count, bool),
     }

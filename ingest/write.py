@@ -213,7 +213,7 @@ class BlockWriter:
     ) -> None:
         self._folder, self._source, self._space, self._block = folder, source, space, block
         self._replace, self._published = replace, published
-        self._old = {hp: _Held(old, hp, self._size(hp)) for hp in sorted({hp for _, hp in old})}
+        self._old = {hp: HeldRows(old, hp, self._size(hp)) for hp in sorted({hp for _, hp in old})}
         self._writers: dict[str, _HpWriter] = {}
         self._rows: dict[str, tuple[int, Rows]] = {}
         self.changed = False
@@ -286,7 +286,7 @@ class BlockWriter:
 class _HpWriter:
     """The files of one (block, hp): `metric` grows a row group at a time, small tables are written last."""
 
-    def __init__(self, folder: Path, hp: str, held: _Held | None) -> None:
+    def __init__(self, folder: Path, hp: str, held: HeldRows | None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._paths = {table: folder / f"{table}-{hp}-{os.getpid()}.tmp" for table in BLOCK_TABLES}
         self._metric = pq.ParquetWriter(
@@ -341,7 +341,7 @@ class _HpWriter:
         self._metric.close()
 
 
-class _Held:
+class HeldRows:
     """A block's rows that the database holds already, at one hp, in groups of `size` architectures.
 
     The row groups of its file may be others: an earlier natsdb, or another choice of groups, wrote it.

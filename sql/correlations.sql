@@ -1,6 +1,7 @@
 -- correlations(dataset, split, hp, top, space, of): a row is a measure (as in the view measure), and how it ranks
 -- architectures, beside their mean final accuracy. Key: measure. Highest |spearman| first. archs, spearman, top: as in
--- correlation, which has Kendall's tau too. of: a table whose measures alone are asked, or one measure.
+-- correlation, which has Kendall's tau too. of: a table whose measures alone are asked, or one measure. The seconds of a
+-- measure that is there, NAME_seconds beside NAME, are left out: they rank nothing by intent.
 create or replace macro correlations(dataset, split, hp, top := 1.0, space := 'tss', of := null) as table
 with
 result as (
@@ -44,14 +45,19 @@ ranked as (
         mean_rank(placed.accuracy, placed.number) as of_accuracy
     from placed
     where top = 1 or placed.place <= round(share_of(top) * placed.archs)
+),
+correlated as (
+    select
+        ranked.name as measure,
+        count(*) as archs,
+        case
+            when min(of_value) < max(of_value) and min(of_accuracy) < max(of_accuracy) then corr(of_value, of_accuracy)
+        end as spearman
+    from ranked
+    group by ranked.name
 )
-select
-    ranked.name as measure,
-    count(*) as archs,
-    case
-        when min(of_value) < max(of_value) and min(of_accuracy) < max(of_accuracy) then corr(of_value, of_accuracy)
-    end as spearman
-from ranked
-group by ranked.name
+select found.*
+from correlated as found
+where not exists (from correlated as timed where found.measure = timed.measure || '_seconds')
 -- Sums come out in another order each time: what is equal but for that shall stay in one order.
-order by round(abs(spearman), 9) desc nulls last, ranked.name
+order by round(abs(found.spearman), 9) desc nulls last, found.measure

@@ -85,11 +85,12 @@ def _of_json(value: Any) -> Any:
     ):
         # One record: its architecture says which.
         index = next((of["arch_index"] for of in value.values() if isinstance(of, dict) and "arch_index" in of), None)
-        return {index: _record(value)}
-    return {int(key): _record(record) for key, record in value.items()}
+        return {index: record_of_json(value)}
+    return {int(key): record_of_json(record) for key, record in value.items()}
 
 
-def _record(record: Any) -> Any:
+def record_of_json(record: Any) -> Any:
+    """A record as it was before it was written as JSON; fields that only the package needs may be missing."""
     if not isinstance(record, dict):
         return record
     return {hp: _result(result) for hp, result in record.items()}

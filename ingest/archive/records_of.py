@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from natsdb.ingest.archive.gathered import gathered
+from natsdb.ingest.archive.hpobench import HPOBENCH, extracted_records
 from natsdb.ingest.archive.records import with_hps
 from natsdb.ingest.archive.single import single_records
 from natsdb.ingest.archive.sources import Entry, Source, record_in
@@ -21,8 +22,11 @@ def records_of(source: Source) -> Iterator[tuple[int, str, Any]]:
     """
     if source.kind == "single":
         yield from single_records(Path(source.path), source.space)
-    if source.kind == "gathered":
-        for arch, record in gathered(Path(source.path)).items():
+    if source.kind in ("gathered", HPOBENCH):
+        read = (
+            gathered(Path(source.path)).items() if source.kind == "gathered" else extracted_records(Path(source.path))
+        )
+        for arch, record in read:
             yield arch, f"{source.name}: {arch}", record
     for entry in source.entries:
         yield entry.arch, entry.name, record_of(entry)

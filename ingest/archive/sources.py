@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from natsdb.ingest.archive.gathered import are_records, gathered, may_be_gathered
+from natsdb.ingest.archive.hpobench import HPOBENCH, is_extracted
 from natsdb.ingest.archive.single import single_records
 from natsdb.ingest.archive.torch_file import is_torch, may_be_torch, open_pickle, unpickle_torch
 from natsdb.ingest.archive.unpickle import DAMAGE, DOWNLOAD_AGAIN, damaged, decompress, unpickle
@@ -60,9 +61,9 @@ class Entry:
 
 @dataclass(frozen=True)
 class Source:
-    """A source of records. `kind`: folder, tar, file (one architecture), single (all in one pickle), gathered;
-    `origin`: what the column `source` says of its rows, where nobody says otherwise; `datasets`: those that its first
-    record has and natsdb knows nothing of."""
+    """A source of records. `kind`: folder, tar, file (one architecture), single (all in one pickle), gathered,
+    hpobench; `origin`: what the column `source` says of its rows, where nobody says otherwise; `datasets`: those that
+    its first record has and natsdb knows nothing of."""
 
     kind: str
     space: str
@@ -341,6 +342,13 @@ def _gathered(name: str) -> Source:
     return Source("gathered", space, path.name, (), _digest(listing), str(path), datasets=learnt(first))
 
 
+def _extracted(name: str) -> Source:
+    path = Path(name)
+    status = path.stat()
+    listing = [(path.name, status.st_size, status.st_mtime_ns)]
+    return Source(HPOBENCH, "tss", path.name, (), _digest(listing), str(path), HPOBENCH)
+
+
 def _record_file(path: Path, listing: list[Any], origin: str) -> Source:
     record = record_in(path.read_bytes(), str(path))
     space = _space_of_record(record, str(path))
@@ -437,6 +445,7 @@ FORMS = (
     Form("its .tar or the chunks of one", lambda _, head: head[257:262] == b"ustar", _tar),
     Form("a .pickle.pbz2 file", lambda _, head: head[:3] == b"BZh", _pickle_file),
     Form("NAS-Bench-201's .pth", lambda name, head: may_be_torch(head) and is_torch(name), _torch_file),
+    Form("HPOBench's .json", lambda _, head: is_extracted(head), _extracted),
     Form("records in one pickle or in JSON", lambda _, head: may_be_gathered(head), _gathered),
 )
 

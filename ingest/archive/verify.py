@@ -1,4 +1,5 @@
-"""Verify: every number, key, order and type of an official record against what the database gives back, bit for bit."""
+"""Verify: every number of a source against what the database gives back, bit for bit; of records keys, order and types
+too."""
 
 from __future__ import annotations
 
@@ -15,30 +16,12 @@ from natsdb.ingest.archive.rebuild import RecordBlock, blocks_of
 from natsdb.ingest.archive.records_of import record_of, records_of
 from natsdb.ingest.archive.sources import Entry, Source, open_source
 from natsdb.ingest.fanout import fan_out, leave_if_starting, note_progress, processes
+from natsdb.ingest.report import Difference, Verified
+from natsdb.ingest.verify_rows import has_no_records, verify_rows
 from natsdb.schema.tables import BLOCK
 from natsdb.store.locations import local
 from natsdb.store.manifest import Part
 from natsdb.store.snapshot import open_snapshot
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A place where source and database differ: file, key, and both values in words."""
-
-    file: str
-    key: str
-    official: str
-    database: str
-
-
-@dataclass(frozen=True)
-class Verified:
-    """What was compared: records and numbers; the differences, at most 1,000 of them kept, and how many there are."""
-
-    records: int
-    numbers: int
-    differences: list[Difference]
-    count: int
 
 
 def verify(
@@ -49,10 +32,10 @@ def verify(
     jobs: int | None = None,
     progress: Callable[[str, int, int, int], None] | None = None,
 ) -> Verified:
-    """Compare each record of a source with the record that the database's rows make.
+    """Compare each record of a source with the record that the database's rows make; of tables, each row.
 
     Args:
-        source: any official form.
+        source: any form that `ingest` takes.
         database: folder of the database; the default one when None.
         name: which rows to compare: the value of the column `source`; by default what `ingest` gives them.
         jobs: processes; by default one a core, at most six.
@@ -65,6 +48,8 @@ def verify(
     home = local(database)
     # Held until the end: what is published meanwhile changes nothing here.
     snapshot = open_snapshot(home)
+    if has_no_records(Path(source)):
+        return verify_rows(Path(source), snapshot, name, progress)
     opened = open_source(source)
     files = blocks_of(snapshot.manifest, name or opened.origin, opened.space)
 

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 # The name of a column that has none: values of a list, keys of a dictionary.
 VALUE, KEYS = "value", "architecture"
 _LEAVES = {float, int, str, bool, type(None)}
+# A number whose decimals follow a comma, points between thousands; and one that may be of thousands.
+_DECIMAL_COMMA = r"^[+-]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?([eE][+-]?\d+)?$"
+_THOUSANDS = r"^[+-]?[1-9]\d{0,2},\d{3}$"
 _NULLS = ["", "NA", "N/A", "NaN", "nan", "null", "None"]
 
 
@@ -100,7 +103,7 @@ def _read_file(path: Path) -> Plain:
         text = data.decode("utf-8-sig")
         if text.lstrip()[:1] in ("{", "["):
             return _read_containers(_json(text), path.name, "JSON", where)
-        return Plain(_csv(text), path.name, "CSV")
+        return Plain(_csv(text, where), path.name, "CSV")
     except UnicodeDecodeError:
         forms = "CSV, JSON, Parquet, Arrow, a pickle or a torch file of plain containers"
         raise NatsdbError("its form is not known", where=where, remedy=f"give {forms}") from None
@@ -136,7 +139,7 @@ _FRAMES: tuple[tuple[bytes, str, Callable[[bytes], Any]], ...] = (
 )
 
 
-def _csv(text: str) -> pl.DataFrame:
+def _csv(text: str, where: str) -> pl.DataFrame:
     import polars as pl
 
     header = text.partition("\n")[0]
@@ -147,7 +150,34 @@ def _csv(text: str) -> pl.DataFrame:
     if len(set(names)) == len(names):
         frame.columns = names
     bare = pl.all().str.strip_chars()
-    return frame.select(pl.when(~bare.is_in(_NULLS)).then(bare))
+    return _with_points(frame.select(pl.when(~bare.is_in(_NULLS)).then(bare)), where)
+
+
+def _with_points(frame: pl.DataFrame, where: str) -> pl.DataFrame:
+    """Texts of a CSV file with decimal points, where it has decimal commas: 93,5 in a column of such numbers.
+
+    Raises:
+        NatsdbError: its commas may as well stand between thousands: each has three digits behind it, 1,234.
+    """
+    import polars as pl
+
+    columns = [
+        values.name
+        for values in frame.get_columns()
+        if values.str.contains(",", literal=True).any() and values.str.contains(_DECIMAL_COMMA).all()
+    ]
+    if not columns:
+        return frame
+    commas = pl.concat([frame[name].filter(frame[name].str.contains(",", literal=True)) for name in columns])
+    if commas.str.contains(_THOUSANDS).all():
+        raise NatsdbError(
+            f"{commas[0]!r} in {columns[0]!r} may have a decimal comma or be thousands",
+            where=where,
+            remedy="write its numbers with decimal points, and nothing between thousands",
+        )
+    return frame.with_columns(
+        pl.col(name).str.replace_all(".", "", literal=True).str.replace(",", ".") for name in columns
+    )
 
 
 def _json(text: str) -> Any:

@@ -134,6 +134,7 @@ def sources(manifest: Manifest) -> dict[str, str]:
         "regenerated": "trained again by natsdb with the official recipe",
         "synthetic": "**generated, not measured**",
         "nas-bench-201": "read from the files of NAS-Bench-201",
+        "hpobench": "curves of NAS-Bench-201 as HPOBench extracted them",
         "syne-tune": "curves of Syne Tune's blackbox, in float32",
     }
     found = {}

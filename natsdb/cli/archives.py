@@ -76,14 +76,16 @@ def ingest(
 
 
 def verify(
-    source: Annotated[Path, typer.Argument(help="Any official form of the benchmark.")],
+    source: Annotated[
+        Path, typer.Argument(help="What was ingested: an archive, a published table, Syne Tune's folder.")
+    ],
     db: DbOption = None,
     name: Annotated[
         str | None, typer.Option("--source", help="Which rows: the value of the column `source`; as ingest names them.")
     ] = None,
     jobs: JobsOption = None,
 ) -> None:
-    """Compare every number of an archive with the database, bit for bit; exit with 1 if any differs.
+    """Compare every number of a source with the database, bit for bit; exit with 1 if any differs.
 
     Example: natsdb verify NATS-tss-v1_0-3ffb9-simple
     """
@@ -91,17 +93,20 @@ def verify(
 
     with _progress("numbers") as progress:
         found = run(source, db, name=name, jobs=jobs, progress=progress)
+    for note in found.notes:
+        print(f"natsdb: note: {note}", file=sys.stderr)
     if not found.count:
-        print(f"{found.records:,} records, {found.numbers:,} numbers: all equal, bit for bit")
+        others = " but for those" if found.notes else ""
+        print(f"{found.records:,} {found.unit}, {found.numbers:,} numbers: all equal, bit for bit{others}")
         return
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("file", "key", "archive", "database")
+    table = Table("file", "key", "source", "database")
     for difference in found.differences[:50]:
         table.add_row(difference.file, difference.key, difference.official, difference.database)
     Console().print(table)
-    print(f"{found.count:,} differences in {found.records:,} records ({min(found.count, 50)} shown)")
+    print(f"{found.count:,} differences in {found.records:,} {found.unit} ({min(found.count, 50)} shown)")
     raise typer.Exit(1)
 
 

@@ -32,8 +32,7 @@ def check(
         print(f"{found.files:,} files, {read}: all as they were written")
         return
     _print_findings(found.findings, f"{len(found.findings):,} of {found.files:,} files")
-    if any(finding.what != "no version lists it" for finding in found.findings):
-        print("mend them: natsdb repair SOURCE… (what the rows were ingested from)")
+    _print_remedies(found.findings)
     if any(finding.what == "no version lists it" for finding in found.findings):
         print("remove strays: natsdb vacuum")
     raise typer.Exit(1)
@@ -58,9 +57,20 @@ def repair(
         print(f"{len(done.mended):,} files are as they were written again")
     if done.left:
         _print_findings(done.left, f"{len(done.left):,} files are left as they are")
+        _print_remedies(done.left)
         raise typer.Exit(1)
     if not done.mended:
         print("nothing to do: all files are as they were written")
+
+
+def _print_remedies(findings: list[Finding]) -> None:
+    from natsdb.store.damage import attached_name
+
+    tables = {attached_name(finding.path) for finding in findings if finding.what != "no version lists it"}
+    if "" in tables:
+        print("mend them: natsdb repair SOURCE… (what the rows were ingested from)")
+    for name in sorted(tables - {""}):
+        print(f"attach it again: natsdb attach FILE --as {name} --replace")
 
 
 def _print_findings(findings: list[Finding], title: str) -> None:

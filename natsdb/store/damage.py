@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import struct
 import zlib
 from collections.abc import Mapping
@@ -10,9 +11,29 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from natsdb.schema.errors import Damaged, Missing
+from natsdb.store.locations import BUILTIN
 
 Held = TypeVar("Held")
 REMEDY = "`natsdb check` lists all damage, `natsdb repair SOURCE…` mends it"
+_ATTACHED = re.compile(r"(?:^|/)attached/([^/]+)/[^/]+\.parquet")
+
+
+def remedy_of(path: Path | str) -> str:
+    """What mends a damaged file of a database: rows are made again from their sources, an attached table is attached
+    again, and what comes with natsdb comes with it again."""
+    place = Path(path).as_posix()
+    if place.startswith(f"{BUILTIN.as_posix()}/"):
+        return "it came with natsdb: `pip install --force-reinstall natsdb`"
+    name = attached_name(place)
+    if not name:
+        return REMEDY
+    return f"`natsdb check` lists all damage; `natsdb attach FILE --as {name} --replace` makes this table again"
+
+
+def attached_name(path: str) -> str:
+    """The attached table that a file of a database is of, by its path; empty where it is of none."""
+    found = _ATTACHED.search(path)
+    return found[1] if found else ""
 
 
 def sha256_of(path: Path) -> str:
@@ -42,10 +63,10 @@ def footer_digest(file: Any, size: int) -> str:
     return f"{zlib.crc32(file.read(length + 8)):08x}"
 
 
-def damaged(path: Path | str, error: Exception, remedy: str = REMEDY) -> Damaged:
-    """The error of a file that cannot be read as it was written."""
+def damaged(path: Path | str, error: Exception, remedy: str | None = None) -> Damaged:
+    """The error of a file that cannot be read as it was written; `remedy` is `remedy_of` it if not given."""
     what = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return Damaged(f"the file is damaged ({what})", where=str(path), remedy=remedy)
+    return Damaged(f"the file is damaged ({what})", where=str(path), remedy=remedy or remedy_of(path))
 
 
 def table_file(tables: Mapping[Any, Held], name: Any, where: Path | str) -> Held:

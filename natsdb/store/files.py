@@ -22,7 +22,7 @@ from typing import Any
 import fsspec
 
 from natsdb.schema.errors import Damaged, NatsdbError
-from natsdb.store.damage import REMEDY, damaged, footer_digest
+from natsdb.store.damage import damaged, footer_digest, remedy_of
 from natsdb.store.manifest import Part
 from natsdb.store.remote import remote_bytes
 from natsdb.store.snapshot import Snapshot
@@ -115,7 +115,7 @@ class ListedFiles(fsspec.AbstractFileSystem):
                 held = _Descriptor(os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0)))
             except OSError as error:
                 what = f"the file is listed and cannot be read ({error.strerror})"
-                raise Damaged(what, where=path, remedy=REMEDY) from error
+                raise Damaged(what, where=path, remedy=remedy_of(path)) from error
             if len(self._held) < _MOST_HELD:
                 self._held[part.path] = held
         file = _File(part.bytes, held.read_at)

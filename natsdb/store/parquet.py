@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from natsdb.schema.errors import Missing
 from natsdb.schema.tables import arrow_schema
-from natsdb.store.damage import REMEDY, damaged, footer_digest
+from natsdb.store.damage import damaged, footer_digest
 from natsdb.store.manifest import Part
 
 # Of a file that an interrupted command left.
@@ -94,7 +94,7 @@ def named_after_contents(temporary: Path, folder: Path, part: Part) -> Part:
 
 
 def open_parquet(
-    path: Path, part: Part | None = None, *, coded: Sequence[str] = (), metadata: Any = None, remedy: str = REMEDY
+    path: Path, part: Part | None = None, *, coded: Sequence[str] = (), metadata: Any = None, remedy: str | None = None
 ) -> Any:
     """A `pyarrow.parquet.ParquetFile` that checks pages against their checksums, for use in a `with`.
 
@@ -104,7 +104,7 @@ def open_parquet(
         part: what the manifest says of the file; its footer is compared with that unless `metadata` is given.
         coded: columns to read as dictionaries.
         metadata: the footer, when it was read before.
-        remedy: what mends a file that is damaged.
+        remedy: what mends a file that is damaged; `remedy_of` it if not given.
 
     Raises:
         Damaged: the file is no Parquet file, or another than the manifest says.
@@ -158,7 +158,7 @@ def _values(array: pa.Array) -> np.ndarray:
 
 
 @contextmanager
-def reading(path: Path | str, remedy: str = REMEDY) -> Iterator[None]:
+def reading(path: Path | str, remedy: str | None = None) -> Iterator[None]:
     """What PyArrow raises in here while it reads a file is raised as natsdb's.
 
     Raises:

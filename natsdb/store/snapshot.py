@@ -18,7 +18,7 @@ from functools import cache, cached_property
 from pathlib import Path
 
 from natsdb.schema.errors import Damaged, Missing
-from natsdb.store.damage import REMEDY
+from natsdb.store.damage import remedy_of
 from natsdb.store.locations import BUILTIN, default_database, local, located
 from natsdb.store.manifest import NAME, Manifest, WeightsFile, parse_manifest
 
@@ -205,13 +205,13 @@ def check_sizes(home: Path, manifest: Manifest) -> None:
             raise Damaged(
                 f"the file is listed and cannot be read ({error.strerror})",
                 where=f"{home}/{path}",
-                remedy=REMEDY,
+                remedy=remedy_of(f"{home}/{path}"),
             ) from None
         if found != size:
             raise Damaged(
                 f"the file has {found:,} bytes and not {size:,}",
                 where=f"{home}/{path}",
-                remedy=REMEDY,
+                remedy=remedy_of(f"{home}/{path}"),
             )
 
 

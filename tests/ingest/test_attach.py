@@ -520,3 +520,39 @@ def test_a_key_has_no_nulls_whether_it_was_named_or_not() -> None:
     for key in (None, ["net", "device"]):
         with pytest.raises(NatsdbError, match="4 of 8 rows have no device, which is of the key"):
             read_attached(frame, partial=True, key=key)
+
+
+def test_decimal_commas_are_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+
+    def written(head: str, *rows: str) -> Path:
+        path.write_text("\n".join([head, *rows]) + "\n")
+        return path
+
+    read = read_attached(
+        written(
+            "net;score;ms;note;digits",
+            "(4, 0, 3, 1, 4, 3);93,5;1.234,25;a,b;1,234",
+            "(0, 0, 0, 0, 0, 0);-7;;8;0,001e-3",
+            "(1, 0, 0, 0, 0, 0);1,234;12,5;9;7",
+        ),
+        null=[],
+        partial=True,
+    )
+    assert read.encoding == "naslib"
+    rows = {row["score"]: row for row in read.frame.to_dicts()}
+    assert set(rows) == {93.5, -7.0, 1.234}
+    assert [rows[score]["ms"] for score in (93.5, -7.0, 1.234)] == [1234.25, None, 12.5]
+    assert [rows[score]["digits"] for score in (93.5, -7.0, 1.234)] == [1.234, 1e-6, 7.0]
+    assert rows[93.5]["note"] == "a,b"
+    # In a comma-separated file too, where they stand in quotes; keys keep their commas.
+    read = read_attached(written("arch,score", '"4,0,3,1,4,3","0,5"', '"0,0,0,0,0,0","1"'), partial=True)
+    assert (read.encoding, sorted(read.frame["score"])) == ("naslib", [0.5, 1.0])
+    # Points stay what they are.
+    read = read_attached(written("index;score", "0;0.125", "1;1234.5"), key="index", space="tss", partial=True)
+    assert sorted(read.frame["score"]) == [0.125, 1234.5]
+    said = (
+        r"mine\.csv: '1,234' in 'score' may have a decimal comma or be thousands; write its numbers with decimal points"
+    )
+    with pytest.raises(NatsdbError, match=said):
+        read_attached(written("index;score", "0;1,234", "1;17"), key="index", space="tss", partial=True)

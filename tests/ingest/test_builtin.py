@@ -57,6 +57,18 @@ def test_it_is_made_again_to_the_same_bytes(test_data: Path, tmp_path: Path) -> 
     assert (tmp_path / "made" / NAME).read_text() == (BUILTIN / NAME).read_text()
 
 
+def test_proxies_have_the_seconds_that_they_took_where_these_are_known(test_data: Path) -> None:
+    known = pl.read_parquet(test_data / "tables" / "tss_zero_cost.parquet").drop_nulls("seconds")
+    known = known.filter(pl.col("dataset").is_in(["cifar10", "cifar100", "ImageNet16-120"]))
+    asked = "select dataset, name, arch, value from measure where name like 'zero_cost.%_seconds' and value is not null"
+    found = natsdb.query(f"{asked} and dataset <> 'cifar10-valid' order by all", BUILTIN)
+    expected = known.select(
+        "dataset", name="zero_cost." + pl.col("proxy") + "_seconds", arch=pl.col("arch").cast(pl.Int32), value="seconds"
+    )
+    assert found.equals(expected.sort(pl.all()))
+    assert len(found) == 3 * 15_625 + 12 * 725
+
+
 @pytest.mark.parametrize(("dataset", "split"), OPTIMA)
 def test_the_best_of_all_is_that_of_the_paper(dataset: str, split: str) -> None:
     best = natsdb.query(f"from best('{dataset}', '{split}', '200', k := 1)", BUILTIN)

@@ -15,8 +15,10 @@ import natsdb
 from natsdb import encodings
 from natsdb.cli import app
 from natsdb.ingest import ingest
-from natsdb.schema.errors import Contradiction, Missing, NatsdbError
+from natsdb.schema.errors import Contradiction, Damaged, Missing, NatsdbError
 from natsdb.store.check import check
+from natsdb.store.damage import remedy_of
+from natsdb.store.locations import BUILTIN
 from natsdb.store.snapshot import read_manifest
 
 FEW = [0, 11, 2631, 15_624]
@@ -257,13 +259,38 @@ def test_a_table_takes_the_place_of_natsdbs_own_whatever_the_case_of_its_name(mi
     ]
 
 
-@pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(path.read_bytes()[:-9])])
+def _flip(path: Path, at: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.unlink(),
+        lambda path: path.write_bytes(path.read_bytes()[:-9]),
+        lambda path: _flip(path, -20),  # in the footer, which opening does not look at
+    ],
+)
 def test_a_damaged_table_is_mended_by_attaching_it_again(mine: Path, tmp_path: Path, damage: Any) -> None:
     home = tmp_path / "db"
     natsdb.attach(mine, "mine", home, partial=True)
     before = read_manifest(home)
     damage(home / before.files("mine")[0])
-    natsdb.attach(mine, "mine", home, partial=True, replace=True)
+    again = "natsdb attach FILE --as mine --replace"
+    with pytest.raises(Damaged, match=f"`{again}` makes this table again"):
+        natsdb.query("from mine", home)
+    for command in ("check", "repair"):
+        code, said, _ = _run(command, "--db", home)
+        assert (code, f"attach it again: {again}\n" in said, "natsdb repair SOURCE" in said) == (1, True, False)
+    words = again.replace("FILE", str(mine)).split()[1:]
+    assert _run(*words, "--partial", "--db", home)[0] == 0
     assert read_manifest(home) == before
     assert natsdb.query("from mine", home)["score"].to_list() == [4, 3, 2, 1]
     assert not check(home).findings
+
+
+def test_what_came_with_natsdb_comes_with_it_again() -> None:
+    said = remedy_of(BUILTIN / "attached" / "zero_cost" / "0123456789ab.parquet")
+    assert said == "it came with natsdb: `pip install --force-reinstall natsdb`"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import io
 import os
 import random
 import re
@@ -32,6 +34,7 @@ from natsdb.store.snapshot import read_manifest
 from server import Answering, Listening
 
 pytest.importorskip("aiohttp", reason="the extra `remote` is not installed")
+ROOT = Path(__file__).parents[2]
 QUESTION = "select * from metric order by all"
 _FORM = (
     '<form id="download-form" action="https://drive.usercontent.google.com/download" method="get">'
@@ -176,6 +179,40 @@ def test_an_archive_comes_from_google_drive_by_its_name(drive: Elsewhere, tar: b
     drive.sent = 0
     assert "nothing to do" in CliRunner().invoke(app, ["pull", "sss", "--db", str(tmp_path / "db")]).stdout
     assert drive.sent == 0
+
+
+def test_a_new_user_s_way_from_an_empty_folder_to_a_curve(
+    drive: Elsewhere, official: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alone: None
+) -> None:
+    """Each step of the page, as it stands there, with the real records of two architectures for the whole archive."""
+    pytest.importorskip("altair", reason="the extra `plot` is not installed")
+    tar = archives.write_tar(official["tss"], tmp_path / "NATS-tss-v1_0-3ffb9-simple.tar")
+    drive.files[_id("tss")] = tar.read_bytes()
+    here = tmp_path / "empty"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("NATSDB_HOME", str(tmp_path / "home"))
+    page = (ROOT / "docs/pull.md").read_text(encoding="utf-8").partition("\n## Archives\n")[0]
+    way = page.partition("to a curve\n")[2]
+
+    def say(*words: str) -> str:
+        done = CliRunner().invoke(app, list(words))
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    steps = re.findall(r"^    natsdb (.*)$|^```(sql|python)\n([\s\S]*?)^```$", way, flags=re.MULTILINE)
+    for command, language, text in steps:
+        if language == "sql":
+            assert f"```text\n{say('sql', text)}```\n" in way
+        elif language == "python":
+            with contextlib.redirect_stdout(io.StringIO()) as printed:
+                exec(text, {})
+            assert f"  # {printed.getvalue().splitlines()[-1]}\n" in text
+        else:
+            say(*command.split())
+    assert [language or command.split()[0] for command, language, _ in steps] == ["pull", "sql", "python", "plot"]
+    assert [path.name for path in here.iterdir()] == ["curves.svg"]
+    assert Path("curves.svg").read_text().count("<path") > 20
 
 
 def test_an_archive_is_ingested_as_it_comes(drive: Elsewhere, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -182,6 +182,9 @@ def test_proxies_correlate_as_computed_elsewhere(builtin: Connection) -> None:
     assert len(found) == 13
     expected = {"jacov": 0.830, "epe_nas": 0.797, "nwot": 0.795, "synflow": 0.735}
     assert {name: found[f"zero_cost.{name}"] for name in expected} == expected
+    # What a proxy took is a measure as well, which ranks nothing unless it is asked for.
+    asked = "from correlations('cifar100', 'x-test', '200', of := 'zero_cost.zen_seconds')"
+    assert [row[:2] for row in builtin.sql(asked).fetchall()] == [("zero_cost.zen_seconds", 15_625)]
     # −1e8 stands for what could not be computed.
     values, accuracies = np.array(
         builtin.sql(

@@ -1,0 +1,162 @@
+"""Verify what holds no whole records, row by row, by the readers of `ingest`: published tables, Syne Tune's blackbox,
+and HPOBench's files, each of which has one data set's part of records."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from natsdb.ingest import published, syne_tune
+from natsdb.ingest.archive.hpobench import HP, HPOBENCH, extracted_numbers, is_extracted
+from natsdb.ingest.merge import Tables, differing, plain, rounding_of, row_numbers, run_keys
+from natsdb.ingest.report import Difference, Verified
+from natsdb.ingest.write import HeldRows, Provenance, Rows
+from natsdb.schema.errors import NatsdbError
+from natsdb.schema.tables import BLOCK, BLOCK_TABLES, GROUPS
+from natsdb.store.choice import check_source
+from natsdb.store.manifest import PUBLISHED, SYNE_TUNE
+from natsdb.store.snapshot import Snapshot
+
+_KEY = ("arch", "dataset", "seed", "split", "epoch")
+# What a run's rows say beside numbers, and where they are from.
+_NOT_COMPARED = (*_KEY, "position", "form", "file", "file_md5", "code", "device", "weights", "reduced")
+
+
+def has_no_records(path: Path) -> bool:
+    """Whether a source is a table of rows, which no whole records are in."""
+    return published.is_published(path) or syne_tune.is_blackbox(path) or _is_extracted(path)
+
+
+def _is_extracted(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return is_extracted(file.read(512))
+
+
+def verify_rows(
+    path: Path, snapshot: Snapshot, source: str | None, progress: Callable[[str, int, int, int], None] | None = None
+) -> Verified:
+    """Compare each row of a table or a blackbox with the database's.
+
+    Several published tables may have measured one run; what another of them said, within its rounding, or of its
+    parameters, was kept when they were ingested: a note says of how many numbers.
+
+    Args:
+        source: which rows to compare: the value of the column `source`; by default what `ingest` gives them.
+        progress: called now and then with (source name, architectures done, architectures in all, numbers compared).
+
+    Raises:
+        NatsdbError: the source cannot be read, or the database has no rows of this source.
+    """
+    tables = published.is_published(path)
+    source = source or (PUBLISHED if tables else SYNE_TUNE if syne_tune.is_blackbox(path) else HPOBENCH)
+    check_source(snapshot.manifest, source, str(snapshot.home))
+    old: dict[tuple[str, int], dict[tuple[str, str], Path]] = {}
+    for part in snapshot.manifest.parts:
+        if part.source == source:
+            old.setdefault((part.space, part.block), {})[part.table, part.hp] = snapshot.file(part.path)
+    compared = _Rows(path.name, joined=tables)
+    opened: tuple[tuple[str, str, int], HeldRows | None] | None = None
+    done = 0
+    for space, hp, group, size, made in _pieces(path):
+        key = space, hp, group * size // BLOCK
+        if opened is None or opened[0] != key:
+            files = old.get((space, key[2]), {})
+            opened = key, HeldRows(files, hp, size) if ("seed", hp) in files else None
+        held = opened[1].group(group) if opened[1] is not None else None
+        compared.add(f"{space}, hp {hp}", made, held)
+        done += len(pc.unique(made["seed"]["arch"]))
+        if progress is not None:
+            progress(path.name, done, 0, compared.numbers)
+    notes = [
+        f"{count:,} numbers of {column} are those of another table of these runs"
+        for column, count in compared.kept.items()
+    ]
+    return Verified(compared.runs, compared.numbers, compared.differences, compared.count, notes, "runs")
+
+
+def _pieces(path: Path) -> Iterator[tuple[str, str, int, int, Tables]]:
+    """A source's rows: (space, hp, group, architectures a group, rows)."""
+    if syne_tune.is_blackbox(path):
+        for group, made, _ in syne_tune.tables_of(syne_tune.read_blackbox(path)):
+            yield "tss", syne_tune.HP, group, GROUPS[syne_tune.HP], made
+    elif _is_extracted(path):
+        size = GROUPS[HP]
+        for group, records in itertools.groupby(extracted_numbers(path, "tss"), lambda one: one[0] // size):
+            rows = Rows()
+            for arch, record in records:
+                if isinstance(record, NatsdbError):
+                    raise record
+                rows.add(arch, record[0], Provenance(path.name, None))
+            yield "tss", HP, group, size, rows.tables()
+    else:
+        for space, hp, block, made in published.tables_of(published.read_published(path)):
+            yield space, hp, block, BLOCK, made
+
+
+class _Rows:
+    """What was compared so far; `joined`: other tables may have said more of the same runs."""
+
+    def __init__(self, file: str, joined: bool) -> None:
+        self._file, self._joined = file, joined
+        self.runs = self.numbers = self.count = 0
+        self.kept: Counter[str] = Counter()
+        self.differences: list[Difference] = []
+
+    def add(self, where: str, made: Tables, held: Tables | None) -> None:
+        made = {name: plain(table, name) for name, table in made.items()}
+        held = {name: plain(held[name] if held else made[name].slice(0, 0), name) for name in BLOCK_TABLES}
+        self.runs += len(made["seed"])
+        datasets = sorted({name for side in (made, held) for name in pc.unique(side["seed"]["dataset"]).to_pylist()})
+        runs = np.union1d(*(run_keys(side["seed"], datasets) for side in (made, held)))
+        mine, theirs = (
+            {name: row_numbers(side[name], datasets, runs) for name in BLOCK_TABLES} for side in (made, held)
+        )
+        others = np.zeros(len(runs), bool)
+        others[theirs["seed"]] = self._joined & pc.not_equal(held["seed"]["file"], self._file).to_numpy()
+        absent = np.ones(len(runs), bool)
+        absent[theirs["seed"]] = False
+        for name in BLOCK_TABLES:
+            lone = ~np.isin(mine[name], theirs[name])
+            if name != "seed":  # of a run that is not there it is said once
+                lone &= ~absent[mine[name] if name == "cost" else mine[name] >> 17]
+            for row in np.flatnonzero(lone):
+                self._differ(where, made[name], int(row), "", "a run" if name == "seed" else "a row", "none")
+            _, at_new, at_old = np.intersect1d(mine[name], theirs[name], assume_unique=True, return_indices=True)
+            run = mine[name][at_new] >> 17 if name in ("metric", "final") else mine[name][at_new]
+            for column in made[name].column_names:
+                if column not in _NOT_COMPARED:
+                    self._compare(where, name, column, made[name].take(at_new), held[name].take(at_old), others[run])
+
+    def _compare(self, where: str, name: str, column: str, made: pa.Table, held: pa.Table, others: np.ndarray) -> None:
+        mine, theirs = made[column], held[column]
+        said = mine.is_valid().to_numpy()
+        if pa.types.is_integer(mine.type):
+            mine, theirs = mine.cast(pa.float64()), theirs.cast(pa.float64())
+        differ = said & differing(mine, theirs)
+        rounded = differ & others & theirs.is_valid().to_numpy()
+        if column != "params":
+            rounded &= ~differing(mine, theirs, rounding_of(column))
+        if name != "final":  # the same numbers as in `metric`
+            self.numbers += int(said.sum())
+            if rounded.any():
+                self.kept[column] += int(rounded.sum())
+        for row in np.flatnonzero(differ & ~rounded):
+            self._differ(where, made, int(row), column, made[column][row], held[column][row])
+
+    def _differ(self, where: str, table: pa.Table, row: int, column: str, mine: object, theirs: object) -> None:
+        self.count += 1
+        if len(self.differences) < 1000:
+            key = {name: table[name][row].as_py() for name in _KEY if name in table.column_names}
+            arch, dataset, seed, *more = key.values()
+            words = [where, f"architecture {arch}", str(dataset), f"seed {seed}"]
+            words += [f"{name} {value}" for name, value in zip(_KEY[3:], more, strict=False)]
+            words += [column] if column else []
+            self.differences.append(Difference(self._file, ", ".join(words), f"{mine!s:.80}", f"{theirs!s:.80}"))
