@@ -68,7 +68,7 @@ def tasks_of(*functions: Callable[[Given], Found], limit: float = 60.0) -> list[
 
 def do_all(tasks: list[Task], out: Path, seconds: float = 60.0) -> tuple[int, dict[str, Any], list[str]]:
     said: list[str] = []
-    given = {"device": "cpu", "out": out, "data": out}
+    given = {"device": "cpu", "out": out, "data": out, "scratch": out}
     results = Results(out)
     results.begin(MACHINE, True)
     with Workers() as workers:

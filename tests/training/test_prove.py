@@ -195,9 +195,9 @@ def test_numbers_that_are_not_the_same_are_told_and_fail(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[Found] = []
-    given = Given("cpu", tmp_path, pictures, 60.0, {}, told.append)
+    given = Given("cpu", tmp_path, pictures, tmp_path, 60.0, {}, told.append)
     known = {"reference": equality.reference(given, 4, members=1)}
-    given = Given("cpu", tmp_path, pictures, 60.0, known, told.append)
+    given = Given("cpu", tmp_path, pictures, tmp_path, 60.0, known, told.append)
     # Another rate in place of that of the reference: weights are elsewhere.
     monkeypatch.setattr(equality, "RATE", 1e-3)
     with pytest.raises(AssertionError, match=r"float64: \d.*, not 1.0e-09"):
@@ -273,7 +273,7 @@ def test_a_stack_that_fails_is_tried_smaller_then_as_it_is_written() -> None:
 @pytest.mark.parametrize("device", ["cuda", "cpu"])
 def test_every_task_of_the_plan_can_be_called(device: str) -> None:
     tasks = plan.plan({"device": device})
-    given = Given(device, Path(), Path(), 1.0, {}, print)
+    given = Given(device, Path(), Path(), Path(), 1.0, {}, print)
     for task in tasks:
         module, name = task.function.split(":")
         inspect.signature(getattr(importlib.import_module(module), name)).bind(given, **task.options)
