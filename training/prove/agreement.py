@@ -30,7 +30,7 @@ def agreement(given: Given, epochs: int, most: int, least: int, images: int | No
         RuntimeError: so, since some failed, or the device is lost.
     """
     began = time.perf_counter()
-    data = pictures(given.data, given.device, images=images)
+    data = pictures(given, given.device, images=images)
     how = _fastest(given.before)
     folder = given.out / "runs"
     runs = [TrainingRun("tss", arch, str(EPOCHS), DATASET, SEED) for arch in spread(most)]

@@ -44,7 +44,7 @@ Numbers = list[tuple[np.ndarray, np.ndarray, np.ndarray]]
 
 def reference(given: Given, images: int, members: int = len(MEMBERS)) -> Found:
     """What float64 gives on the CPU, kept in OUT, and how far float32 and bf16 are from it there."""
-    data = pictures(given.data, "cpu", images=images)
+    data = pictures(given, "cpu", images=images)
     exact = _alone(data, "float64", "eager", members)
     arrays: dict[str, Any]
     arrays = {f"{member}-{part}": value for member, of in enumerate(exact) for part, value in enumerate(of)}
@@ -71,7 +71,7 @@ def same_numbers(
     own, exact = given.before["reference"]["own_error"], _kept(given.out / "reference.npz")
     members = members or len(exact)
     # The reference's images, to the last: drawn by the same rule, then moved.
-    data = pictures(given.data, "cpu", images=images).to(given.device)
+    data = pictures(given, "cpu", images=images).to(given.device)
     found: Found = {"step": step, "members": members, "precisions": {}}
     wrong = []
     for precision in precisions:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import platform
 import subprocess
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,12 @@ import torch
 import torchvision
 
 import natsdb
-from natsdb.training.data import TrainingData, load
+from natsdb.training.data import Images, TrainingData, load
 from natsdb.training.prove.pictures import make_up
 from natsdb.training.prove.tasks import Found, Given
 from natsdb.training.run import device_of
+from natsdb.training.run_files import write_with
+from natsdb.training.splits import some
 
 ROOT = Path(natsdb.__file__).resolve().parent
 
@@ -36,7 +39,7 @@ def machine(given: Given, made_up: bool) -> Found:
     device = device_of(given.device or None)
     if made_up and not given.data.exists():
         make_up(given.data, *MADE_UP["cuda" if device.type == "cuda" else "cpu"])
-    data = pictures(given.data, str(device))
+    data = pictures(given, "cpu")
     found: dict[str, Any] = {
         "device": str(device),
         "card": torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {platform.machine()}",
@@ -62,10 +65,32 @@ def machine(given: Given, made_up: bool) -> Found:
     return found
 
 
+def pictures(given: Given, device: str, images: int | None = None) -> TrainingData:
+    """CIFAR-10 on a device; at most so many images of each split."""
+    return _pictures(given.data, given.scratch, device, images)
+
+
 @cache
-def pictures(folder: Path, device: str, dataset: str = "cifar10", images: int | None = None) -> TrainingData:
-    """A data set on a device, read once in a process."""
-    return load(dataset, folder, device, images=images)
+def _pictures(folder: Path, scratch: Path, device: str, images: int | None) -> TrainingData:
+    if images is not None:
+        whole = _pictures(folder, scratch, "cpu", None)
+        evals = {split: _some(of, images) for split, of in whole.evals.items()}
+        return replace(whole, train=_some(whole.train, images), evals=evals).to(device)
+    if device != "cpu":
+        return _pictures(folder, scratch, "cpu", None).to(device)
+    # Decoded once a call: a worker that takes another's place finds the pixels there.
+    decoded = scratch / "decoded.pt"
+    if not decoded.exists():
+        data = load("cifar10", folder)
+        write_with(decoded, lambda file: torch.save(data, file))
+        return data
+    found: TrainingData = torch.load(decoded, weights_only=False)
+    return found
+
+
+def _some(images: Images, count: int) -> Images:
+    at = some(range(len(images)), count)
+    return Images(images.pixels[at], images.labels[at])
 
 
 def code_digest() -> str:

@@ -73,7 +73,13 @@ def prove(
     end = time.monotonic() + 60 * minutes
     results = Results(out)
     with tempfile.TemporaryDirectory(prefix="natsdb-prove-") as scratch, Workers() as workers:
-        given = {"device": device or "", "out": out, "data": data or Path(scratch, "made-up"), "before": {}}
+        given = {
+            "device": device or "",
+            "out": out,
+            "data": data or Path(scratch, "made-up"),
+            "scratch": Path(scratch),
+            "before": {},
+        }
         # No device, or no pictures, and there is nothing to prove.
         asked = Task("machine", 1, "natsdb.training.prove.machine:machine", {"made_up": data is None})
         here = workers.do(asked, given, min(MACHINE_LIMIT, 60 * minutes))

@@ -73,7 +73,7 @@ def row(
         free: cuDNN chooses its algorithms by trying them, which need not be deterministic.
         one_topology: the mean one with several seeds; else the members' topologies are spread over the published range.
     """
-    data = pictures(given.data, given.device)
+    data = pictures(given, given.device)
     cuda = given.device.startswith("cuda")
     seeds = [SEED + n for n in range(runs)]
     archs = [MEAN] * runs if runs == 1 or one_topology else spread(runs)
@@ -134,7 +134,7 @@ def _explained(what: str, explain: Callable[[], Found]) -> Found:
 
 def whole_run(given: Given, precision: str, step: str, epochs: int, images: int | None = None) -> Found:
     """A run of the mean topology as `natsdb train` trains it: every epoch evaluated, with its checkpoint."""
-    data = pictures(given.data, given.device, images=images)
+    data = pictures(given, given.device, images=images)
     run = TrainingRun("tss", MEAN, str(EPOCHS), DATASET, SEED)
     folder = given.out / "runs-alone"
     for left in checkpoints(run, folder):

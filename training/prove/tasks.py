@@ -44,6 +44,7 @@ class Given:
         device: as PyTorch names it.
         out: the folder of results.
         data: the folder of pictures.
+        scratch: a folder that goes with the call.
         seconds: after so many it is stopped; one that can end sooner with less does.
         before: what other tasks found, by name.
         tell: what was found so far; it is kept, should the task fail or be stopped later.
@@ -52,6 +53,7 @@ class Given:
     device: str
     out: Path
     data: Path
+    scratch: Path
     seconds: float
     before: dict[str, Found]
     tell: Callable[[Found], None]
