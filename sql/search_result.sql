@@ -19,7 +19,7 @@ about as (
         count(*) as runs,
         avg(run.steps) as steps,
         avg(run.seconds) as seconds
-    from search_run as run
+    from main.search_run as run
     group by run.search
 ),
 ended as (
@@ -28,7 +28,7 @@ ended as (
         run.search,
         run.run,
         least(run.budget, run.seconds) as seconds
-    from search_run as run
+    from main.search_run as run
     where run.budget is not null
 ),
 nearest as (
@@ -42,7 +42,7 @@ nearest as (
             ),
             recursive := true
         )
-    from search_step as step
+    from main.search_step as step
     inner join ended on ended.search = step.search and ended.run = step.run
     group by step.search, step.run
 ),
@@ -59,7 +59,7 @@ point as (
         found.run,
         0 as seconds,
         found.arch as best
-    from search_run as found
+    from main.search_run as found
     where found.budget is null
 ),
 asked as (
@@ -78,7 +78,7 @@ score as (
         run.role,
         run.arch,
         avg(run.accuracy) as accuracy
-    from judged_final as run
+    from main.judged_final as run
     inner join asked on asked.space = run.space and asked.arch = run.arch
     group by run.space, run.hp, run.dataset, run.role, run.arch
 ),
@@ -120,5 +120,5 @@ select
     about.seconds
 from judged
 inner join about on about.search = judged.search
-left join search_budget as published on published.space = about.space and published.dataset = about.dataset
+left join main.search_budget as published on published.space = about.space and published.dataset = about.dataset
 group by all

@@ -13,7 +13,7 @@ about as (
         search_result.space,
         search_result.dataset,
         search_result.budget
-    from search_result
+    from main.search_result
 ),
 score as materialized (
     select
@@ -22,7 +22,7 @@ score as materialized (
         every.arch,
         every.accuracy
     from about
-    inner join full_accuracy as every on every.space = about.space and every.dataset = about.dataset
+    inner join main.full_accuracy as every on every.space = about.space and every.dataset = about.dataset
 ),
 moment as (
     select
@@ -30,7 +30,7 @@ moment as (
         run.run,
         unnest(range(1, 151)) as moment,
         moment * run.budget / 150 as seconds
-    from search_run as run
+    from main.search_run as run
     where run.budget is not null
 ),
 step as (
@@ -41,14 +41,14 @@ step as (
         one.best,
         lead(one.seconds, 1, one.seconds) over (partition by one.search, one.run order by one.step) as next_seconds,
         lead(one.best, 1, one.best) over (partition by one.search, one.run order by one.step) as next_best
-    from search_step as one
+    from main.search_step as one
 ),
 start as (
     select
         one.search,
         one.run,
         one.best
-    from search_step as one
+    from main.search_step as one
     where one.step = 0
 ),
 placed as (
@@ -77,8 +77,8 @@ placed as (
         one.best,
         one.best as next_best,
         0 as share
-    from search_step as one
-    inner join search_run as run on run.search = one.search and run.run = one.run
+    from main.search_step as one
+    inner join main.search_run as run on run.search = one.search and run.run = one.run
     where run.budget is null
 ),
 begun as materialized (
