@@ -47,6 +47,11 @@ _PRAGMAS = re.compile(
 # DuckDB 1.4 lets a question start a log in files, locked or not, and can no longer be used then.
 _ACTING = re.compile(r"\b(enable_logging|disable_logging|truncate_duckdb_logs)\b", re.IGNORECASE)
 _FRAMES = "read files with polars or pandas, and give the frame to `connect(tables=…)`"
+_TEMPORARY = re.compile(
+    r"\btemp(?:orary)?\s+(?:recursive\s+)?(?:table|view|macro|function)\s+(?:if\s+not\s+exists\s+)?"
+    r'(?:"?\w+"?\s*\.\s*)*"?(\w+)',
+    re.IGNORECASE,
+)
 _EXPLAIN = re.compile(r"\s*explain\s*(analyze\b)?\s*(\([^)]*\))?", re.IGNORECASE)
 
 # Every public method of DuckDB's connections is defined in `Connection` or is in one of these sets; what is in none is
@@ -163,6 +168,10 @@ class Connection:
                 "else",
                 remedy="use natsdb.connect(unlocked=True), or `natsdb sql -o FILE` to keep a result",
             )
+        named = _TEMPORARY.search(statement.query) if kind == "CREATE" else None
+        if named and taken(named[1], self.snapshot.manifest):
+            # Views and macros would read it: DuckDB looks for temporary names first.
+            raise NatsdbError(f"{named[1]!r} is a name of natsdb's own", remedy="give what is temporary another")
         self._installed.for_statement(self._connection, kind, statement.query)
 
     def prepare(self, text: str) -> None:

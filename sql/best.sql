@@ -11,7 +11,7 @@ result as (
     select
         mean_final.*,
         count(*) over () as archs
-    from mean_final
+    from main.mean_final
     where
         mean_final.space = space
         and mean_final.hp = hp::varchar
@@ -24,7 +24,7 @@ spent as (
         mean_cost.flops,
         mean_cost.params,
         mean_cost.latency
-    from mean_cost
+    from main.mean_cost
     where mean_cost.space = space and mean_cost.hp = hp::varchar and mean_cost.dataset = dataset
 ),
 valued as (
@@ -49,7 +49,7 @@ select
     coverage_of(result.archs, result.space) as coverage
 from result
 inner join spent on spent.arch = result.arch
-inner join arch as names on names.space = result.space and names.arch = result.arch
+inner join main.arch as names on names.space = result.space and names.arch = result.arch
 left join valued on valued.arch = result.arch
 where
     (max_flops is null or spent.flops <= max_flops)

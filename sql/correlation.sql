@@ -10,7 +10,7 @@ pair as (
         result.accuracy as b,
         rank() over (order by result.accuracy desc) as place,
         count(*) over () as archs
-    from mean_final as result
+    from main.mean_final as result
     inner join measured(measure) as found
         on found.space = result.space and found.arch = result.arch and found.dataset = result.dataset
     where

@@ -8,7 +8,7 @@ result as (
     select
         mean_final.arch,
         mean_final.accuracy
-    from mean_final
+    from main.mean_final
     where
         mean_final.space = space
         and mean_final.hp = hp::varchar
@@ -23,7 +23,7 @@ pair as (
         hash(one.name) as number,
         one.value,
         result.accuracy
-    from measure as one
+    from main.measure as one
     inner join result on result.arch = one.arch
     where
         one.space = space

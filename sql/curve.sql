@@ -13,7 +13,7 @@ select
     max(measured.loss) filter (where measured.split = 'x-test') as x_test_loss,
     max(measured.loss) filter (where measured.split = 'ori-test') as ori_test_loss,
     any_value(measured.source) as source
-from chosen_metric as measured
+from main.chosen_metric as measured
 where
     measured.space = space
     and measured.block = arch // 1024

@@ -17,7 +17,7 @@ select
     max(measured.loss) filter (where measured.split = 'x-valid') as x_valid_loss,
     max(measured.loss) filter (where measured.split = 'x-test') as x_test_loss,
     max(measured.loss) filter (where measured.split = 'ori-test') as ori_test_loss
-from chosen_metric as measured
+from main.chosen_metric as measured
 group by
     measured.source,
     measured.space,

@@ -37,4 +37,4 @@ from (
     ('gdas', 'ImageNet16-120', 1, 6960),
     ('gdas', 'ImageNet16-120', 2, 6960)
 ) as found (algorithm, dataset, run, arch)
-inner join arch on arch.space = 'tss' and arch.arch = found.arch
+inner join main.arch on arch.space = 'tss' and arch.arch = found.arch

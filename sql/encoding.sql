@@ -7,4 +7,4 @@ select
     encoded_arch.arch,
     encoded_arch.encoding,
     encoded_arch.text
-from encoded_arch
+from main.encoded_arch

@@ -14,7 +14,7 @@ named as (
         avg(run.accuracy) as accuracy,
         case when bool_or(is_mean(run.source, run.seed)) then null else count(*) end as seeds,
         any_value(run.source) as source
-    from judged_final as run
+    from main.judged_final as run
     group by run.space, run.hp, run.dataset, run.role, run.arch
 ),
 counted as (

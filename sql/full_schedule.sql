@@ -11,8 +11,8 @@ covered as (
         result.hp,
         -- As count(distinct …), in a twentieth of its time.
         bit_count(bitstring_agg(result.arch, 0, last_arch())) as archs
-    from chosen_final as result
-    inner join judged_by as role_of on role_of.trained = result.dataset and role_of.split = result.split
+    from main.chosen_final as result
+    inner join main.judged_by as role_of on role_of.trained = result.dataset and role_of.split = result.split
     group by result.space, role_of.dataset, result.hp
 ),
 compared as (

@@ -7,4 +7,4 @@ select
     role_of.split,
     role_of.dataset,
     role_of.role
-from dataset_role as role_of
+from main.dataset_role as role_of

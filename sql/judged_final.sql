@@ -11,9 +11,9 @@ select
     last_epoch.seed,
     last_epoch.accuracy,
     last_epoch.source
-from chosen_final as last_epoch
-inner join judged_by as role_of on role_of.trained = last_epoch.dataset and role_of.split = last_epoch.split
-inner join full_schedule as longest
+from main.chosen_final as last_epoch
+inner join main.judged_by as role_of on role_of.trained = last_epoch.dataset and role_of.split = last_epoch.split
+inner join main.full_schedule as longest
     on
         longest.space = last_epoch.space
         and longest.dataset = role_of.dataset

@@ -15,7 +15,7 @@ ranked as (
             order by nullif(result.accuracy, 'nan'::double) desc nulls last
             rows between unbounded preceding and unbounded following
         ) as archs
-    from mean_final as result
+    from main.mean_final as result
 )
 select
     ranked.space,
@@ -32,4 +32,4 @@ select
     arch.arch_str,
     coverage_of(ranked.archs, ranked.space) as coverage
 from ranked
-inner join arch on arch.space = ranked.space and arch.arch = ranked.arch
+inner join main.arch on arch.space = ranked.space and arch.arch = ranked.arch

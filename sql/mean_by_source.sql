@@ -12,6 +12,6 @@ select
     last_epoch.split,
     avg(last_epoch.accuracy) as accuracy,
     case when bool_or(is_mean(last_epoch.source, last_epoch.seed)) then null else count(*) end as seeds
-from counted_final as last_epoch
+from main.counted_final as last_epoch
 where last_epoch.split != 'train'
 group by all

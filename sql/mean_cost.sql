@@ -20,7 +20,7 @@ recorded as (
             as train_seconds,
         count(*) as seeds,
         any_value(spent.source) as source
-    from chosen_cost as spent
+    from main.chosen_cost as spent
     group by spent.space, spent.hp, spent.arch, spent.dataset
 )
 select
@@ -35,7 +35,7 @@ select
     recorded.seeds,
     recorded.source
 from recorded
-left join arch_cost as formula
+left join main.arch_cost as formula
     on
         formula.space = recorded.space
         and formula.arch = recorded.arch

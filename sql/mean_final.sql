@@ -14,5 +14,5 @@ select
     avg(last_epoch.loss) as loss,
     case when bool_or(is_mean(last_epoch.source, last_epoch.seed)) then null else count(*) end as seeds,
     any_value(last_epoch.source) as source
-from chosen_final as last_epoch
+from main.chosen_final as last_epoch
 group by last_epoch.space, last_epoch.hp, last_epoch.arch, last_epoch.dataset, last_epoch.split

@@ -10,7 +10,7 @@ ended as (
     select
         max(run.epochs) - 1 as epoch,
         bool_and(run.form is null) as tabled
-    from chosen_seed as run
+    from main.chosen_seed as run
     where
         run.space = space
         and run.block = arch // 1024
@@ -20,7 +20,7 @@ ended as (
 ),
 result as (
     select metric.*
-    from chosen_at as metric, ended
+    from main.chosen_at as metric, ended
     where
         metric.space = space
         and metric.block = arch // 1024
@@ -44,7 +44,7 @@ seconds as (
         avg(cost.x_valid_seconds) as x_valid,
         avg(cost.x_test_seconds) as x_test,
         avg(cost.ori_test_seconds) as ori_test
-    from all_cost as cost
+    from main.all_cost as cost
     inner join run on run.source = cost.source and run.seed = cost.seed
     where
         cost.space = space

@@ -6,7 +6,7 @@ here as (
     select
         home.space,
         coalesce(home.ops, home.channels::varchar[]) as parts
-    from arch as home
+    from main.arch as home
     where home.space = space and home.arch = arch
 ),
 other as (
@@ -24,7 +24,7 @@ other as (
             ),
             lambda edit: edit.new_value <> edit.old_value
         ) as edits
-    from arch as names
+    from main.arch as names
     inner join here on here.space = names.space
 )
 select

@@ -13,7 +13,7 @@ price as (
             when 'latency' then spent.latency
             else spent.train_seconds
         end as value
-    from mean_cost as spent
+    from main.mean_cost as spent
     where
         cost in ('flops', 'params', 'latency', 'train_seconds')
         and spent.space = space
@@ -35,7 +35,7 @@ priced as (
         result.accuracy,
         result.source,
         price.value as price
-    from mean_final as result
+    from main.mean_final as result
     inner join price on price.arch = result.arch
     where result.space = space and result.hp = hp::varchar and result.dataset = dataset and result.split = split
 ),
@@ -58,6 +58,6 @@ select
     compared.source,
     coverage_of(compared.archs, names.space) as coverage
 from compared
-inner join arch as names on names.space = space and names.arch = compared.arch
+inner join main.arch as names on names.space = space and names.arch = compared.arch
 where compared.best_of_cheaper is null or compared.accuracy > compared.best_of_cheaper
 order by compared.price

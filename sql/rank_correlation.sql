@@ -5,7 +5,7 @@
 -- archs, spearman, kendall: as in rank_agreement.
 create or replace macro rank_correlation(dataset, hp_a, hp_b, split := null, space := 'tss', dataset_b := null, split_b := null) as table
 with
-result as (select measured.* from mean_final as measured where measured.space = space),
+result as (select measured.* from main.mean_final as measured where measured.space = space),
 pair as (
     select
         a.accuracy as a,

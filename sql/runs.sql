@@ -4,15 +4,15 @@
 -- train_all_seconds: seconds of training over all epochs. flops, params: as recorded; in millions.
 create or replace view runs as
 with
-run as (select * from chosen_seed),
-spent as (select * from chosen_cost),
+run as (select * from main.chosen_seed),
+spent as (select * from main.chosen_cost),
 image as (
     select
         trained.dataset,
         trained.classes,
         trained.image_size,
         trained.images as train_images
-    from dataset as trained
+    from main.dataset as trained
     where trained.split = 'train'
 )
 select

@@ -14,7 +14,7 @@ result as (
         search_result.accuracy,
         search_result.accuracy_std,
         1 as part
-    from search_result
+    from main.search_result
     qualify
         row_number() over (
             partition by search_result.space, search_result.label, search_result.dataset, search_result.role
@@ -26,8 +26,8 @@ named as (
         arch.space,
         arch.arch,
         reference.label
-    from arch
-    inner join reference_arch as reference
+    from main.arch
+    inner join main.reference_arch as reference
         on reference.space = arch.space and reference.arch_str = arch.arch_str
 ),
 score as materialized (
@@ -37,7 +37,7 @@ score as materialized (
         every.role,
         every.arch,
         every.accuracy
-    from full_accuracy as every
+    from main.full_accuracy as every
     where not isnan(every.accuracy)
 ),
 held_against as (

@@ -12,7 +12,7 @@ ended as (
         run.search,
         run.run,
         least(run.budget, run.seconds) as seconds
-    from search_run as run
+    from main.search_run as run
     where run.budget is not null
 ),
 nearest as (
@@ -26,7 +26,7 @@ nearest as (
             ),
             recursive := true
         )
-    from search_step as step
+    from main.search_step as step
     inner join ended on ended.search = step.search and ended.run = step.run
     group by step.search, step.run
 ),
@@ -43,7 +43,7 @@ point as (
         found.run,
         0 as seconds,
         found.arch as best
-    from search_run as found
+    from main.search_run as found
     where found.budget is null
 ),
 asked as (
@@ -51,7 +51,7 @@ asked as (
         about.space,
         point.best as arch
     from point
-    inner join search_about as about on about.search = point.search
+    inner join main.search_about as about on about.search = point.search
 ),
 score as (
     -- The rows of full_accuracy of these architectures, without making those of all.
@@ -62,7 +62,7 @@ score as (
         run.role,
         run.arch,
         avg(run.accuracy) as accuracy
-    from judged_final as run
+    from main.judged_final as run
     inner join asked on asked.space = run.space and asked.arch = run.arch
     group by run.space, run.hp, run.dataset, run.role, run.arch
 ),
@@ -75,7 +75,7 @@ judged as (
         -- Where the straight line through two points is at the budget; a single point is level.
         coalesce(regr_intercept(score.accuracy, point.seconds), avg(score.accuracy)) as accuracy
     from point
-    inner join search_about as about on about.search = point.search
+    inner join main.search_about as about on about.search = point.search
     inner join score
         on
             score.space = about.space
@@ -99,5 +99,5 @@ select
     about.steps,
     about.seconds
 from judged
-inner join search_about as about on about.search = judged.search
+inner join main.search_about as about on about.search = judged.search
 group by all

@@ -12,5 +12,5 @@ select
     every.runs_of_row as runs,
     every.* exclude (space, label, part, runs_of_row, coverage),
     every.coverage
-from search_columns as every
+from main.search_columns as every
 order by every.space desc, every.part, every.label

@@ -9,7 +9,7 @@ known as (
         cost.arch,
         avg(cost.train_seconds) as train_seconds,
         avg(cost.x_valid_seconds) as x_valid_seconds
-    from chosen_cost as cost
+    from main.chosen_cost as cost
     where cost.space = space and cost.dataset = dataset
     group by cost.arch
 ),
@@ -20,7 +20,7 @@ spent as (
         run.seed,
         coalesce(run.train_seconds, known.train_seconds) as train_seconds,
         coalesce(run.x_valid_seconds, known.x_valid_seconds, 0) as x_valid_seconds
-    from all_cost as run
+    from main.all_cost as run
     left join known on known.arch = run.arch
     where run.space = space and run.hp = hp::varchar and run.dataset = dataset
 ),
@@ -30,7 +30,7 @@ measured as (
         result.arch,
         result.seed,
         result.accuracy
-    from chosen_at as result
+    from main.chosen_at as result
     where
         result.space = space
         and result.hp = hp::varchar

@@ -10,5 +10,5 @@ select
     arch.channels[4] as layer_3,
     arch.channels[5] as layer_4,
     arch.arch_str
-from arch
+from main.arch
 where arch.space = 'sss'

@@ -138,7 +138,7 @@ def encoded() -> list[str | Late]:
             else:
                 continue
             written.append(
-                f"select arch.space, arch.arch, {_text(name)} as encoding, {text} as text from arch "
+                f"select arch.space, arch.arch, {_text(name)} as encoding, {text} as text from main.arch "
                 f"where arch.space = {_text(space.name)}"
             )
             if form:
@@ -235,7 +235,7 @@ def search_columns() -> str:
         for role in DATASETS[name].roles
     )
     key = "cell.space, cell.part, cell.label, cell.runs_of_row, cell.coverage"
-    return _view("search_columns", f"select {key}{columns} from search_cell as cell group by {key}")
+    return _view("search_columns", f"select {key}{columns} from main.search_cell as cell group by {key}")
 
 
 def _values(view: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
@@ -272,10 +272,10 @@ def chosen_views(locate: Locate, manifest: Manifest, source: str | None) -> list
     views.append(
         _view(
             "chosen_at",
-            f"select result.* from chosen_metric as result where {inner} "
-            f"union all select result.* from chosen_final as result where not {inner}"
+            f"select result.* from main.chosen_metric as result where {inner} "
+            f"union all select result.* from main.chosen_final as result where not {inner}"
             if published
-            else "select * from chosen_metric",
+            else "select * from main.chosen_metric",
         )
     )
     return views
@@ -360,9 +360,9 @@ def _counting(name: str, locate: Locate, manifest: Manifest, source: str | None,
     records = [part for part in doubtful if part.source not in tables]
     published = [part for part in doubtful if part.source in tables]
     if not doubtful:
-        return f"select * from all_{name}" if source is None else _rows(table, parts, locate)
+        return f"select * from main.all_{name}" if source is None else _rows(table, parts, locate)
     # No `using` and no bare names: DuckDB binds those of a view to the parameters of a macro that reads it.
-    counting = f"semi join placed_run as run on run.{counts} and {_equal('run', 'every', _RUN)}"
+    counting = f"semi join main.placed_run as run on run.{counts} and {_equal('run', 'every', _RUN)}"
     clear = [part for part in parts if part not in doubtful]
     queries = [_rows(table, clear, locate)] if clear else []
     if records:

@@ -11,5 +11,5 @@ select
     arch.ops[6] as edge_3_2,
     arch.arch_str,
     arch.canonical
-from arch
+from main.arch
 where arch.space = 'tss'

@@ -11,8 +11,8 @@ score as materialized (
         every.role,
         every.arch,
         every.accuracy
-    from search_about as about
-    inner join full_accuracy as every on every.space = about.space and every.dataset = about.dataset
+    from main.search_about as about
+    inner join main.full_accuracy as every on every.space = about.space and every.dataset = about.dataset
 ),
 moment as (
     select
@@ -20,7 +20,7 @@ moment as (
         run.run,
         unnest(range(1, 151)) as moment,
         moment * run.budget / 150 as seconds
-    from search_run as run
+    from main.search_run as run
     where run.budget is not null
 ),
 step as (
@@ -31,14 +31,14 @@ step as (
         one.best,
         lead(one.seconds, 1, one.seconds) over (partition by one.search, one.run order by one.step) as next_seconds,
         lead(one.best, 1, one.best) over (partition by one.search, one.run order by one.step) as next_best
-    from search_step as one
+    from main.search_step as one
 ),
 start as (
     select
         one.search,
         one.run,
         one.best
-    from search_step as one
+    from main.search_step as one
     where one.step = 0
 ),
 placed as (
@@ -67,8 +67,8 @@ placed as (
         one.best,
         one.best as next_best,
         0 as share
-    from search_step as one
-    inner join search_run as run on run.search = one.search and run.run = one.run
+    from main.search_step as one
+    inner join main.search_run as run on run.search = one.search and run.run = one.run
     where run.budget is null
 ),
 begun as materialized (
@@ -112,5 +112,5 @@ select
     stddev_pop(judged.accuracy) as accuracy_std,
     count(*) as runs
 from judged
-inner join search_about as about on about.search = judged.search
+inner join main.search_about as about on about.search = judged.search
 group by all

@@ -14,6 +14,7 @@ import pytest
 import archives
 import natsdb
 from natsdb.connection import Connection
+from natsdb.schema.errors import NatsdbError
 from natsdb.schema.spaces import SPACES, arch_str
 from natsdb.schema.topology import tss_ops
 from natsdb.sql import MACROS, VIEWS, comment
@@ -291,3 +292,49 @@ def test_a_database_of_the_catalogue_alone_answers_with_no_rows(tmp_path: Path) 
     assert connection.sql("select count(*) from arch").fetchall()[0] == (48_393,)
     assert connection.sql("from curve('tss', 0, 'cifar10', '12')").fetchall() == []
     assert natsdb.scan("metric", tmp_path / "db").collect().schema["accuracy"] == pl.Float64
+
+
+def test_a_question_s_own_names_are_no_part_of_views_and_macros(made_up_db: Path) -> None:
+    """A question may call a step of its own as natsdb calls a view; what is temporary may not, as DuckDB takes that."""
+    asked = {
+        "best": "from best('cifar100', 'x-test', '200', k := 3)",
+        "pareto": "from pareto('cifar100', 'x-test', '200', 'flops')",
+        "curve": "from curve('tss', 20, 'cifar100', '200')",
+        "neighbours": "from neighbours('tss', 20)",
+        "correlation": "from correlation('flops', 'cifar100', 'x-test', '200')",
+        "more_info": "from more_info('tss', 20, 'cifar100', '200')",
+        "topology": "from topology where arch < 3 order by arch",
+        "leaderboard": "from leaderboard where accuracy > 60 order by all",
+        "encoding": "from encoding where arch = 3 order by all",
+    }
+    names = ["final", "metric", "cost", "seed", "arch", "arch_cost", "dataset", "mean_final", "mean_cost", "measure"]
+    names += [
+        "chosen_final",
+        "chosen_metric",
+        "chosen_cost",
+        "dataset_role",
+        "mean_by_source",
+        "curves",
+        "full_schedule",
+    ]
+    with natsdb.connect(made_up_db) as connection:
+        expected = {name: connection.sql(statement).fetchall() for name, statement in asked.items()}
+    steps = ", ".join(f"{name} as (select 5 as five)" for name in names)
+    with natsdb.connect(made_up_db) as connection:
+        for name, statement in asked.items():
+            own = f"with {', '.join(s for s in steps.split(', ') if not s.startswith(f'{name} '))} {statement}"
+            assert connection.sql(own).fetchall() == expected[name], name
+    with natsdb.connect(made_up_db) as connection:
+        for what in (
+            "temp table {}",
+            "temporary view {}",
+            "or replace temp table temp.{}",
+            "temp table if not exists {}",
+            'temp table "{}"',
+        ):
+            with pytest.raises(
+                NatsdbError, match="'Mean_Final' is a name of natsdb's own; give what is temporary another"
+            ):
+                connection.execute(f"create {what.format('Mean_Final')} as select 5 as five")
+        connection.execute("create temp table of_mine as from mean_final limit 3")
+        assert len(connection.sql("from of_mine").fetchall()) == 3
