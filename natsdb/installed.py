@@ -26,10 +26,13 @@ class Installed:
     def __init__(self, statements: Sequence[str | Late]) -> None:
         """`statements`: SQL that makes one each, in an order in which each finds what it is made of."""
         self._alone = threading.Lock()
-        self._left = {made_by(one).lower(): one for one in statements}
+        # Of one name there may be several: a database's table `measured` beside the macro.
+        self._left: dict[str, list[str | Late]] = {}
+        for one in statements:
+            self._left.setdefault(made_by(one).lower(), []).append(one)
         self._named = {
-            name: _words(_COMMENT.sub("", names_in(one))) & self._left.keys() - {name}
-            for name, one in self._left.items()
+            name: _words(_COMMENT.sub("", " ".join(map(names_in, of)))) & self._left.keys() - {name}
+            for name, of in self._left.items()
         }
 
     def for_statement(self, connection: Any, kind: str, text: str) -> None:
@@ -67,7 +70,7 @@ class Installed:
             if left:
                 # A connection of its own: on that of the statement an answer may still be coming.
                 with connection.cursor() as other:
-                    other.execute(";\n".join(str(self._left[name]) for name in left))
+                    other.execute(";\n".join(str(one) for name in left for one in self._left[name]))
                 for name in left:
                     del self._left[name]
 
