@@ -1,4 +1,4 @@
-"""What networks say before they are trained, worked out here, as attached tables: scores by proxies, and measurements."""
+"""What networks say before they are trained, as attached tables: scores by zero-cost proxies, and measurements."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from dataclasses import replace as with_fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,7 +36,10 @@ _SETTINGS = Measure("settings", "VARCHAR", "what else decides the numbers of the
 @dataclass(frozen=True)
 class FiguresReport:
     """What was worked out: into which table, of how many architectures, of how many it was there before, and whether
-    the table is another now; `failures`: (which figures have no value, why), `empty`: columns without any value."""
+    the table is another now.
+
+    `failures`: (which figures have no value, why); `empty`: (a column without any value, which the table lacks, why).
+    """
 
     table: str
     database: Path
@@ -43,7 +47,7 @@ class FiguresReport:
     before: int
     changed: bool
     failures: list[tuple[str, str]] = field(default_factory=list)
-    empty: list[str] = field(default_factory=list)
+    empty: list[tuple[str, str]] = field(default_factory=list)
 
 
 def score(
@@ -111,7 +115,7 @@ def score(
     keys = {}
     for name, (given, _) in named.items():
         keys[name] = keys[name + SECONDS] = files.digest(settings, name, _code(given))
-    works = {name: given if isinstance(given, str) else proxy.function for name, (given, proxy) in named.items()}
+    texts = {name: given for name, (given, _) in named.items() if isinstance(given, str)}
     home = local(db)
     with _held(home, folder, "scores") as kept:
         found, before = _read(kept, space, dataset, todo, keys)
@@ -125,13 +129,12 @@ def score(
             if progress is not None:
                 progress(f"score {space}, {dataset}", before + more, len(todo), scores)
 
-        if all(isinstance(one, str) for one in works.values()):
-            count = processes(jobs or os.cpu_count(), len(tasks))
-            done = fan_out(partial(_score_file, works), tasks, count, tick)
+        if len(texts) == len(named):
+            work, count = partial(_score_file, texts), processes(jobs or os.cpu_count(), len(tasks))
         else:
             own = {name: proxy.function for name, (_, proxy) in named.items()}
-            done = (score_file(task, own, _noted) for task in tasks)
-        for some in done:
+            work, count = partial(score_file, proxies=own, done=_noted), 1
+        for some in fan_out(work, tasks, count, tick):
             found |= some
     measures = []
     for name, (_, proxy) in named.items():
@@ -143,6 +146,7 @@ def score(
         home,
         (space, dataset, settings),
         todo,
+        keys,
         found,
         before,
         replace,
@@ -207,7 +211,7 @@ def measure(
     settings = setting.said()
     columns = {
         latency.column(name, size): Measure(
-            latency.column(name, size), "DOUBLE", f"{meaning} of {size} image{'s' * (size != 1)}", unit
+            latency.column(name, size), "DOUBLE", f"{meaning}; {size} image{'s' * (size != 1)} at a time", unit
         )
         for size in batches
         for name, (meaning, unit) in latency.MEASURES.items()
@@ -234,17 +238,18 @@ def measure(
         home,
         (space, dataset, settings),
         todo,
+        keys,
         found,
         before,
         replace,
     )
 
 
-def _score_file(works: Mapping[str, str], task: ScoreTask) -> Figures:
-    """A file's scores, in whatever process."""
+def _score_file(texts: Mapping[str, str], task: ScoreTask) -> Figures:
+    """A file's scores, in whatever process, by proxies as they are named."""
     from natsdb.training.untrained.scores import score_file
 
-    return score_file(task, {name: _proxy(given)[1].function for name, given in works.items()}, _noted)
+    return score_file(task, {name: _proxy(text)[1].function for name, text in texts.items()}, _noted)
 
 
 def _noted(figures: int) -> None:
@@ -275,7 +280,8 @@ def _proxy(given: str | Callable[..., Any]) -> tuple[str, Proxy]:
     """
     from natsdb.training.untrained.proxies import PROXIES, Proxy
 
-    file, function = "", given
+    file = ""
+    function: Any = given
     name = getattr(given, "__name__", "")
     if isinstance(given, str):
         if given in PROXIES:
@@ -290,7 +296,9 @@ def _proxy(given: str | Callable[..., Any]) -> tuple[str, Proxy]:
         if not callable(function):
             raise NatsdbError(f"it has no function {name!r}", where=file, remedy="name one as FILE.py:FUNCTION")
     if not callable(function) or not name.isidentifier():
-        raise NatsdbError(f"{given!r} is no proxy", remedy="give the name of one, or a function of a network and a batch")
+        raise NatsdbError(
+            f"{given!r} is no proxy", remedy="give the name of one, or a function of a network and a batch"
+        )
     if name in PROXIES or name in _KEY or name == _SETTINGS.name:
         raise NatsdbError(f"a proxy of your own cannot be called {name!r}", where=file, remedy="rename the function")
     said = (function.__doc__ or "").strip().split("\n")[0].rstrip(".")
@@ -334,9 +342,7 @@ def _held(home: Path, folder: str | os.PathLike[str] | None, what: str) -> Any:
         yield kept
 
 
-def _read(
-    kept: Path, space: str, dataset: str, archs: Sequence[int], keys: Mapping[str, str]
-) -> tuple[Figures, int]:
+def _read(kept: Path, space: str, dataset: str, archs: Sequence[int], keys: Mapping[str, str]) -> tuple[Figures, int]:
     """The figures that are kept, and of how many architectures none is lacking."""
     from natsdb.training.untrained import files
 
@@ -357,38 +363,43 @@ def _publish(
     home: Path,
     where: tuple[str, str, str],
     archs: Sequence[int],
+    keys: Mapping[str, str],
     found: Figures,
     before: int,
-    replace: bool,
+    replacing: bool,
 ) -> FiguresReport:
     """Figures into an attached table; columns without any value are left out.
 
     Args:
         where: space, data set and settings of the rows.
+        keys: of the figures by name.
     """
-    import dataclasses
-
     import pyarrow as pa
 
     from natsdb.schema.tables import schema_of
+    from natsdb.training.untrained.files import figure_of
 
     space, dataset, settings = where
-    values = {one.name: [found[arch, one.name].value for arch in archs] for one in table.measures}
-    empty = [name for name, column in values.items() if all(value is None for value in column)]
-    whys: dict[tuple[str, str], list[int]] = {}
+    columns: dict[str, list[Any]] = {"space": [space] * len(archs), "arch": list(archs)}
+    columns |= {"dataset": [dataset] * len(archs), _SETTINGS.name: [settings] * len(archs)}
+    kept, failures, empty = [], [], []
     for one in table.measures:
-        for arch in archs:
-            if found[arch, one.name].value is None:
-                whys.setdefault((one.name, found[arch, one.name].why), []).append(arch)
-    failures = [
-        (f"{name} of {len(some):,} architectures, such as {space} {some[0]}", why)
-        for (name, why), some in whys.items()
-    ]
-    kept = tuple(one for one in table.measures if one.name not in empty)
-    table = dataclasses.replace(table, measures=(*kept, _SETTINGS))
-    rows = {"space": [space] * len(archs), "arch": list(archs), "dataset": [dataset] * len(archs)}
-    columns = {**rows, **{one.name: values[one.name] for one in kept}, "settings": [settings] * len(archs)}
-    changed = bool(kept) and add_to_attached(
-        home, table, pa.table(columns, schema=schema_of(table.table)), replacing=replace
-    )
+        whys: dict[str, list[int]] = {}
+        figures = [figure_of(found, arch, one.name, keys[one.name]) for arch in archs]
+        for figure in figures:
+            if figure.value is None:
+                whys.setdefault(figure.why, []).append(figure.arch)
+        told = sorted(whys.items(), key=lambda item: -len(item[1]))
+        if sum(map(len, whys.values())) == len(archs):
+            empty.append((one.name, told[0][0]))
+            continue
+        kept.append(one)
+        columns[one.name] = [figure.value for figure in figures]
+        for why, some in told:
+            failures.append((f"{one.name} of {len(some):,} architectures, such as {space} {some[0]}", why))
+    if not kept:
+        return FiguresReport(table.name, home, len(archs), before, False, failures, empty)
+    table = with_fields(table, measures=(*kept, _SETTINGS))
+    schema = schema_of(table.table)
+    changed = add_to_attached(home, table, pa.table(columns, schema=schema), replacing=replacing)
     return FiguresReport(table.name, home, len(archs), before, changed, failures, empty)

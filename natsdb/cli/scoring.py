@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -117,8 +118,13 @@ def _batches(text: str) -> list[int]:
 
 
 def _print(report: FiguresReport) -> None:
+    """Exits with 1 if a score or latency is missing of all architectures; energy may be, where no machine counts it."""
     if report.failures:
         _list_failures(report.failures, ("figures", "why there are none"), "kinds of figures have no value")
+    for column, why in report.empty:
+        print(f"natsdb: no {column}: {why}", file=sys.stderr)
     done = f"{report.archs:,} architectures, {report.before:,} of them done before"
     print(f"{done} → {report.database}" + ("" if report.changed else " (no change)"))
+    if any(not column.startswith(("energy_mj", "memory_mb")) for column, _ in report.empty):
+        raise typer.Exit(1)
     print(f"natsdb sql 'from {report.table}'")

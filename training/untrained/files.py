@@ -43,7 +43,8 @@ class Figure(NamedTuple):
     why: str = ""
 
 
-Figures = dict[tuple[int, str], Figure]
+# By architecture, name and key: a file holds figures of several settings beside each other.
+Figures = dict[tuple[int, str, str], Figure]
 # Works out figures of an architecture, at least those of the names that are lacking.
 Compute = Callable[[int, Sequence[str]], Iterable[Figure]]
 
@@ -83,17 +84,22 @@ def read(path: Path) -> Figures:
     except (OSError, KeyError, pa.ArrowException) as error:
         what = f"kept figures cannot be read ({str(error).splitlines()[0]})"
         raise Damaged(what, where=str(path), remedy="remove the file, and the same command makes it again") from error
-    return {(row[0], row[1]): Figure(*row) for row in rows}
+    return {row[:3]: Figure(*row) for row in rows}
 
 
 def lacking(figures: Figures, archs: Iterable[int], keys: Mapping[str, str]) -> dict[int, list[str]]:
     """By architecture the names of which there is no figure of the key; architectures that lack none are left out."""
     found = {}
     for arch in archs:
-        names = [name for name, key in keys.items() if (arch, name) not in figures or figures[arch, name].key != key]
+        names = [name for name, key in keys.items() if (arch, name, key) not in figures]
         if names:
             found[arch] = names
     return found
+
+
+def figure_of(figures: Figures, arch: int, name: str, key: str) -> Figure:
+    """An architecture's figure, or why it failed."""
+    return figures.get((arch, name, key)) or figures[arch, name, ""]
 
 
 def fill(
@@ -113,8 +119,10 @@ def fill(
     written, unkept = time.monotonic(), False
     try:
         for arch, names in lacking(figures, archs, keys).items():
+            for name in names:
+                figures.pop((arch, name, ""), None)
             for figure in compute(arch, names):
-                figures[arch, figure.name] = figure
+                figures[figure[:3]] = figure
                 unkept = True
             if time.monotonic() - written > _UNKEPT:
                 _write(path, figures)

@@ -36,8 +36,8 @@ _METERED_SECONDS = 1.0
 MEASURES: Mapping[str, tuple[str, str]] = {
     "latency_ms": ("median latency of a forward pass", "ms"),
     "latency_spread_ms": ("spread of the latency: from the first to the third quartile", "ms"),
-    "memory_mb": ("peak of what PyTorch holds: weights and feature maps; on CUDA all it allocates", "MB"),
-    "energy_mj": ("energy of the device's package over a forward pass, idle draw included", "mJ"),
+    "memory_mb": ("peak of what PyTorch holds: weights and feature maps, on CUDA all it allocates", "MB"),
+    "energy_mj": ("energy of the device over a forward pass, idle draw included", "mJ"),
 }
 
 Pass = Callable[[], Any]
@@ -131,9 +131,7 @@ def _measure(task: MeasureTask, arch: int, batch: int, meter: Meter) -> Iterator
         yield Figure(arch, name, task.keys[name], float(value) if known else None, "" if known else str(value))
 
 
-def measured(
-    space: str, arch: int, dataset: str, batch: int, setting: Setting, meter: Meter
-) -> dict[str, float | str]:
+def measured(space: str, arch: int, dataset: str, batch: int, setting: Setting, meter: Meter) -> dict[str, float | str]:
     """Figures of a network by the names of `MEASURES`; a text is the reason why there is none.
 
     Raises:
@@ -144,15 +142,19 @@ def measured(
         torch.manual_seed(setting.seed)
         net = network(space, arch, of.classes).eval()
         images = torch.randn(batch, 3, of.image_size, of.image_size)
+        memory: float | str
         if setting.backend == "onnx":
-            run, synchronize, memory = _onnx(net, images, setting), _nothing, "ONNX Runtime does not say"
+            seconds, joules = _timed(_onnx(net, images, setting), _nothing, meter)
+            memory = "ONNX Runtime does not say"
         else:
-            device = torch.device(setting.device)
-            net, images = net.to(device), images.to(device)
-            cuda = device.type == "cuda"
-            run, synchronize = lambda: net(images), torch.cuda.synchronize if cuda else _nothing
+            net, images = net.to(setting.device), images.to(setting.device)
+            cuda = images.is_cuda
+
+            def run() -> Any:
+                return net(images)
+
+            seconds, joules = _timed(run, torch.cuda.synchronize if cuda else _nothing, meter)
             memory = _cuda_memory(run) if cuda else _memory(net, run)
-        seconds, joules = _timed(run, synchronize, meter)
     quartiles = statistics.quantiles(seconds, n=4)
     return {
         "latency_ms": 1e3 * statistics.median(seconds),
