@@ -54,7 +54,7 @@ def digest(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def finite(arch: int, name: str, key: str, value: Any) -> Figure:
+def finite(arch: int, name: str, key: str, value: float) -> Figure:
     """A figure of a value, or of none where it is not finite."""
     number = float(value)
     if math.isfinite(number):

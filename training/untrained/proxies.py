@@ -48,7 +48,7 @@ def synflow(network: Network, batch: Batch) -> float:
     which would take the scale out. Of the batch only the images' size counts. Tanaka et al., NeurIPS 2020, eq. 2; as a
     score: Abdelfattah et al., ICLR 2021.
     """
-    network.double()
+    network.double().eval()
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.abs_()
@@ -87,7 +87,10 @@ def jacov(network: Network, batch: Batch) -> float:
     images = batch.images.clone().requires_grad_()
     network(images)[1].sum().backward()
     assert images.grad is not None
-    eigenvalues = torch.linalg.eigvalsh(torch.corrcoef(images.grad.flatten(1).double())) + _JACOV_K
+    correlations = torch.corrcoef(images.grad.flatten(1).double())
+    if not correlations.isfinite().all():  # an image on which nothing depends
+        return math.nan
+    eigenvalues = torch.linalg.eigvalsh(correlations) + _JACOV_K
     return -float((eigenvalues.log() + 1 / eigenvalues).sum())
 
 

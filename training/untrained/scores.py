@@ -75,7 +75,8 @@ def _score(task: ScoreTask, arch: int, name: str, proxy: Function, batch: Batch)
         torch.manual_seed(task.seed)
         net = network(task.space, arch, task.classes).to(memory_format=torch.channels_last)
         try:
-            score = files.finite(arch, name, task.keys[name], proxy(net, batch))
+            # (A tensor of one number is taken too; PyTorch warns where it has a gradient.)
+            score = files.finite(arch, name, task.keys[name], float(torch.as_tensor(proxy(net, batch)).detach()))
         except Exception as error:  # whatever befalls one architecture, the others go on: its reason is kept
             score = Figure(arch, name, "", None, reason_of(error))
     yield score
