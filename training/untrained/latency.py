@@ -95,7 +95,7 @@ def check_backend(setting: Setting) -> None:
             import onnxruntime
         except ImportError as error:
             raise NatsdbError(
-                f"the backend onnx needs ONNX ({error})", remedy="pip install onnx onnxruntime, or leave --backend out"
+                f"the backend onnx needs ONNX ({error})", remedy="pip install 'natsdb[onnx]', or leave --backend out"
             ) from error
         provider = _provider(setting.device)
         if provider not in onnxruntime.get_available_providers():
@@ -241,7 +241,7 @@ def _onnx(net: Network, images: Tensor, setting: Setting) -> Pass:
     with warnings.catch_warnings():
         # Of PyTorch's two exporters the older takes a second for a network, the newer a quarter of a minute.
         warnings.simplefilter("ignore")
-        torch.onnx.export(_Logits(net), (images,), file, dynamo=False, input_names=["images"])
+        torch.onnx.export(_Logits(net).eval(), (images,), file, dynamo=False, input_names=["images"])
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = setting.threads
     options.inter_op_num_threads = 1
