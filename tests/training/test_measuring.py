@@ -211,7 +211,7 @@ def _zone(folder: Path, name: str, micro: int, wraps: int = 1_000_000_000) -> Pa
 
 
 def test_energy_is_that_of_all_packages_over_a_pass(tmp_path: Path) -> None:
-    one, two = _zone(tmp_path, "intel-rapl:0", 5_000_000), _zone(tmp_path, "intel-rapl:1", 999_000_000)
+    one, two = _zone(tmp_path, "intel-rapl:0", 5_000_000), _zone(tmp_path, "intel-rapl:1", 999_500_000)
     part = _zone(tmp_path, "intel-rapl:0:0", 0)  # of the first package: counted there already
     meter = Meter.of("cpu", tmp_path)
 
@@ -223,7 +223,7 @@ def test_energy_is_that_of_all_packages_over_a_pass(tmp_path: Path) -> None:
     passes = latency._PASSES
     _, joules = latency._timed(run, lambda: None, meter)
     assert joules == pytest.approx(0.3)
-    assert int(two.read_text()) == 999_000_000 + 200_000 * (latency._WARM_UP + passes) - 1_000_000_000
+    assert int(two.read_text()) == 999_500_000 + 200_000 * (latency._WARM_UP + passes) - 1_000_000_000
 
 
 def test_energy_reaches_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
