@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from natsdb.schema.errors import Missing, NatsdbError
 from natsdb.schema.names import did_you_mean
 from natsdb.schema.tables import TABLES, schema_of
 from natsdb.store.damage import sha256_of
-from natsdb.store.manifest import ATTACHED, Attached, Part, with_attached, without_attached
-from natsdb.store.parquet import write_part
+from natsdb.store.manifest import ATTACHED, Attached, Manifest, Part, with_attached, without_attached
+from natsdb.store.parquet import read_columns, write_part
 from natsdb.store.snapshot import read_manifest
 from natsdb.store.staging import Staging, open_manifest, with_catalogue
 from natsdb.store.versions import publish_manifest
@@ -20,6 +20,11 @@ from natsdb.store.writing import only_writer, sync_folder, writing
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+# A text measure: what else decides the numbers of a row.
+_SETTINGS = "settings"
+# Seconds to wait for another writer: to add a table takes less than one, and hours may have gone into it.
+_PATIENCE = 60.0
 
 
 def keep_attached(database: Path, table: Attached, rows: pa.Table, *, replacing: bool = False) -> bool:
@@ -38,43 +43,111 @@ def keep_attached(database: Path, table: Attached, rows: pa.Table, *, replacing:
     Raises:
         NatsdbError: the name is taken or cannot be a table's, or the database cannot be written; it is unchanged.
     """
+    check_name(table.name)
+    with only_writer(database):
+        before = open_manifest(database)
+        # (SQL does not tell names by their case.)
+        alike = [one.name for one in before.attached if one.name.lower() == table.name.lower()]
+        if alike and not (replacing and alike == [table.name]):
+            raise _is_there(alike[0], database)
+        return _keep(database, before, table, rows)
+
+
+def add_to_attached(database: Path, table: Attached, rows: pa.Table, *, replacing: bool = False) -> bool:
+    """Add rows and measures to the attached table of this name, which is made if it is not there, as a new version.
+
+    Its measures and their values stay, but for those that are given again. Numbers of different settings are not mixed
+    in rows that are compared: the rows of a data set have one value in the column `settings`.
+
+    Args:
+        database, table: as of `keep_attached`; one of the table's measures is `settings`, a text.
+        rows: its columns, in any order.
+        replacing: take the place of what is there.
+
+    Returns:
+        Whether that changes anything.
+
+    Raises:
+        NatsdbError: a table of this name has another key or no settings, or rows of a data set have other settings; or
+            as `keep_attached`.
+    """
+    check_name(table.name)
+    with only_writer(database, _PATIENCE):
+        before = open_manifest(database)
+        alike = [one for one in before.attached if one.name.lower() == table.name.lower()]
+        if alike and not replacing:
+            if (alike[0].name, alike[0].key) != (table.name, table.key) or _SETTINGS not in _names(alike[0]):
+                raise _is_there(alike[0].name, database)
+            table, rows = _together(database, before, alike[0], table, rows)
+        return _keep(database, before, table, rows)
+
+
+def _together(
+    database: Path, manifest: Manifest, old: Attached, new: Attached, rows: pa.Table
+) -> tuple[Attached, pa.Table]:
+    """An attached table with other rows and measures added."""
+    import pyarrow as pa
+
+    given = set(_names(new))
+    table = replace(new, measures=(*(one for one in old.measures if one.name not in given), *new.measures))
+    key = new.key
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    settings: dict[Any, str] = {}
+    parts = [read_columns(database / one.path, one, one.columns) for one in manifest.of(old.name)]
+    for some in (*parts, rows):
+        for row in some.to_pylist():
+            had = settings.setdefault(row.get("dataset"), row[_SETTINGS])
+            if had != row[_SETTINGS]:
+                raise NatsdbError(
+                    f"the table {new.name!r} is of {had}, and these rows are of {row[_SETTINGS]}",
+                    where=str(database),
+                    remedy="choose another name with --as, or --replace it",
+                )
+            found.setdefault(tuple(row[name] for name in key), {}).update(row)
+    columns = {column.name: [row.get(column.name) for row in found.values()] for column in table.table.columns}
+    return table, pa.table(columns, schema=schema_of(table.table))
+
+
+def _names(table: Attached) -> list[str]:
+    return [one.name for one in table.measures]
+
+
+def _is_there(name: str, database: Path) -> NatsdbError:
+    return NatsdbError(
+        f"a table {name!r} is attached already",
+        where=str(database),
+        remedy="choose another name with --as, or --replace it",
+    )
+
+
+def _keep(database: Path, before: Manifest, table: Attached, rows: pa.Table) -> bool:
+    """`keep_attached` of who holds the database."""
     import pyarrow.compute as pc
 
-    check_name(table.name)
     rows = rows.select([column.name for column in table.table.columns])
     # (PyArrow's sorts and groups of tables, and its functions of Python's values, would import pandas: 0.5 s.)
     rows = rows.take(pc.sort_indices(rows, sort_keys=[(column, "ascending") for column in table.key]))
     archs = len(set(zip(rows["space"].to_pylist(), rows["arch"].to_pylist(), strict=True)))
     datasets = sorted(pc.unique(rows["dataset"]).to_pylist()) if "dataset" in table.key else []
     table = replace(table, archs=archs, datasets=tuple(datasets))
-    with only_writer(database):
-        before = open_manifest(database)
-        # (SQL does not tell names by their case.)
-        alike = [one.name for one in before.attached if one.name.lower() == table.name.lower()]
-        if alike and not (replacing and alike == [table.name]):
-            raise NatsdbError(
-                f"a table {alike[0]!r} is attached already",
-                where=str(database),
-                remedy="choose another name with --as, or --replace it",
-            )
-        staging = Staging(database, f"attach-{table.name}")
-        try:
-            manifest = with_catalogue(before, staging)
-            with writing(database):
-                part = Part(table.name, "", "", "", 0, f"{ATTACHED}/{table.name}", len(rows), 0)
-                part = write_part(rows, staging.folder, part, schema_of(table.table))
-            manifest = with_attached(manifest, table, part)
-            changed = not manifest.same_contents(before)
-            if changed:
-                staging.publish(manifest, f"attach {table.file or table.name} --as {table.name}")
-            elif not _as_written(database / part.path, part):
-                with writing(database):  # the table mends its file, as no archive can
-                    (database / part.path).parent.mkdir(parents=True, exist_ok=True)
-                    os.replace(staging.folder / part.path, database / part.path)
-                    sync_folder((database / part.path).parent)
-                changed = True
-        finally:
-            staging.clear()
+    staging = Staging(database, f"attach-{table.name}")
+    try:
+        manifest = with_catalogue(before, staging)
+        with writing(database):
+            part = Part(table.name, "", "", "", 0, f"{ATTACHED}/{table.name}", len(rows), 0)
+            part = write_part(rows, staging.folder, part, schema_of(table.table))
+        manifest = with_attached(manifest, table, part)
+        changed = not manifest.same_contents(before)
+        if changed:
+            staging.publish(manifest, f"attach {table.file or table.name} --as {table.name}")
+        elif not _as_written(database / part.path, part):
+            with writing(database):  # the table mends its file, as no archive can
+                (database / part.path).parent.mkdir(parents=True, exist_ok=True)
+                os.replace(staging.folder / part.path, database / part.path)
+                sync_folder((database / part.path).parent)
+            changed = True
+    finally:
+        staging.clear()
     return changed
 
 

@@ -26,11 +26,13 @@ class Installed:
     def __init__(self, statements: Sequence[str | Late]) -> None:
         """`statements`: SQL that makes one each, in an order in which each finds what it is made of."""
         self._alone = threading.Lock()
-        self._left = {made_by(one).lower(): one for one in statements}
-        self._named = {
-            name: _words(_COMMENT.sub("", names_in(one))) & self._left.keys() - {name}
-            for name, one in self._left.items()
-        }
+        # Of one name there may be two: a database's table `measured` beside the macro.
+        self._left = [(made_by(one).lower(), one) for one in statements]
+        self._names = {name for name, _ in self._left}
+        self._named: dict[str, set[str]] = {}
+        for name, one in self._left:
+            inner = _words(_COMMENT.sub("", names_in(one))) & self._names - {name}
+            self._named[name] = self._named.get(name, set()) | inner
 
     def for_statement(self, connection: Any, kind: str, text: str) -> None:
         """Make what a statement of a kind (DuckDB's) needs.
@@ -51,25 +53,25 @@ class Installed:
 
     def all(self, connection: Any) -> None:
         """Make all that is left; raises as `for_statement`."""
-        self._make(connection, set(self._left))
+        self._make(connection, set(self._names))
 
     def _needed(self, text: str) -> set[str]:
         needed: set[str] = set()
-        asked = _words(text) & self._left.keys()
+        asked = _words(text) & self._names
         while asked:
             needed |= asked
-            asked = set().union(*(self._named[name] for name in asked)) - needed
+            asked = set().union(*(self._named[name] for name in asked)) & self._names - needed
         return needed
 
     def _make(self, connection: Any, names: set[str]) -> None:
         with self._alone:
-            left = [name for name in self._left if name in names]
-            if left:
+            made = [str(one) for name, one in self._left if name in names]
+            if made:
                 # A connection of its own: on that of the statement an answer may still be coming.
                 with connection.cursor() as other:
-                    other.execute(";\n".join(str(self._left[name]) for name in left))
-                for name in left:
-                    del self._left[name]
+                    other.execute(";\n".join(made))
+                self._left = [(name, one) for name, one in self._left if name not in names]
+                self._names -= names
 
 
 def _words(text: str) -> set[str]:

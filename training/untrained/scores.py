@@ -1,0 +1,95 @@
+"""Scores of architectures by zero-cost proxies: the batch, and a file's worth of work."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from natsdb.schema.errors import NatsdbError
+from natsdb.training.data import TrainingData, draws, normalized
+from natsdb.training.networks import network
+from natsdb.training.run import reason_of
+from natsdb.training.untrained import files
+from natsdb.training.untrained.files import Figure, Figures
+from natsdb.training.untrained.proxies import Batch, Function
+
+SECONDS = "_seconds"
+
+
+class ScoreTask(NamedTuple):
+    """A file's architectures to score.
+
+    `keys`: of the scores and their seconds, by name; `images`, `labels`: the batch; `seed`: of weights and what proxies
+    draw.
+    """
+
+    path: Path
+    space: str
+    archs: Sequence[int]
+    keys: Mapping[str, str]
+    images: np.ndarray
+    labels: np.ndarray
+    classes: int
+    seed: int
+
+
+def batch_of(data: TrainingData, seed: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Training images, normalized only, and labels: the first ones of the seed's order, as runs draw it.
+
+    Raises:
+        NatsdbError: there are not so many.
+    """
+    if size > len(data.train):
+        have = f"{data.name} has {len(data.train):,} training images here"
+        raise NatsdbError(f"{have}, and the batch shall have {size:,}", remedy="name a smaller one with --batch")
+    chosen = draws(seed, 0, len(data.train), 0).order[:size]
+    return normalized(data.train.pixels[chosen], data).numpy(), data.train.labels[chosen].numpy()
+
+
+def score_file(task: ScoreTask, proxies: Mapping[str, Function], done: Callable[[int], None]) -> Figures:
+    """Work out what a file lacks, on one thread, by the proxies of these names; see
+    `natsdb.training.untrained.files.fill`."""
+    # Channels last in memory, as in training: on a CPU twice as fast.
+    images = torch.from_numpy(task.images).contiguous(memory_format=torch.channels_last)
+    batch = Batch(images, torch.from_numpy(task.labels))
+
+    def compute(arch: int, names: Sequence[str]) -> Iterator[Figure]:
+        for name, proxy in proxies.items():
+            if name in names or name + SECONDS in names:
+                yield from _score(task, arch, name, proxy, batch)
+
+    with _one_thread():
+        return files.fill(task.path, task.archs, task.keys, compute, done)
+
+
+def _score(task: ScoreTask, arch: int, name: str, proxy: Function, batch: Batch) -> Iterator[Figure]:
+    """A score and the seconds of a core that it took, the network's making included."""
+    began = time.process_time()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(task.seed)
+        net = network(task.space, arch, task.classes).to(memory_format=torch.channels_last)
+        try:
+            # (A tensor of one number is taken too; PyTorch warns where it has a gradient.)
+            score = files.finite(arch, name, task.keys[name], float(torch.as_tensor(proxy(net, batch)).detach()))
+        except Exception as error:  # whatever befalls one architecture, the others go on: its reason is kept
+            score = Figure(arch, name, "", None, reason_of(error))
+    yield score
+    seconds = name + SECONDS
+    yield Figure(arch, seconds, task.keys[seconds], time.process_time() - began)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """The same sums on any machine and any number of processes."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
