@@ -99,7 +99,6 @@ def score(
     with _pytorch("scoring"):
         import torch
 
-        from natsdb.training.data import load
         from natsdb.training.untrained import files
         from natsdb.training.untrained.scores import SECONDS, ScoreTask, batch_of, score_file
 
@@ -109,9 +108,8 @@ def score(
         raise NatsdbError(f"the seed {seed} is outside 0 to 2147483647", remedy="leave --seed out")
     if batch < 1:
         raise NatsdbError("a batch needs an image at least", remedy="leave --batch out")
-    loaded = load(dataset, Path(data), download=download)
-    settings = f"seed {seed}, batch {batch}, images {loaded.fingerprint}"
-    images, labels = batch_of(loaded, seed, batch)
+    drawn = batch_of(dataset, Path(data), seed, batch, download=download)
+    settings = f"seed {seed}, batch {batch}, images {drawn.fingerprint}"
     keys = {}
     for name, (given, _) in named.items():
         keys[name] = keys[name + SECONDS] = files.digest(settings, name, _code(given))
@@ -120,7 +118,7 @@ def score(
     with _held(home, folder, "scores") as kept:
         found, before = _read(kept, space, dataset, todo, keys)
         tasks = [
-            ScoreTask(path, space, some, keys, images, labels, loaded.classes, seed)
+            ScoreTask(path, space, some, keys, drawn, seed)
             for path, some in files.blocks(kept, space, dataset, todo).items()
             if files.lacking(found, some, keys)
         ]

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from natsdb.schema.errors import NatsdbError
-from natsdb.training.data import TrainingData, draws, normalized
+from natsdb.training.data import draws, load, normalized
 from natsdb.training.networks import network
 from natsdb.training.run import reason_of
 from natsdb.training.untrained import files
@@ -22,42 +22,54 @@ from natsdb.training.untrained.proxies import Batch, Function
 SECONDS = "_seconds"
 
 
+class Drawn(NamedTuple):
+    """A batch as it goes to other processes: normalized images (B×3×H×H float32) and labels (B int64).
+
+    `classes`: of the data set; `fingerprint`: of all that was read.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    classes: int
+    fingerprint: str
+
+
 class ScoreTask(NamedTuple):
     """A file's architectures to score.
 
-    `keys`: of the scores and their seconds, by name; `images`, `labels`: the batch; `seed`: of weights and what proxies
-    draw.
+    `keys`: of the scores and their seconds, by name; `seed`: of weights and what proxies draw.
     """
 
     path: Path
     space: str
     archs: Sequence[int]
     keys: Mapping[str, str]
-    images: np.ndarray
-    labels: np.ndarray
-    classes: int
+    drawn: Drawn
     seed: int
 
 
-def batch_of(data: TrainingData, seed: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Training images, normalized only, and labels: the first ones of the seed's order, as runs draw it.
+def batch_of(dataset: str, folder: Path, seed: int, size: int, *, download: bool = False) -> Drawn:
+    """Training images, normalized only: the first ones of the seed's order, as runs draw it. Of the others nothing is
+    kept in memory.
 
     Raises:
-        NatsdbError: there are not so many.
+        NatsdbError: the data set is missing, damaged, or another one, or has not so many images.
     """
+    data = load(dataset, folder, download=download)
     if size > len(data.train):
         have = f"{data.name} has {len(data.train):,} training images here"
         raise NatsdbError(f"{have}, and the batch shall have {size:,}", remedy="name a smaller one with --batch")
     chosen = draws(seed, 0, len(data.train), 0).order[:size]
-    return normalized(data.train.pixels[chosen], data).numpy(), data.train.labels[chosen].numpy()
+    images, labels = normalized(data.train.pixels[chosen], data), data.train.labels[chosen]
+    return Drawn(images.numpy(), labels.numpy(), data.classes, data.fingerprint)
 
 
 def score_file(task: ScoreTask, proxies: Mapping[str, Function], done: Callable[[int], None]) -> Figures:
     """Work out what a file lacks, on one thread, by the proxies of these names; see
     `natsdb.training.untrained.files.fill`."""
     # Channels last in memory, as in training: on a CPU twice as fast.
-    images = torch.from_numpy(task.images).contiguous(memory_format=torch.channels_last)
-    batch = Batch(images, torch.from_numpy(task.labels))
+    images = torch.from_numpy(task.drawn.images).contiguous(memory_format=torch.channels_last)
+    batch = Batch(images, torch.from_numpy(task.drawn.labels))
 
     def compute(arch: int, names: Sequence[str]) -> Iterator[Figure]:
         for name, proxy in proxies.items():
@@ -73,7 +85,7 @@ def _score(task: ScoreTask, arch: int, name: str, proxy: Function, batch: Batch)
     began = time.process_time()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(task.seed)
-        net = network(task.space, arch, task.classes).to(memory_format=torch.channels_last)
+        net = network(task.space, arch, task.drawn.classes).to(memory_format=torch.channels_last)
         try:
             # (A tensor of one number is taken too; PyTorch warns where it has a gradient.)
             score = files.finite(arch, name, task.keys[name], float(torch.as_tensor(proxy(net, batch)).detach()))
