@@ -16,7 +16,7 @@ about as (
         count(*) as runs,
         avg(run.steps) as steps,
         avg(run.seconds) as seconds
-    from search_run as run
+    from main.search_run as run
     group by run.search
 ),
 labelled as (
@@ -29,7 +29,7 @@ labelled as (
         || case when about.budget is not null and about.seed != 0 then ' seed ' || about.seed else '' end as label,
         about.* exclude (search)
     from about
-    left join search_budget as published on published.space = about.space and published.dataset = about.dataset
+    left join main.search_budget as published on published.space = about.space and published.dataset = about.dataset
 )
 select
     labelled.*,

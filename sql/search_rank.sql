@@ -18,7 +18,7 @@ curve as materialized (
         run.moment,
         run.regret,
         run.area
-    from search_regret as run
+    from main.search_regret as run
     where run.foremost and run.budget is not null and run.area is not null
 ),
 spread as (

@@ -19,7 +19,7 @@ score as materialized (
         every.accuracy,
         max(every.accuracy) over (partition by every.space, every.dataset, every.role) as optimum,
         every.coverage
-    from full_accuracy as every
+    from main.full_accuracy as every
     where not isnan(every.accuracy)
 ),
 ending as (
@@ -27,7 +27,7 @@ ending as (
         run.search,
         run.run,
         coalesce(run.budget, run.seconds) as seconds
-    from search_run as run
+    from main.search_run as run
 ),
 passed as (
     -- Written out, each step is looked at once: a fifth of the time that it takes to sort all steps for an asof join.
@@ -50,7 +50,7 @@ passed as (
             max_by(step.best, step.step) filter (where step.seconds <= ending.seconds * pow(100, -1 / 11)),
             max_by(step.best, step.step) filter (where step.seconds <= ending.seconds)
         ] as best
-    from search_step as step
+    from main.search_step as step
     inner join ending on ending.search = step.search and ending.run = step.run
     group by step.search, step.run
 ),
@@ -82,7 +82,7 @@ judged as (
         score.optimum - score.accuracy as regret,
         score.coverage
     from held
-    inner join search_about as about on about.search = held.search
+    inner join main.search_about as about on about.search = held.search
     inner join score on score.space = about.space and score.dataset = about.dataset and score.arch = held.arch
 )
 select
