@@ -18,11 +18,12 @@ from natsdb.search.algorithm import Algorithm
 from natsdb.search.kinds import SHARING, Done, run
 from natsdb.search.multi_trial import Search, mutated
 from natsdb.search.repeated import SearchReport, search
-from natsdb.search.running import ALGORITHMS
+from natsdb.search.running import ALGORITHMS, LATER
 from natsdb.search.simulation import Benchmark, Trainings, published_budget, read_trainings
 
 __all__ = [
     "ALGORITHMS",
+    "LATER",
     "SHARING",
     "Algorithm",
     "Benchmark",

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import optuna
 
 from natsdb.adapters.optuna import distributions
+from natsdb.schema.errors import NatsdbError
 from natsdb.schema.spaces import SPACES
 from natsdb.search.algorithm import Algorithm
 from natsdb.search.multi_trial import Search
@@ -50,7 +53,7 @@ def _search(
     `natsdb.adapters.optuna.Objective`."""
     seed = chance.getrandbits(31)
     of, own = SPACES[benchmark.space], {"seed": seed} if takes_seed else {}
-    with alone(seed, "optuna"):
+    with alone(seed, "optuna"), _one_thread(sampler.__name__):
         study = optuna.create_study(direction="maximize", sampler=sampler(**own, **options))
         space = distributions(benchmark.space)
         number = {value: index for index, value in enumerate(of.choices)}
@@ -73,3 +76,21 @@ def _search(
                     study.tell(trial, state=optuna.trial.TrialState.PRUNED)
                     continue
             study.tell(trial, accuracy)
+
+
+@contextmanager
+def _one_thread(sampler: str) -> Iterator[None]:
+    """Gaussian processes compute in PyTorch: on any number of cores in one thread, for the same digits."""
+    if sampler != "GPSampler":
+        yield
+        return
+    try:
+        import torch
+    except ImportError as error:
+        raise NatsdbError("optuna:GPSampler needs PyTorch", remedy="pip install 'natsdb[training]'") from error
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -333,3 +333,15 @@ def test_configurations_of_config_space_are_architectures(made_up_db: Path, spac
     assert len({arch_of(answers, one) for one in drawn}) > 30
     with pytest.raises(NatsdbError, match="there is no space 'x'"):
         configuration_space("x")
+
+
+@pytest.mark.parametrize(
+    ("name", "package", "told"),
+    [("OptunaHub", "optunahub", "study"), ("pymoo", "pymoo", "result"), ("ConfigSpace", "ConfigSpace", "space")],
+)
+def test_the_other_examples_run(name: str, package: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip(package, reason=f"{package} is not installed")
+    monkeypatch.setenv("NATSDB_HOME", str(BUILTIN))
+    names: dict[str, Any] = {}
+    exec(_example(name), names)
+    assert names[told] is not None

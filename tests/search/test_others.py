@@ -260,3 +260,14 @@ def test_options_are_those_that_a_number_or_text_can_be() -> None:
 
     assert others.plain_options(make, ("seed",)) == {"b": 1.0, "c": None, "e": False}
     assert "gamma" not in others.plain_options(optuna.samplers.TPESampler)
+
+
+def test_gaussian_processes_compute_in_one_thread_meanwhile() -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    torch.set_num_threads(2)
+    algorithm = load_algorithm("optuna:GPSampler")
+    first = play(algorithm, _whole(), 12 * 1210.0, 0, 0)
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(1)
+    assert play(algorithm, _whole(), 12 * 1210.0, 0, 0) == first
+    torch.set_num_threads(2)
