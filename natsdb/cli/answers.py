@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from decimal import Decimal
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
@@ -28,6 +30,9 @@ SHOWN = 60
 _COUNTED = 100_000
 # Rows that come at once: 64 Ki of the widest table take 15 MB.
 _BATCH = 65_536
+# DuckDB's types that are numbers.
+_WHOLE = {f"{sign}{name}" for sign in ("", "U") for name in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT")}
+_NUMBERS = {*_WHOLE, "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL"}
 # Characters below which a column of text is not cut to fit the terminal.
 _NARROW = 12
 
@@ -162,24 +167,48 @@ def first_rows(relation: Any, width: int | None = None) -> str:
     Args:
         width: characters of a line that it shall fit into; as wide as it is, if None.
     """
-    # Without polars: to import it takes longer than most answers.
-    import pyarrow as pa
-
-    batches = reader(relation)
+    kinds = [str(kind).partition("(")[0] for kind in relation.types]
+    names = list(relation.columns)
+    numeric = [kind in _NUMBERS for kind in kinds]
     rows: list[tuple[Any, ...]] = []
     hidden = 0
-    for batch in batches:
-        first = batch.slice(0, SHOWN - len(rows))
-        rows += zip(*(column.to_pylist() for column in first.columns), strict=True)
-        hidden += len(batch) - len(first)
-        if hidden >= _COUNTED:
+    for first, count in _of_plain(relation) if {*kinds} <= {*_NUMBERS, "VARCHAR", "BOOLEAN"} else _of_arrow(relation):
+        rows += first[: SHOWN - len(rows)]
+        hidden += count
+        if hidden - len(rows) >= _COUNTED:
             break
+    hidden -= len(rows)
     known = hidden < _COUNTED
     more = f"{hidden:,} more rows" if known else f"more than {_COUNTED:,} more rows"
-    kinds = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
-    numeric = [any(is_a(field.type) for is_a in kinds) for field in batches.schema]
-    shown = _table(batches.schema.names, rows, numeric, width)
+    kept = [n for n, name in enumerate(names) if not (name == "measured" and _unasked(relation, rows, n))]
+    shown = _table(
+        [names[n] for n in kept], [tuple(row[n] for n in kept) for row in rows], [numeric[n] for n in kept], width
+    )
     return shown + "\n" + (f"({more}: --format csv shows all)\n" if hidden else "")
+
+
+def _of_plain(relation: Any) -> Iterator[tuple[list[tuple[Any, ...]], int]]:
+    """The first rows of each batch, and how many it has. Without PyArrow: to load it takes 30 MB."""
+    counted = relation.limit(SHOWN + _COUNTED)
+    if hasattr(counted, "iter_rows"):
+        rows = counted.iter_rows()
+        batches = iter(lambda: list(islice(rows, _BATCH // 8)), [])
+    else:  # before DuckDB 2
+        batches = iter(lambda: counted.fetchmany(_BATCH // 8), [])
+    for batch in batches:
+        yield batch[:SHOWN], len(batch)
+
+
+def _of_arrow(relation: Any) -> Iterator[tuple[list[tuple[Any, ...]], int]]:
+    """As `_of_plain`, for values that DuckDB gives in other types than Arrow. Without polars, which takes longer than
+    most answers to import."""
+    for batch in reader(relation):
+        yield list(zip(*(column.to_pylist() for column in batch.slice(0, SHOWN).columns), strict=True)), len(batch)
+
+
+def _unasked(relation: Any, rows: list[tuple[Any, ...]], column: int) -> bool:
+    """Whether `measured` is empty because `best` was asked for no measure."""
+    return all(row[column] is None for row in rows) and not re.search(r"\bmeasured?\b", relation.sql_query(), re.I)
 
 
 def table(frame: pl.DataFrame, width: int | None = None) -> str:

@@ -33,6 +33,7 @@ from natsdb.cli.prompt import Names, prompt
 from natsdb.ingest import ingest
 from natsdb.schema.errors import Missing, NatsdbError, NotWritable
 from natsdb.schema.tables import TABLES
+from natsdb.store.locations import BUILTIN
 from natsdb.store.manifest import with_parts
 from natsdb.store.snapshot import read_manifest
 from natsdb.store.versions import drop, publish_manifest, vacuum
@@ -132,6 +133,40 @@ def test_the_first_rows_are_shown_and_the_others_counted(real_db: Path) -> None:
         # Its end would come after minutes.
         endless = connection.sql("select a.range from range(1000000000) as a, range(1000) as b")
         assert first_rows(endless).endswith("\n(more than 100,000 more rows: --format csv shows all)\n")
+
+
+def test_an_answer_of_numbers_and_texts_is_shown_without_what_takes_long_to_load() -> None:
+    ask = "import sys; from natsdb.cli import app; app(sys.argv[1:], standalone_mode=False); print(*sys.modules)"
+    words = ["sql", "from best('cifar100', 'x-test', '200', k := 1)", "--db", str(BUILTIN)]
+    out = subprocess.run([sys.executable, "-c", ask, *words], capture_output=True, text=True, check=True).stdout
+    assert "9930   73.5133" in out
+    assert not {"pyarrow", "polars", "pandas"} & set(out.splitlines()[-1].split())
+
+
+def test_plain_values_look_as_those_of_arrow() -> None:
+    plain = (
+        "select -1::tinyint a, 2::hugeint b, 3::ubigint c, 1.5::float d, 0.1::float e, 1.25::decimal(5, 2) f, "
+        "10::decimal(18, 0) g, 'ä' || chr(10) || 'b' t, true u, null::integer n, 1e300 x, 'nan'::double y, sum(i) s, "
+        "count(*) m from range(5) as r (i)"
+    )
+    with natsdb.connect(BUILTIN) as connection:
+        shown = first_rows(connection.sql(plain))
+        # A list among them is read by Arrow.
+        other = first_rows(connection.sql(f"select *, [1] as l from ({plain})"))
+    assert [line.rstrip() for line in shown.splitlines()] == [
+        line.removesuffix(end).rstrip() for line, end in zip(other.splitlines(), ("l", "───", "1"), strict=True)
+    ]
+
+
+def test_best_shows_a_measure_where_one_is_asked_for() -> None:
+    best = "best('cifar100', 'x-test', '200', k := 2{})".format
+    with natsdb.connect(BUILTIN) as connection:
+        for ask, shown in (
+            (f"from {best('')}", False),
+            (f"from {best(', measure := null')}", True),
+            (f"select arch, measured from {best('')}", True),
+        ):
+            assert ("measured" in first_rows(connection.sql(ask)).splitlines()[0]) is shown
 
 
 def test_an_error_after_the_first_rows_leaves_no_file(real_db: Path, tmp_path: Path) -> None:
