@@ -44,9 +44,12 @@ VIEWS = (
     "full_schedule",
     "judged_final",
     "full_accuracy",
+    "search_about",
     "search_result",
     "search_cell",
     "search_table",
+    "search_regret",
+    "search_rank",
     "trajectory",
     "discovered",
 )
@@ -101,7 +104,8 @@ def statements(locate: Locate, manifest: Manifest, source: str | None = None) ->
         check_source(manifest, source, "")
     folder = resources.files("natsdb.sql")
     every = []
-    for name in (*VIEWS, *MACROS):
+    # A view that ranks is made of the macro.
+    for name in dict.fromkeys(("mean_rank", *VIEWS, *MACROS)):
         every.append(folder.joinpath(f"{name}.sql").read_text("utf-8"))
         if name == "search_cell":
             every.append(search_columns())

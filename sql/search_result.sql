@@ -1,27 +1,11 @@
 -- search_result: a row is what a search's runs found, judged at full training on one role's images (see full_accuracy).
 -- Key: search, role. accuracy (percent): mean over runs; accuracy_std: population standard deviation over those runs
--- that can be judged, `judged` of all `runs` (the database may lack the accuracy of what the others found). A run with a budget
--- counts as the accuracy at the budget, or at its end if that is earlier, on the straight line through the best architectures
--- at its two evaluations that are nearest in time; one of weight sharing as that of the architecture it found.
--- label: the algorithm with those of its options, schedule, budget and seed that are not the published ones.
+-- that can be judged, `judged` of all `runs` (the database may lack the accuracy of what the others found). A run with
+-- a budget counts as the accuracy at the budget, or at its end if that is earlier, on the straight line through the
+-- best architectures at its two evaluations that are nearest in time; one of weight sharing as that of the architecture
+-- it found. label: as in search_about.
 create or replace view search_result as
 with
-about as (
-    select
-        run.search,
-        any_value(run.algorithm) as algorithm,
-        any_value(run.space) as space,
-        any_value(run.dataset) as dataset,
-        any_value(run.hp) as asked_hp,
-        any_value(run.options) as options,
-        any_value(run.budget) as budget,
-        any_value(run.seed) as seed,
-        count(*) as runs,
-        avg(run.steps) as steps,
-        avg(run.seconds) as seconds
-    from search_run as run
-    group by run.search
-),
 ended as (
     -- A search may end before its budget: such a run counts as it ended.
     select
@@ -67,7 +51,7 @@ asked as (
         about.space,
         point.best as arch
     from point
-    inner join about on about.search = point.search
+    inner join search_about as about on about.search = point.search
 ),
 score as (
     -- The rows of full_accuracy of these architectures, without making those of all.
@@ -91,7 +75,7 @@ judged as (
         -- Where the straight line through two points is at the budget; a single point is level.
         coalesce(regr_intercept(score.accuracy, point.seconds), avg(score.accuracy)) as accuracy
     from point
-    inner join about on about.search = point.search
+    inner join search_about as about on about.search = point.search
     inner join score
         on
             score.space = about.space
@@ -101,11 +85,7 @@ judged as (
 )
 select
     about.search,
-    about.algorithm
-    || case when about.options = '{}' then '' else ' ' || replace(trim(about.options, '{}'), '"', '') end
-    || case when about.asked_hp = '12' then '' else coalesce(' hp ' || about.asked_hp, '') end
-    || case when about.budget = published.budget then '' else coalesce(format(' budget {:g}', about.budget), '') end
-    || case when about.budget is not null and about.seed != 0 then ' seed ' || about.seed else '' end as label,
+    about.label,
     about.algorithm,
     about.space,
     about.dataset,
@@ -119,6 +99,5 @@ select
     about.steps,
     about.seconds
 from judged
-inner join about on about.search = judged.search
-left join search_budget as published on published.space = about.space and published.dataset = about.dataset
+inner join search_about as about on about.search = judged.search
 group by all

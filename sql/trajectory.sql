@@ -2,26 +2,16 @@
 -- Key: search, role, moment. With a budget: 150 moments, equally far apart, from 1/150 of it; without (weight sharing) a
 -- moment an epoch. seconds: mean over runs (simulated, or of the device); accuracy (percent), accuracy_std: mean and
 -- population standard deviation over runs; between a run's evaluations accuracies lie on a straight line, before the first
--- and after the last they stay. label: as in search_result.
+-- and after the last they stay. label: as in search_about.
 create or replace view trajectory as
 with
-about as (
-    select distinct
-        search_result.search,
-        search_result.label,
-        search_result.algorithm,
-        search_result.space,
-        search_result.dataset,
-        search_result.budget
-    from search_result
-),
 score as materialized (
     select
         about.search,
         every.role,
         every.arch,
         every.accuracy
-    from about
+    from search_about as about
     inner join full_accuracy as every on every.space = about.space and every.dataset = about.dataset
 ),
 moment as (
@@ -122,5 +112,5 @@ select
     stddev_pop(judged.accuracy) as accuracy_std,
     count(*) as runs
 from judged
-inner join about on about.search = judged.search
+inner join search_about as about on about.search = judged.search
 group by all

@@ -8,8 +8,11 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
+from natsdb.ingest.searches import keep_search
+from natsdb.schema.tables import arrow_schema
 from natsdb.store.damage import footer_digest
 from natsdb.store.snapshot import read_manifest
 from natsdb.store.weights import weights_file
@@ -59,3 +62,33 @@ def relist(home: Path) -> None:
         said = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(), "footer": footer}
         parts.append(replace(part, **said))
     (home / "natsdb.json").write_text(replace(manifest, parts=tuple(parts)).to_json())
+
+
+def keep_made_up_search(
+    home: Path,
+    search: str,
+    algorithm: str,
+    steps: dict[int, list[tuple[float, int]]],
+    *,
+    dataset: str = "cifar100",
+    budget: float | None = 40_000.0,
+    seed: int = 0,
+) -> None:
+    """Add a search of tss to a database whose runs, by number, hold an architecture (the second) from a time on."""
+    one = {"search": search, "algorithm": algorithm, "space": "tss", "dataset": dataset, "budget": budget, "seed": seed}
+    one |= {"hp": None if budget is None else "12", "options": "{}", "provenance": "{}"}
+    runs = [
+        one | {"run": run, "steps": len(held), "seconds": held[-1][0], "arch": held[-1][1]}
+        for run, held in steps.items()
+    ]
+    rows = [
+        {"search": search, "run": run, "step": step, "epoch": 11, "arch": arch, "accuracy": 50.0}
+        | {"seconds": seconds, "best": arch}
+        for run, held in steps.items()
+        for step, (seconds, arch) in enumerate(held)
+    ]
+    tables = (
+        pa.Table.from_pylist(of, schema=arrow_schema(name))
+        for of, name in ((runs, "search_run"), (rows, "search_step"))
+    )
+    keep_search(home, search, *tables)

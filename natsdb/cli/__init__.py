@@ -13,6 +13,7 @@ from natsdb.cli import (
     archives,
     attaching,
     checking,
+    comparing,
     demo,
     plots,
     publish,
@@ -87,6 +88,7 @@ for _command in (
     training.collect,
     training.compare,
     search.search,
+    comparing.compare_searches,
     questions.sql,
     questions.info,
     questions.duckdb,
@@ -103,6 +105,7 @@ pictures = typer.Typer(help="Draw pictures of the benchmark.", no_args_is_help=T
 for _picture in (plots.scatter, plots.pareto, plots.curves, plots.rank, plots.correlation, plots.compare):
     pictures.command()(_with_exit_codes(_picture))
 pictures.command("search")(_with_exit_codes(search.plot_search))
+pictures.command("ranks")(_with_exit_codes(comparing.plot_ranks))
 app.add_typer(pictures, name="plot")
 # What follows the script's name is the script's.
 # (`-h` is left out of its own options, so that `-mhelper` is a module.)

@@ -3,6 +3,7 @@
 from natsdb.plot.chart import save
 from natsdb.plot.correlations import correlation, correlations
 from natsdb.plot.costs import Measured, measured, pareto, scatter
+from natsdb.plot.critical_difference import ranks
 from natsdb.plot.epochs import curves
 from natsdb.plot.ranks import agreement, rank
 from natsdb.plot.searching import searches
@@ -16,6 +17,7 @@ __all__ = [
     "measured",
     "pareto",
     "rank",
+    "ranks",
     "save",
     "scatter",
     "searches",

@@ -1,4 +1,4 @@
-"""A static page of a database: leaderboard, scatter, architectures' pages, and SQL in the visitor's browser.
+"""A static page of a database: leaderboard, scatter, architectures' pages, searches, and SQL in the visitor's browser.
 
 A site is a folder that any web server shows, without a network beyond it:
 

@@ -4,6 +4,7 @@
     data/archs/SPACE.json      every architecture's operations or channels, as one string of digits
     data/points/N.json         mean accuracy over seeds by split, and cost: a column an array, an entry an architecture
     data/measures/N.json       a measure of attached tables, which the page asks for when it is chosen
+    data/searches.json         searches, if there are any (`searches.py`)
     data/runs/SPACE/N.json     architectures N·64 to N·64 + 63: each run's last accuracies
     data/views.sql             views and macros for DuckDB-WASM, which name files from `db/` on
 
@@ -22,6 +23,7 @@ import natsdb
 from natsdb.connection import open_database
 from natsdb.schema.spaces import SPACES
 from natsdb.schema.tables import BLOCK
+from natsdb.site.searches import write_searches
 from natsdb.sql import MACROS, MADE, VIEWS, statements
 from natsdb.sql.attached import measure_of
 from natsdb.sql.tables import listing
@@ -35,6 +37,8 @@ GROUP = 64
 # These need a newer DuckDB than the page's 0.9: lambdas in its present notation, min_by of several.
 NOT_IN_BROWSER = (
     "neighbours",
+    "search_regret",
+    "search_rank",
     "search_result",
     "search_cell",
     "search_columns",
@@ -208,6 +212,7 @@ def write_data(
         for space in SPACES:
             _write_runs(folder, connection, space, archs[space], index if space in spaces else None, progress)
         index["measures"] = _write_measures(folder, connection, spaces, snapshot.manifest)
+        index["searches"] = write_searches(folder / "data", connection)
     index["tables"] = {
         name: [column.name for column in table.columns] for name, table in snapshot.manifest.tables().items()
     }

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import natsdb
+from databases import keep_made_up_search
 from natsdb.ingest import collect
 from natsdb.schema.errors import NatsdbError
 from natsdb.site import write_site
@@ -22,6 +25,29 @@ def embedded_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("embedded") / "db"
     collect(EMBEDDED / "runs", home)
     return home
+
+
+@pytest.fixture(scope="session")
+def searched_db(embedded_db: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with three made-up searches with a budget and one of shared weights, on CIFAR-10. Read only."""
+    home = Path(shutil.copytree(embedded_db, tmp_path_factory.mktemp("searched") / "db"))
+    archs = natsdb.query("select arch from full_accuracy where space = 'tss' order by accuracy", home)["arch"].to_list()
+    for number, name in enumerate(("first", "second", "third")):
+        steps = {
+            run: [(at * 20_000.0, archs[9 * number + 2 * place + run]) for place, at in enumerate((0.01, 0.2, 1.0))]
+            for run in range(4)
+        }
+        keep_made_up_search(home, name, name, steps, dataset="cifar10", budget=20_000.0)
+    keep_made_up_search(
+        home, "shared", "gdas", {0: [(9.0, archs[0]), (18.0, archs[-1])]}, dataset="cifar10", budget=None
+    )
+    return home
+
+
+@pytest.fixture(scope="session")
+def searched_address(searched_db: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a site of searches, without SQL."""
+    yield from _served(write_site(tmp_path_factory.mktemp("searches") / "site", searched_db, sql=False))
 
 
 @pytest.fixture(scope="session")

@@ -97,7 +97,7 @@ def test_filters_filter(page: Any, plain_address: str, embedded_db: Path) -> Non
     expect(page.locator("#count")).to_have_text(f"{kept} of 37 {_TSS}")
     assert all(float(row[3]) <= 10 for row in _rows(page))
     page.get_by_role("button", name="Clear selection").click()
-    page.get_by_label("Space").select_option("sss")
+    page.get_by_role("form", name="Filters").get_by_label("Space").select_option("sss")
     expect(page.locator("#count")).to_have_text("29 of 29 architectures (the space has 32,768)")
     page.get_by_label("Split").select_option("ori-test")
     top = natsdb.query("select max(accuracy) from mean_final where space = 'sss' and split = 'ori-test'", embedded_db)
@@ -291,6 +291,64 @@ def test_a_question_asked_before_the_index_is_there_is_answered(page: Any, sql_a
     expect(page.locator("#example option")).not_to_have_count(0)
     expect(page.get_by_label("Statement")).to_have_value("select 6 * 7 as answer")
     expect(page.locator("#answer td")).to_have_text("42", timeout=_LONG)
+
+
+def _cells(region: Any) -> list[list[str]]:
+    return [line.locator("td").all_inner_texts() for line in region.locator("tbody tr").all()]
+
+
+def test_searches_are_shown_as_the_views_have_them(page: Any, searched_address: str, searched_db: Path) -> None:
+    page.goto(searched_address)
+    page.get_by_role("link", name="Searches").click()
+    expect(page.get_by_role("heading", name="Every search on cifar10")).to_be_visible()
+    expect(page.get_by_role("link", name="Searches")).to_have_attribute("aria-current", "page")
+    table = natsdb.query(
+        "select label, runs, cifar10_valid, coverage from search_table where space = 'tss'", searched_db
+    )
+    shown = _cells(page.get_by_role("region", name="Results"))
+    assert [[row[0], int(row[1].replace(",", "")), row[2], row[-1]] for row in shown] == [
+        [label, runs, said, coverage or ""] for label, runs, said, coverage in table.rows()
+    ]
+    ranks = natsdb.query(
+        "from search_rank where role = 'valid' and dataset = 'cifar10' and moment = 12 order by mean_rank", searched_db
+    ).to_dicts()
+    assert _cells(page.get_by_role("region", name="Ranks")) == [
+        [row["label"], *[f"{row[name]:.2f}" for name in ("mean_rank", "mean_rank", "regret", "area", "area_rank")], "4"]
+        for row in ranks
+    ]
+    regret = next(row["regret"] for row in ranks if row["label"] == "second")
+    chart = page.get_by_role("img", name="Regret to the best of the space")
+    expect(chart).to_have_attribute("aria-label", re.compile(f", second {regret:.2f},"))
+    assert chart.locator("path.curve").count() == 3
+    assert page.get_by_role("img", name="Accuracy over epochs, shared weights").locator("path.curve").count() == 1
+    kinds = {line.get_attribute("class") for line in page.locator("#searches .legend path").all()}
+    assert len(kinds) == 4
+
+
+def test_everything_that_is_kept_of_a_search_is_there(page: Any, searched_address: str, searched_db: Path) -> None:
+    page.goto(f"{searched_address}#/searches")
+    page.get_by_text("second: 4 runs (search second)").click()
+    kept = page.locator("#searches details[open] dl").inner_text()
+    for said in ("20,000 simulated seconds", "as published", "3.0 a run", "schedule (hp)"):
+        assert said in kept
+    (arch,) = natsdb.query("select arch from search_run where search = 'second' and run = 0", searched_db)["arch"]
+    page.get_by_role("link", name=f"tss/{arch}").click()
+    expect(page.locator("#arch h1")).to_have_text(f"tss/{arch}")
+
+
+def test_without_searches_their_page_says_so(page: Any, plain_address: str) -> None:
+    page.goto(f"{plain_address}#/searches")
+    expect(page.locator("#searches-state")).to_have_text("The database holds no search: natsdb search makes them.")
+    expect(page.get_by_role("link", name="Searches")).to_be_hidden()
+
+
+def test_at_400_pixels_searches_are_no_wider(browser: Any, searched_address: str) -> None:
+    context = browser.new_context(viewport={"width": 400, "height": 800})
+    tab = context.new_page()
+    tab.goto(f"{searched_address}#/searches")
+    tab.locator("#searches details").first.wait_for()
+    assert tab.evaluate("document.documentElement.scrollWidth") == 400
+    context.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -1,4 +1,4 @@
-// What lies in data/: the index, architectures, points and runs. Each file is fetched once.
+// What lies in data/: the index, architectures, points, runs and searches. Each file is fetched once.
 
 const fetched = new Map();
 
@@ -15,6 +15,7 @@ function json(path) {
 }
 
 export const index = () => json("data/site.json");
+export const searches = () => json("data/searches.json");
 export const points = (file) => json(`data/points/${file}`);
 
 /** A measure's values by architecture, for a data set's file of it. */
