@@ -23,7 +23,19 @@ if TYPE_CHECKING:
 
 
 __version__ = "0.1.0"
-__all__ = ["Info", "NatsdbError", "attach", "connect", "detach", "files", "front_quality", "info", "pareto", "query", "scan"]
+__all__ = [
+    "Info",
+    "NatsdbError",
+    "attach",
+    "connect",
+    "detach",
+    "files",
+    "front_quality",
+    "info",
+    "pareto",
+    "query",
+    "scan",
+]
 
 
 def _home(db: str | os.PathLike[str] | None) -> Path:

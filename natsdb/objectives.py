@@ -1,8 +1,8 @@
 """Several objectives at once: what is asked, the exact front of a space, and how good another front is beside it.
 
-An objective is a measure: accuracy, of which more is better, or any other, of which less is; MEASURE:max and MEASURE:min
-say otherwise (SQL decides it: `sql/objective_name.sql`, `sql/objective_sign.sql`). Points are arrays of shape (points,
-objectives) of which less is better: values times signs.
+An objective is a measure: accuracy, of which more is better, or any other, of which less is; MEASURE:max and
+MEASURE:min say otherwise (SQL decides it: `sql/objective_name.sql`, `sql/objective_sign.sql`). Points are arrays of
+shape (points, objectives) of which less is better: values times signs.
 """
 
 from __future__ import annotations
@@ -28,9 +28,12 @@ class Objective(NamedTuple):
 
 
 class Quality(NamedTuple):
-    """How good a front is. `hypervolume`: the share of the box between the best and the worst value of each objective in
-    the space that the front dominates, 0 to 1; `igd_plus`: IGD+ (Ishibuchi et al. 2015) to the exact front, in that box,
-    0 for the front itself; null where the front is empty."""
+    """How good a front is.
+
+    `hypervolume`: the share of the box between the best and the worst value of each objective in the space that the
+    front dominates, 0 to 1; `igd_plus`: IGD+ (Ishibuchi et al. 2015) to the exact front, in that box, 0 for the front
+    itself; None where the front is empty.
+    """
 
     hypervolume: float
     igd_plus: float | None
@@ -96,6 +99,11 @@ class ExactFront:
         ideal, reference = points.min(axis=0), points.max(axis=0)
         front = _scaled(points[moocore.is_nondominated(points)], ideal, reference)
         return cls(ideal, reference, front, float(moocore.hypervolume(front, ref=1.0)))
+
+    @property
+    def values(self) -> np.ndarray:
+        """The front, not scaled."""
+        return self.points * (self.reference - self.ideal) + self.ideal
 
     def quality(self, points: np.ndarray) -> Quality:
         """How good a front is; points that others of it dominate change nothing."""

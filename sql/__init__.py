@@ -51,6 +51,8 @@ VIEWS = (
     "search_regret",
     "search_rank",
     "trajectory",
+    "multi_objective_result",
+    "front_trajectory",
     "discovered",
 )
 MACROS = (

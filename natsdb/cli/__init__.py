@@ -105,6 +105,7 @@ pictures = typer.Typer(help="Draw pictures of the benchmark.", no_args_is_help=T
 for _picture in (plots.scatter, plots.pareto, plots.curves, plots.rank, plots.correlation, plots.compare):
     pictures.command()(_with_exit_codes(_picture))
 pictures.command("search")(_with_exit_codes(search.plot_search))
+pictures.command("front")(_with_exit_codes(search.plot_front))
 pictures.command("ranks")(_with_exit_codes(comparing.plot_ranks))
 app.add_typer(pictures, name="plot")
 # What follows the script's name is the script's.

@@ -24,7 +24,7 @@ QUESTIONS = {
     "best": "from best('cifar10-valid', 'x-valid', '12', max_flops := 100)",
     "attached_name": "select attached_name('flops'), attached_name('latency')",
     "valued": "from valued(['accuracy', 'flops'], 'cifar10-valid', 'x-valid', '12', 'tss')",
-    "nondominated": "from nondominated([{'id': 1, 'a': 1.0, 'b': 2.0, 'c': 0.0}, {'id': 2, 'a': 1.0, 'b': 3.0, 'c': 0.0}])",
+    "nondominated": "from nondominated([{'id': n, 'a': n % 3, 'b': n % 5, 'c': n % 7} for n in range(3, 90)])",
     "objective_name": "select objective_name('accuracy:min')",
     "objective_sign": "select objective_sign('accuracy:min')",
     "front": "from front(['accuracy', 'params', 'latency:max'], 'cifar10-valid', 'x-valid', '12')",
