@@ -97,7 +97,7 @@ class ExactFront:
         if not np.isfinite(points).all():
             raise NatsdbError("an objective has infinite values, so no front can be measured", remedy="choose another")
         ideal, reference = points.min(axis=0), points.max(axis=0)
-        front = _scaled(points[moocore.is_nondominated(points)], ideal, reference)
+        front = _scaled(points[nondominated(points)], ideal, reference)
         return cls(ideal, reference, front, float(moocore.hypervolume(front, ref=1.0)))
 
     @property
@@ -112,6 +112,16 @@ class ExactFront:
         moocore, scaled = _moocore(), _scaled(points, self.ideal, self.reference)
         volume = moocore.hypervolume(scaled, ref=1.0)
         return Quality(float(volume), float(moocore.igd_plus(scaled, ref=self.points)))
+
+
+def nondominated(points: np.ndarray) -> np.ndarray:
+    """Which of some points no other beats; of equal ones the first.
+
+    Raises:
+        NatsdbError: moocore is not installed.
+    """
+    found: np.ndarray = _moocore().is_nondominated(points)
+    return found
 
 
 def _scaled(points: np.ndarray, ideal: np.ndarray, reference: np.ndarray) -> np.ndarray:

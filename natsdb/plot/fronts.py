@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from natsdb.objectives import ExactFront, read_objectives, values
+from natsdb.objectives import ExactFront, nondominated, read_objectives, values
 from natsdb.plot.chart import altair, data
 from natsdb.plot.costs import meaning_of
 from natsdb.plot.searching import COLOURS, ROLES, of_role, without_objectives
@@ -34,7 +34,8 @@ def fronts(connection: Any, space: str, dataset: str, objectives: str | None = N
     check_searched(dataset)
     rows = connection.sql(
         """select front.search, front.run, front.role, front.judged,
-        array_to_string(front.objectives, ',') as objectives, about.label, about.hp, result.hypervolume, count(distinct front.run) over (partition by front.search) as runs
+        array_to_string(front.objectives, ',') as objectives, about.label, about.hp, result.hypervolume,
+        count(distinct front.run) over (partition by front.search) as runs
         from search_front as front
         join search_about as about on about.search = front.search
         join multi_objective_result as result
@@ -67,35 +68,41 @@ def fronts(connection: Any, space: str, dataset: str, objectives: str | None = N
         .agg(pl.col("run").gather((pl.len() - 1) // 2).first())
     )
     shown = points.join(middle, on=["label", "run"], how="semi")
+    # What full training turned out worse is drawn, but the line leaves it out.
+    steps = pl.concat(
+        [part.filter(nondominated(part[:, : len(named)].to_numpy() * signs)) for part in shown.partition_by("label")]
+    )
     labels = sorted(set(points["label"]))
-    colour = alt.Color("label:N", title="algorithm", legend=alt.Legend(labelLimit=300)).scale(
+    colour = alt.Color("label:N", title="algorithm", legend=alt.Legend(labelLimit=300, symbolOpacity=1)).scale(
         domain=labels, range=[COLOURS[n % len(COLOURS)] for n in range(1, len(labels) + 1)]
     )
     shape = alt.Shape("label:N", title="algorithm").scale(domain=labels)
+    # Below lie the few architectures that learn nothing, at any cost.
+    low, high = float(np.quantile(every[:, accuracy], 0.1)), float(every[:, accuracy].max())
     said = f"{ROLES[rows['role'][0]]} accuracy at full training (percent)"
     panels = []
     for place, one in enumerate(named):
         if place == accuracy:
             continue
         pair = [f"value_{place}", f"value_{accuracy}"]
-        x = alt.X(f"{pair[0]}:Q", title=meaning_of(connection, one.measure)).scale(zero=False)
-        y = alt.Y(f"{pair[1]}:Q", title=said).scale(zero=False)
+        drawn = np.concatenate([exact[:, place], points[pair[0]].to_numpy()])
+        x = alt.X(f"{pair[0]}:Q", title=meaning_of(connection, one.measure)).scale(
+            domain=[float(drawn.min()), float(drawn.max())], nice=False, padding=8
+        )
+        y = alt.Y(f"{pair[1]}:Q", title=said).scale(domain=[low, high + 0.02 * (high - low)], nice=False)
         cloud = alt.Chart(data(pl.DataFrame(every[:, [place, accuracy]], pair)))
         front = alt.Chart(data(pl.DataFrame(exact[:, [place, accuracy]], pair).sort(pair)))
-        ours, all_runs = alt.Chart(data(shown.sort("label", *pair))), alt.Chart(data(points))
+        ours, all_runs, best = (alt.Chart(data(one)) for one in (shown, points, steps.sort("label", *pair)))
         step = "step-after" if one.sign > 0 else "step-before"
-        lines = [front.mark_line(color="black", interpolate=step, strokeWidth=1).encode(x, y)]
-        if len(named) == 2:
-            lines.append(ours.mark_line(interpolate=step, strokeWidth=1.2).encode(x, y, colour))
-        else:
-            lines = []
+        lines = [front.mark_line(color="black", interpolate=step, strokeWidth=1, clip=True).encode(x, y)]
+        lines.append(best.mark_line(interpolate=step, strokeWidth=1.2, clip=True).encode(x, y, colour))
         panels.append(
             alt.layer(
-                cloud.mark_circle(size=5, opacity=0.2, color="#999").encode(x, y),
-                all_runs.mark_circle(size=14, opacity=0.3).encode(x, y, colour),
-                *lines,
-                front.mark_circle(color="black", size=16).encode(x, y),
-                ours.mark_point(size=45, filled=True, opacity=0.9).encode(x, y, colour, shape),
+                cloud.mark_circle(size=5, opacity=0.2, color="#999", clip=True).encode(x, y),
+                all_runs.mark_circle(size=14, opacity=0.3, clip=True).encode(x, y, colour),
+                *(lines if len(named) == 2 else ()),
+                front.mark_circle(color="black", size=16, clip=True).encode(x, y),
+                ours.mark_point(size=45, filled=True, opacity=0.9, clip=True).encode(x, y, colour, shape),
             ).properties(width=420, height=320)
         )
     counts = sorted({int(count) for count in rows["runs"]})
