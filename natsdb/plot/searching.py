@@ -60,10 +60,10 @@ def searches(connection: Any, space: str, role: str | None = None) -> Any:
             params={"space": space},
         ).fetchall()
     )
-    lines = []
+    lines, labels = [], sorted({label for part in rows for label in part["label"]})
     for timed in (True, False):
         panels = [
-            _panel(alt, part, timed, covered_by)
+            _panel(alt, part, timed, covered_by, labels)
             for part in rows
             if len(part.filter(part["budget"].is_not_null() == timed))
         ]
@@ -94,14 +94,14 @@ def hypervolumes(connection: Any, space: str, role: str | None = None, metric: s
         params={"space": space},
     ).pl()
     rows = of_role(rows, space, role)
-    panels = []
+    panels, labels = [], sorted(set(without_objectives(rows)["label"]))
     for dataset in searched():
         own = rows.filter(rows["dataset"] == dataset)
         for objectives in sorted(own["objectives"].unique()):
             part = own.filter(own["objectives"] == objectives)
             part = without_objectives(part)
             title = {"text": f"{space}, {dataset}: {_counts(part)} runs", "subtitle": objectives}
-            panels.append(_lines(alt, part, True, f"{_FRONT_METRICS[metric]}, {ROLES[part['role'][0]]}", title))
+            panels.append(_lines(alt, part, True, labels, f"{_FRONT_METRICS[metric]}, {ROLES[part['role'][0]]}", title))
     return alt.hconcat(*panels)
 
 
@@ -135,14 +135,14 @@ def _covered(rows: Any) -> int:
     return int(rows.unique(["search"])["runs"].sum())
 
 
-def _panel(alt: Any, rows: Any, timed: bool, covered_by: dict[str, int]) -> Any:
+def _panel(alt: Any, rows: Any, timed: bool, covered_by: dict[str, int], labels: list[str]) -> Any:
     rows = rows.filter(rows["budget"].is_not_null() == timed)
     space, dataset = rows["space"][0], rows["dataset"][0]
     judging = architectures(covered_by[dataset + rows["role"][0]], space)
     partial = {"subtitle": f"judged by {judging}"} if " of " in judging else {}
     title = {"text": f"{space}, {dataset}: {_counts(rows)} runs", **partial}
     values = rows.with_columns(value=rows["accuracy"], spread=rows["accuracy_std"])
-    return _lines(alt, values, timed, f"{ROLES[rows['role'][0]]} accuracy at full training (percent)", title)
+    return _lines(alt, values, timed, labels, f"{ROLES[rows['role'][0]]} accuracy at full training (percent)", title)
 
 
 def _counts(rows: Any) -> str:
@@ -150,9 +150,12 @@ def _counts(rows: Any) -> str:
     return f"{runs.min():,}" if runs.min() == runs.max() else f"{runs.min():,} to {runs.max():,}"
 
 
-def _lines(alt: Any, rows: Any, timed: bool, meaning: str, title: dict[str, Any]) -> Any:
-    """A panel: a line a label of the column `value` over time or epochs, in a band of ± `spread`."""
-    labels = sorted(rows["label"].unique())
+def _lines(alt: Any, rows: Any, timed: bool, labels: list[str], meaning: str, title: dict[str, Any]) -> Any:
+    """A panel: a line a label of the column `value` over time or epochs, in a band of ± `spread`.
+
+    Args:
+        labels: of all panels, which share colours and dashes.
+    """
     x = (
         alt.X("seconds:Q", title="simulated time (seconds)")
         if timed
