@@ -28,12 +28,13 @@ from natsdb.store.writing import only_writer, writing
 _PATIENCE = 60.0
 
 
-def keep_search(database: Path, search: str, runs: pa.Table, steps: pa.Table) -> bool:
+def keep_search(database: Path, search: str, runs: pa.Table, steps: pa.Table, fronts: pa.Table | None = None) -> bool:
     """Add a search to the database, in place of what it holds of the same search, whole or not at all.
 
     Args:
         search: which; the column `search` of both tables.
         runs, steps: rows of `search_run` and `search_step`, columns in any order.
+        fronts: rows of `search_front`, of a search with several objectives.
 
     Returns:
         Whether that changes anything.
@@ -42,10 +43,10 @@ def keep_search(database: Path, search: str, runs: pa.Table, steps: pa.Table) ->
         NatsdbError: another process writes to the database, or the disk is full; it is unchanged.
     """
     with only_writer(database, _PATIENCE):
-        return _keep(database, search, runs, steps)
+        return _keep(database, search, runs, steps, fronts)
 
 
-def _keep(database: Path, search: str, runs: pa.Table, steps: pa.Table) -> bool:
+def _keep(database: Path, search: str, runs: pa.Table, steps: pa.Table, fronts: pa.Table | None = None) -> bool:
     """`keep_search` of who holds the database."""
     before = open_manifest(database)
     staging = Staging(database, f"{search}-publish")
@@ -53,7 +54,9 @@ def _keep(database: Path, search: str, runs: pa.Table, steps: pa.Table) -> bool:
     kept = [part for part in manifest.parts if not _of(part, search)]
     with writing(database):
         parts = [
-            _written(staging, name, search, table) for name, table in zip(SEARCH_TABLES, (runs, steps), strict=True)
+            _written(staging, name, search, table)
+            for name, table in zip(SEARCH_TABLES, (runs, steps, fronts), strict=True)
+            if table is not None
         ]
     manifest = replace(manifest, parts=tuple(sorted([*kept, *parts])))
     changed = not manifest.same_contents(before)
@@ -155,7 +158,7 @@ def _tables(search: str, runs: dict[int, dict[str, Any]]) -> tuple[pa.Table, pa.
     ]
     made = [
         pa.Table.from_pylist(listed, schema=arrow_schema(name).remove_metadata())
-        for name, listed in zip(SEARCH_TABLES, (rows, steps), strict=True)
+        for name, listed in zip(SEARCH_TABLES[:2], (rows, steps), strict=True)
     ]
     return made[0], made[1]
 
@@ -168,7 +171,7 @@ def _held(database: Path, search: str) -> tuple[pa.Table, pa.Table] | None:
     if not parts:
         return None
     rows, steps = (
-        read_columns(database / parts[name].path, parts[name], arrow_schema(name).names) for name in SEARCH_TABLES
+        read_columns(database / parts[name].path, parts[name], arrow_schema(name).names) for name in SEARCH_TABLES[:2]
     )
     seeds = rows["seed"].to_numpy()
     number = rows.schema.get_field_index("run")

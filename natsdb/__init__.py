@@ -24,7 +24,20 @@ if TYPE_CHECKING:
 
 
 __version__ = "0.1.0"
-__all__ = ["Info", "NatsdbError", "attach", "connect", "detach", "files", "info", "query", "scan", "show"]
+__all__ = [
+    "Info",
+    "NatsdbError",
+    "attach",
+    "connect",
+    "detach",
+    "files",
+    "front_quality",
+    "info",
+    "pareto",
+    "query",
+    "scan",
+    "show",
+]
 
 
 def _home(db: str | os.PathLike[str] | None) -> Path:
@@ -111,6 +124,74 @@ def query(
             raise NatsdbError("the statement has no answer", remedy="ask with `select …`; see `natsdb info`")
         frame: pl.DataFrame = answer.pl()
         return frame
+
+
+def pareto(
+    objectives: str | Sequence[str],
+    dataset: str,
+    split: str,
+    hp: str,
+    db: str | os.PathLike[str] | None = None,
+    *,
+    space: str = "tss",
+    version: int | None = None,
+    source: str | None = None,
+) -> pl.DataFrame:
+    """The architectures that no other beats in two or three objectives, as the macro `front` finds them.
+
+    Args:
+        objectives: measures in a list, or with commas: accuracy (mean after the last epoch on the split, percent), of
+            which more is better; flops, params, latency, train_seconds, as in the view `mean_cost`, or any measure, as
+            in the view `measure`, of which less is better. MEASURE:max and MEASURE:min say otherwise.
+        dataset, split, hp: of which accuracies and costs; see docs/ask.md.
+        db, version, source: see `connect`.
+
+    Returns:
+        A row an architecture, the best in the first objective first: arch, a column for each measure, arch_str, source,
+        coverage.
+
+    Raises:
+        NatsdbError: there are fewer or more objectives, no such measure, or no database.
+    """
+    from natsdb.objectives import pareto as run
+
+    with connect(db, version=version, source=source) as connection:
+        return run(connection, objectives, dataset, split, hp, space)
+
+
+def front_quality(
+    archs: Sequence[int],
+    objectives: str | Sequence[str],
+    dataset: str,
+    split: str,
+    hp: str,
+    db: str | os.PathLike[str] | None = None,
+    *,
+    space: str = "tss",
+    version: int | None = None,
+    source: str | None = None,
+) -> dict[str, Any]:
+    """How good some architectures are as a front, beside the exact front of the whole space.
+
+    Values are scaled so that the best of the space in each objective is 0 and the worst 1; the reference point is the
+    worst in each, so that no architecture lies outside.
+
+    Args:
+        archs: official indexes.
+        objectives, dataset, split, hp, db, space, version, source: as of `pareto`.
+
+    Returns:
+        hypervolume: the share of the box that they dominate, 0 to 1; igd_plus: IGD+ to the exact front in the box;
+        exact_hypervolume: that of the exact front; ideal, reference: the best and worst value by measure, not scaled.
+
+    Raises:
+        NatsdbError: as of `pareto`; an architecture has no value of an objective; moocore is not installed (extra
+            `objectives`).
+    """
+    from natsdb.objectives import front_quality as run
+
+    with connect(db, version=version, source=source) as connection:
+        return run(connection, archs, objectives, dataset, split, hp, space)
 
 
 def scan(table: str, db: str | os.PathLike[str] | None = None, *, version: int | None = None) -> pl.LazyFrame:

@@ -247,12 +247,38 @@ TABLES: dict[str, Table] = {
                 Column("best", "INTEGER", "official index of the best architecture so far"),
             ),
         ),
+        Table(
+            "search_front",
+            "an evaluation that entered the front of a run with several objectives, and what that front is worth then",
+            ("search", "run", "role", "step"),
+            (
+                *_SEARCH,
+                Column(
+                    "role", "VARCHAR", "images that the front is judged on: valid, test or both, as in full_accuracy"
+                ),
+                Column("step", "INTEGER", "number of the evaluation, as in search_step"),
+                Column("arch", "INTEGER", "official index of the architecture evaluated"),
+                Column("until", "INTEGER", "evaluation that beat it; null on the front that was found"),
+                Column("objectives", "VARCHAR[]", "the search's objectives, as they were written"),
+                Column("seen", "DOUBLE[]", "their values that the search was told, in this order"),
+                Column("judged", "DOUBLE[]", "the same with the accuracy of full training; null where there is none"),
+                Column("size", "INTEGER", "architectures on the front after this evaluation"),
+                Column(
+                    "hypervolume", "DOUBLE", "share of the box from ideal to reference that the front dominates, judged"
+                ),
+                Column("igd_plus", "DOUBLE", "IGD+ of the front to the exact one of the space, in that box, judged"),
+                Column("exact_hypervolume", "DOUBLE", "hypervolume of the exact front of the space"),
+                Column("ideal", "DOUBLE[]", "the best value of each objective in the space"),
+                Column("reference", "DOUBLE[]", "the reference point: the worst value of each objective in the space"),
+            ),
+        ),
     )
 }
 
-# The tables of the catalogue: computed, one file each. Those of searches have a file for each search.
+# The tables of the catalogue: computed, one file each. Those of searches have a file for each search; the last
+# only of searches with several objectives.
 CATALOGUE = ("arch", "arch_cost", "dataset", "epoch")
-SEARCH_TABLES = ("search_run", "search_step")
+SEARCH_TABLES = ("search_run", "search_step", "search_front")
 
 # The tables that hold a file for each (source, space, hp, block), in the order in which they are written.
 BLOCK_TABLES = tuple(name for name, table in TABLES.items() if table.partitioned)

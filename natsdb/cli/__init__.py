@@ -114,6 +114,7 @@ for _picture in (plots.scatter, plots.pareto, plots.curves, plots.rank, plots.co
     pictures.command()(_with_exit_codes(_picture))
 pictures.command("cell")(_with_exit_codes(showing.plot_cell))
 pictures.command("search")(_with_exit_codes(search.plot_search))
+pictures.command("front")(_with_exit_codes(search.plot_front))
 pictures.command("ranks")(_with_exit_codes(comparing.plot_ranks))
 app.add_typer(pictures, name="plot")
 # What follows the script's name is the script's.

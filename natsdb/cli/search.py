@@ -54,6 +54,13 @@ def search(
         typer.Option("--warm_up", help="A measure, as in zero_cost.jacov: the first architectures are the best by it."),
     ] = None,
     of: Annotated[int | None, typer.Option(min=1, help="Of so many random ones: 1,000.")] = None,
+    objectives: Annotated[
+        str | None,
+        typer.Option(
+            help="accuracy and one or two measures, as in accuracy,hw_nas_bench.raspi4_latency; less of these is "
+            "better, but of MEASURE:max more."
+        ),
+    ] = None,
     jobs: JobsOption = None,
     learning_rate: Annotated[float | None, typer.Option("--learning_rate", help="reinforce: 0.01.")] = None,
     ema_momentum: Annotated[float | None, typer.Option("--EMA_momentum", help="reinforce: 0.9.")] = None,
@@ -153,6 +160,7 @@ def search(
             at_most=at_most,
             warm_up=warm_up,
             of=of,
+            objectives=objectives or (),
             data=data,
             searches=searches,
             device=device,
@@ -232,6 +240,9 @@ def plot_search(
     role: Annotated[
         str | None, typer.Option(help="Judged on: test, both or valid; the first of these that is there.")
     ] = None,
+    metric: Annotated[
+        str, typer.Option(help="accuracy; of searches with several objectives hypervolume or igd_plus.")
+    ] = "accuracy",
     source: SourceOption = None,
 ) -> None:
     """Draw how accurate the best architectures of each search are over simulated time, or over a search's epochs.
@@ -242,4 +253,32 @@ def plot_search(
     from natsdb import plot
 
     with natsdb.connect(db, source=source) as connection:
-        print(plot.save(plot.searches(connection, space, role), out))
+        if metric == "accuracy":
+            chart = plot.searches(connection, space, role)
+        else:
+            chart = plot.hypervolumes(connection, space, role, metric)
+        print(plot.save(chart, out))
+
+
+def plot_front(
+    space: Annotated[str, typer.Option(help="tss or sss.")],
+    dataset: Annotated[str, typer.Option(help="cifar10, cifar100 or ImageNet16-120.")],
+    out: Annotated[Path, typer.Option("--output", "-o", help="Picture to write (.png, .svg, .html).")],
+    db: DbOption = None,
+    objectives: Annotated[
+        str | None, typer.Option(help="Of which searches, where there are some of several choices of objectives.")
+    ] = None,
+    role: Annotated[
+        str | None, typer.Option(help="Judged on: test, both or valid; the first of these that is there.")
+    ] = None,
+    source: SourceOption = None,
+) -> None:
+    """Draw the fronts of searches with several objectives over all architectures, with the exact front.
+
+    Example: natsdb plot front --space tss --dataset cifar100 -o front.png
+    """
+    import natsdb
+    from natsdb import plot
+
+    with natsdb.connect(db, source=source) as connection:
+        print(plot.save(plot.fronts(connection, space, dataset, objectives, role), out))

@@ -6,8 +6,9 @@ from natsdb.plot.correlations import correlation, correlations
 from natsdb.plot.costs import Measured, measured, pareto, scatter
 from natsdb.plot.critical_difference import ranks
 from natsdb.plot.epochs import curves
+from natsdb.plot.fronts import fronts
 from natsdb.plot.ranks import agreement, rank
-from natsdb.plot.searching import searches
+from natsdb.plot.searching import hypervolumes, searches
 
 __all__ = [
     "Measured",
@@ -16,6 +17,8 @@ __all__ = [
     "correlation",
     "correlations",
     "curves",
+    "fronts",
+    "hypervolumes",
     "measured",
     "pareto",
     "rank",

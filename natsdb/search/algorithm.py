@@ -17,7 +17,7 @@ class Algorithm:
 
     `packages`: what it needs besides, whose versions the tables keep with each run; `extra`: of natsdb, that brings
     them. Of other people's optimizers: `takes`, options and their defaults, which `propose` does not name; `seeded`,
-    whether its chance comes from a seed.
+    whether its chance comes from a seed. `several`: whether it heeds several objectives, and is told a tuple of them.
     """
 
     name: str
@@ -28,6 +28,7 @@ class Algorithm:
     packages: tuple[str, ...] = ()
     extra: str = ""
     seeded: bool = True
+    several: bool = False
 
     @property
     def options(self) -> dict[str, Any]:

@@ -22,6 +22,8 @@ from natsdb.search.simulation import Benchmark
 _WITHOUT = ("BaseSampler", "BaseGASampler", "PartialFixedSampler", "GridSampler")
 # Samplers that know no choices without order: operations have the numbers that the official package gives them.
 _NUMBERS = ("CmaEsSampler", "QMCSampler")
+# Of one objective only.
+_SINGLE = ("CmaEsSampler",)
 
 
 def optimizers() -> dict[str, type[optuna.samplers.BaseSampler]]:
@@ -39,7 +41,15 @@ def algorithm(name: str, sampler: type[optuna.samplers.BaseSampler]) -> Algorith
     takes_seed = "seed" in takes
     takes.pop("seed", None)
     search = partial(_search, sampler, takes_seed)
-    return Algorithm(name, search, takes=takes, packages=packages, extra="optuna", seeded=takes_seed)
+    return Algorithm(
+        name,
+        search,
+        takes=takes,
+        packages=packages,
+        extra="optuna",
+        seeded=takes_seed,
+        several=sampler.__name__ not in _SINGLE,
+    )
 
 
 def _search(
@@ -54,7 +64,8 @@ def _search(
     seed = chance.getrandbits(31)
     of, own = SPACES[benchmark.space], {"seed": seed} if takes_seed else {}
     with alone(seed, "optuna"), _one_thread(sampler.__name__):
-        study = optuna.create_study(direction="maximize", sampler=sampler(**own, **options))
+        directions = ["maximize" if sign < 0 else "minimize" for sign in benchmark.signs or (-1,)]
+        study = optuna.create_study(directions=directions, sampler=sampler(**own, **options))
         space = distributions(benchmark.space)
         number = {value: index for index, value in enumerate(of.choices)}
         if sampler.__name__ in _NUMBERS and not of.numeric:
@@ -66,7 +77,7 @@ def _search(
         while True:
             trial = study.ask(space)
             choices = tuple([number[trial.params[name]] for name in of.positions])
-            accuracy = yield choices
+            told = yield choices
             if benchmark.limited:
                 over = benchmark.over(choices)
                 trial.set_user_attr("over", over)
@@ -75,7 +86,7 @@ def _search(
                 if over > 0:
                     study.tell(trial, state=optuna.trial.TrialState.PRUNED)
                     continue
-            study.tell(trial, accuracy)
+            study.tell(trial, told)
 
 
 @contextmanager

@@ -35,13 +35,15 @@ def optimizers() -> dict[str, type[GeneticAlgorithm]]:
 def algorithm(name: str, optimizer: type[GeneticAlgorithm]) -> Algorithm:
     """A genetic algorithm as a search of that name, with operators for choices (`natsdb.adapters.pymoo.operators`)."""
     takes = plain_options(GeneticAlgorithm, _GIVEN) | plain_options(optimizer, _GIVEN)
-    return Algorithm(name, partial(_search, optimizer), takes=takes, packages=("pymoo",), extra="pymoo")
+    search = partial(_search, optimizer)
+    return Algorithm(name, search, takes=takes, packages=("pymoo",), extra="pymoo", several=optimizer is not GA)
 
 
 def _search(optimizer: type[GeneticAlgorithm], benchmark: Benchmark, chance: random.Random, **options: Any) -> Search:
     """Generation after generation, until no new architecture can be made; an excess over a limit is a constraint."""
     space = benchmark.space
-    problem = Problem(vars=variables(space), n_obj=1, n_ieq_constr=int(benchmark.limited), **bounds(space))
+    signs, limits = benchmark.signs, int(benchmark.limited)
+    problem = Problem(vars=variables(space), n_obj=max(len(signs), 1), n_ieq_constr=limits, **bounds(space))
     seed = chance.getrandbits(31)
     with alone(seed, "pymoo"):
         asked = optimizer(**operators(space, benchmark.first(benchmark.STARTS)), **options)
@@ -52,8 +54,11 @@ def _search(optimizer: type[GeneticAlgorithm], benchmark: Benchmark, chance: ran
                 break
             losses, over = [], []
             for choices in generation.get("X").tolist():
-                losses.append([100 - (yield tuple(map(int, choices)))])
+                told: Any = yield tuple(map(int, choices))
+                losses.append(
+                    [sign * value for sign, value in zip(signs, told, strict=True)] if signs else [100 - told]
+                )
                 over.append([benchmark.over(tuple(map(int, choices)))])
-            told = {"F": np.array(losses), **({"G": np.array(over)} if benchmark.limited else {})}
-            Evaluator().eval(StaticProblem(problem, **told), generation)
+            answer = {"F": np.array(losses), **({"G": np.array(over)} if benchmark.limited else {})}
+            Evaluator().eval(StaticProblem(problem, **answer), generation)
             asked.tell(infills=generation)

@@ -53,6 +53,7 @@ def run(
     at_most: float | None = None,
     warm_up: str | None = None,
     of: int | None = None,
+    objectives: str | Sequence[str] = (),
     data: str | os.PathLike[str] | None = None,
     searches: str | os.PathLike[str] | None = None,
     device: str | None = None,
@@ -72,7 +73,7 @@ def run(
         space: tss or sss.
         datasets: one or several of cifar10, cifar100, ImageNet16-120; if none those that the database can answer for,
             and with shared weights cifar10.
-        runs, budget, hp, jobs, source, cost, at_most, warm_up, of: of searches on the database, as in
+        runs, budget, hp, jobs, source, cost, at_most, warm_up, of, objectives: of searches on the database, as in
             `natsdb.search.search`.
         seeds: one for all runs on the database (0); with shared weights one or several (777).
         options: of the algorithm, by name; of all, each takes its own.
@@ -99,7 +100,7 @@ def run(
         check_searched(dataset)
     own = {"data": data, "searches": searches, "device": device, "images": images, "download": download or None}
     many: dict[str, Any] = {"runs": runs, "budget": budget, "hp": hp, "jobs": jobs, "source": source}
-    many |= {"cost": cost, "at_most": at_most, "warm_up": warm_up, "of": of}
+    many |= {"cost": cost, "at_most": at_most, "warm_up": warm_up, "of": of, "objectives": objectives or None}
     best = {"best_of_all_epochs": best_of_all_epochs or None}
     if isinstance(algorithm, str) and any(algorithm in names for names in SHARING.values()):
         _refuse(algorithm, {**many, **best})
@@ -108,7 +109,12 @@ def run(
     _refuse(name, own if name in ("bohb", "all") else {**own, **best})
     if len(seeds) > 1:
         raise NatsdbError("a search on the database has one seed for all its runs", remedy="say how many with --runs")
-    many |= {"seed": seeds[0] if seeds else 0, "hp": hp or "12", "runs": 500 if runs is None else runs}
+    many |= {
+        "seed": seeds[0] if seeds else 0,
+        "hp": hp or "12",
+        "runs": 500 if runs is None else runs,
+        "objectives": objectives,
+    }
     return _on_the_database(algorithm, space, datasets, db, options or {}, best_of_all_epochs, many, progress, told)
 
 

@@ -7,7 +7,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.names import did_you_mean
 from natsdb.search.algorithm import Algorithm
+from natsdb.search.fronts import Judges, front_rows, read_judges
 from natsdb.search.others import is_others, versions
 from natsdb.search.running import NAMED, Task, load_algorithm, options_of, run_task
 from natsdb.search.simulation import Trainings, checked_limit, checked_warm_up, published_budget, read_trainings
@@ -59,6 +60,7 @@ def search(
     at_most: float | None = None,
     warm_up: str | None = None,
     of: int | None = None,
+    objectives: str | Sequence[str] = (),
     jobs: int | None = None,
     progress: Callable[[str, int, int, int], None] | None = None,
 ) -> SearchReport:
@@ -88,6 +90,9 @@ def search(
         warm_up, of: a measure, as `zero_cost.jacov`; the first architectures are the best by it, the highest first, of
             so many random ones (1,000). If the database has the measure's seconds too, by its name and `_seconds`,
             those of all of them are spent before the first training.
+        objectives: accuracy and one or two measures, as of `natsdb.pareto`; accuracy alone if none. Of algorithms that
+            heed several (random, optuna:NSGAIISampler, pymoo:NSGA2, …); one of your own is told a tuple of their
+            values, in this order. What the runs' fronts are worth is kept in `search_front` (extra `objectives`).
         jobs: processes; by default one a core, at most six; a function that lives in no file runs in this one.
         progress: called now and then with (name, runs done, runs in all, evaluations done).
 
@@ -117,10 +122,28 @@ def search(
         raise NatsdbError(f"the seed {seed} is outside 0 to 2147483647", remedy="leave --seed out")
     asked, epochs = asked_first(db), _epochs(chosen, hp, given)
     answers = read_trainings(
-        space, dataset, hp, asked, epochs, source, cost=cost, at_most=at_most, warm_up=warm_up, of=of
+        space,
+        dataset,
+        hp,
+        asked,
+        epochs,
+        source,
+        cost=cost,
+        at_most=at_most,
+        warm_up=warm_up,
+        of=of,
+        objectives=objectives,
     )
     said = {**given, **({"best_of_all_epochs": True} if mixed else {}), **_limit_said(cost, at_most)}
     said |= _warm_up_said(warm_up, of)
+    judges = read_judges(answers, asked, source)
+    if judges is not None:
+        if not chosen.several:
+            raise NatsdbError(
+                f"{chosen.name} heeds one objective only",
+                remedy="choose random, optuna:NSGAIISampler, pymoo:NSGA2 or another of several",
+            )
+        said |= {"objectives": ",".join(judges.names)}
     name = _digest(chosen.name, space, dataset, hp, spend, seed, said, *([source] if source is not None else []))
     provenance = {
         "natsdb": natsdb.__version__,
@@ -129,8 +152,9 @@ def search(
         "rows": _rows(answers),
         "code": _code(algorithm),
         **versions(chosen),
+        **({"judged": judges.digest()} if judges is not None else {}),
     }
-    notes = _notes(chosen, answers, warm_up)
+    notes = _notes(chosen, answers, warm_up) + (judges.said() if judges is not None else ())
     if _held(home, name, runs, provenance):
         return SearchReport(name, chosen.name, dataset, runs, runs, False, answers.held, notes)
     about = {
@@ -167,7 +191,7 @@ def search(
         for _ in fan_out(run_task, tasks, 1 if here else processes(jobs, len(tasks)), tick):
             pass
         paths = [task.path for task in sorted([*done, *tasks], key=lambda task: task.first)]
-        changed = _publish(home, name, about, paths)
+        changed = _publish(home, name, about, paths, judges)
         staging.clear()
     return SearchReport(name, chosen.name, dataset, runs, before, changed, answers.held, notes)
 
@@ -262,6 +286,8 @@ def _rows(answers: Trainings) -> str:
         digest.update(repr(answers.over).encode())
     if answers.warm_up is not None:
         digest.update(repr(answers.warm_up).encode())
+    if answers.several is not None:
+        digest.update(repr(answers.several).encode())
     for epoch, accuracy in sorted(answers.accuracy.items()):
         digest.update(repr((epoch, accuracy, answers.seconds[epoch])).encode())
     return digest.hexdigest()[:12]
@@ -279,7 +305,7 @@ def _held(home: Path, search: str, runs: int, provenance: dict[str, Any]) -> boo
     return bool(held[0] >= runs and held[1] == json.dumps(provenance))
 
 
-def _publish(home: Path, search: str, about: dict[str, Any], paths: list[Path]) -> bool:
+def _publish(home: Path, search: str, about: dict[str, Any], paths: list[Path], judges: Judges | None) -> bool:
     import numpy as np
     import pyarrow as pa
 
@@ -303,4 +329,5 @@ def _publish(home: Path, search: str, about: dict[str, Any], paths: list[Path]) 
             **{name: pa.array([value] * len(ends)) for name, value in about.items()},
         }
     )
-    return keep_search(home, search, table, steps.append_column("search", pa.array([search] * len(steps))))
+    steps = steps.append_column("search", pa.array([search] * len(steps)))
+    return keep_search(home, search, table, steps, None if judges is None else front_rows(judges, search, steps))

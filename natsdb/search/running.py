@@ -29,7 +29,7 @@ from natsdb.search.simulation import Benchmark, Trainings
 ALGORITHMS = {
     one.name: one
     for one in (
-        Algorithm("random", random_search),
+        Algorithm("random", random_search, several=True),
         Algorithm("regularized_ea", regularized_ea),
         Algorithm("reinforce", reinforce),
         Algorithm(
@@ -109,7 +109,7 @@ def play(
         )
     steps = Steps([], [], [], [], [])
     best, best_at, best_accuracy = -1, -1, -1.0
-    accuracy_seen: float | None = None
+    told: float | tuple[float, ...] | None = None
     more, refused = algorithm.after, 0
     while True:
         if benchmark.spent >= budget:
@@ -117,7 +117,7 @@ def play(
                 break
             more -= 1
         try:
-            proposal = search.send(accuracy_seen)
+            proposal = search.send(told)
         except StopIteration:
             break
         except NatsdbError:
@@ -132,13 +132,14 @@ def play(
                     f"the search {algorithm.name} proposed {refused:,} infeasible architectures one after the other",
                     remedy="choose a wider limit, or let it draw with `benchmark.random` or `benchmark.drawn`",
                 )
-            accuracy_seen = 0.0
+            told = benchmark.told(proposal[0] if pair else proposal, 0.0)
             continue
         refused = 0
         if pair:
             arch, epoch, accuracy_seen = benchmark.query(*proposal)
         else:
             arch, epoch, accuracy_seen = benchmark.query(proposal)
+        told = benchmark.told(arch, accuracy_seen)
         if ((mixed or epoch == best_at) and accuracy_seen > best_accuracy) or (not mixed and epoch > best_at):
             best, best_at, best_accuracy = arch, epoch, accuracy_seen
         steps.arch.append(arch)
@@ -230,7 +231,7 @@ def load_algorithm(name: str) -> Algorithm:
         return found
     if not callable(found):
         raise NatsdbError(f"it has no function {function!r}", where=file, remedy="name one as FILE.py:FUNCTION")
-    return Algorithm(function, found)
+    return Algorithm(function, found, several=True)
 
 
 def _module(path: Path) -> ModuleType:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from natsdb.objectives import Objective, read_objectives, values
 from natsdb.schema.datasets import DATASETS, check_searched
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.names import did_you_mean
@@ -38,6 +39,14 @@ class WarmUp(NamedTuple):
     counted: bool
 
 
+class Several(NamedTuple):
+    """What a search is told besides one accuracy: the objectives in order, and of each the value by architecture; None
+    for accuracy, which is that of the training."""
+
+    objectives: tuple[Objective, ...]
+    values: list[list[float] | None]
+
+
 @dataclass(frozen=True)
 class Trainings:
     """Accuracies and costs of all runs at a schedule, at some of its epochs.
@@ -46,7 +55,8 @@ class Trainings:
     (training up to the epoch and one pass over the validation images), by epoch, a value a run; `nearest`: for each
     architecture the one that answers for it, itself where the database holds it. `sources`: of the rows. `over`: for
     each architecture by how much the one that answers for it exceeds a limit (infinitely where its value is not known),
-    so that those of at most 0 are feasible; None without a limit. `warm_up`: None without one.
+    so that those of at most 0 are feasible; None without a limit. `warm_up`: None without one. `several`: None where
+    accuracy is the only objective; architectures that lack a value are infeasible.
     """
 
     space: str
@@ -59,6 +69,7 @@ class Trainings:
     sources: str
     over: list[float] | None = None
     warm_up: WarmUp | None = None
+    several: Several | None = None
 
     @cached_property
     def passes(self) -> np.ndarray:
@@ -90,6 +101,7 @@ def read_trainings(
     at_most: float | None = None,
     warm_up: str | None = None,
     of: int | None = None,
+    objectives: str | Sequence[str] = (),
 ) -> Trainings:
     """Read what a search on a data set needs: x-valid accuracies after the last epoch of `hp`, and at `epochs`.
 
@@ -101,10 +113,11 @@ def read_trainings(
         cost, at_most: a measure, as in the view `measure`, and its highest value; architectures above it, or without a
             value, are infeasible.
         warm_up, of: a measure, and of how many random architectures the best by it are a search's first ones (1,000).
+        objectives: accuracy and one or two measures, as of `natsdb.pareto`; accuracy alone if none.
 
     Raises:
-        NatsdbError: there is no such space, data set, schedule or measure; the database has no such runs, not at these
-            epochs, or does not say what they cost; no architecture is feasible.
+        NatsdbError: there is no such space, data set, schedule, measure or list of objectives; the database has no such
+            runs, not at these epochs, or does not say what they cost; no architecture is feasible.
     """
     import natsdb
 
@@ -159,7 +172,10 @@ def read_trainings(
         nearest = _nearest(space, starts)
         over = _over(connection, space, trained, limit, starts, nearest, where) if limit is not None else None
         first = _warm_up(connection, space, trained, warm, size, where) if warm is not None else None
-    return Trainings(space, dataset, hp, starts, accuracy, seconds, nearest, sources, over, first)
+        several, over = (
+            _several(connection, objectives, space, trained, hp, nearest, over) if objectives else (None, over)
+        )
+    return Trainings(space, dataset, hp, starts, accuracy, seconds, nearest, sources, over, first, several)
 
 
 def published_budget(space: str, dataset: str) -> float:
@@ -255,6 +271,43 @@ def _over(
     return (over if nearest is None else over[nearest]).tolist()
 
 
+def _several(
+    connection: Any,
+    asked: str | Sequence[str],
+    space: str,
+    dataset: str,
+    hp: str,
+    nearest: list[int] | None,
+    over: list[float] | None,
+) -> tuple[Several, list[float] | None]:
+    """Objectives besides accuracy by architecture, and by how much each exceeds the limit: infinitely where it lacks a
+    value, which is the worst of the space then."""
+    objectives, size = read_objectives(connection, asked), SPACES[space].size
+    if all(one.measure != "accuracy" for one in objectives):
+        said = ",".join(one.text for one in objectives)
+        raise NatsdbError(f"the objectives {said} lack accuracy", remedy=f"name it too, as in accuracy,{said}")
+    found: list[list[float] | None] = []
+    for one in objectives:
+        if one.measure == "accuracy":
+            found.append(None)
+            continue
+        archs, column = values(connection, [one], space, dataset, "x-valid", hp)
+        if not len(archs):
+            raise NatsdbError(
+                f"no architecture of {space} has a {one.measure} on {dataset}", remedy="choose another objective"
+            )
+        every = np.full(size, (column * one.sign).max() * one.sign)
+        every[archs] = column[:, 0]
+        lacking = np.ones(size, bool)
+        lacking[archs] = False
+        if nearest is not None:
+            every, lacking = every[nearest], lacking[nearest]
+        if lacking.any():
+            over = np.where(lacking, np.inf, 0.0 if over is None else np.array(over)).tolist()
+        found.append(every.tolist())
+    return Several(objectives, found), over
+
+
 def _nearest(space: str, starts: list[int]) -> list[int] | None:
     """For each architecture the one that differs in the fewest choices, of those that are there; the lowest index of
     equally near ones. None where all are there."""
@@ -300,7 +353,8 @@ class Benchmark:
     """One run's view: what an architecture is made of, how long a training lasts, and what has been spent.
 
     `positions`, `values`: a tuple of so many choices, each from 0 to `values` - 1, makes an architecture; `epochs`: of
-    the schedule; `spent`, `budget`: simulated seconds; `choices_of`: an architecture's choices by its official index.
+    the schedule; `spent`, `budget`: simulated seconds; `choices_of`: an architecture's choices by its official index;
+    `signs`: of several objectives, in the order in which they are told: -1 where more is better, 1 where less is.
 
     Under a limit (`limited`) the search space is that of the feasible architectures. natsdb's own algorithms reject an
     infeasible draw before it is trained, at no cost of time, and draw again by the same rule (`drawn`): random search
@@ -328,6 +382,7 @@ class Benchmark:
         self._answers, self._chance, self._index = answers, chance, of.by_numbers
         self._last = self.epochs - 1
         self.limited = answers.over is not None
+        self.signs = tuple(one.sign for one in answers.several.objectives) if answers.several is not None else ()
         self._first: list[Choices] = []
 
     def warm_up(self, chance: random.Random) -> None:
@@ -390,6 +445,18 @@ class Benchmark:
         """
         over = self._answers.over
         return 0.0 if over is None else over[self._arch(proposal)]
+
+    def told(self, proposal: Any, accuracy: float) -> float | tuple[float, ...]:
+        """What a search is told of an architecture: the accuracy, or all objectives in their order.
+
+        Raises:
+            NatsdbError: it is no architecture of the space.
+        """
+        several = self._answers.several
+        if several is None:
+            return accuracy
+        arch = self._arch(proposal)
+        return tuple(accuracy if values is None else values[arch] for values in several.values)
 
     def choices_of(self, arch: int | str) -> Choices:
         """Choices of an architecture, by its index or string.

@@ -62,7 +62,8 @@ def test_published_files_hold_every_row_and_bit_of_the_tables(folder: Path, made
 def test_searches_are_published_with_their_steps(made_up_db: Path, tmp_path: Path) -> None:
     shutil.copytree(made_up_db, tmp_path / "db")
     for seed in (1, 2):
-        search("random", "sss", "cifar10", tmp_path / "db", runs=2, budget=2000, seed=seed, jobs=1)
+        asked = {"runs": 2, "budget": 2000, "seed": seed, "jobs": 1, "objectives": "accuracy,params"}
+        search("random", "sss", "cifar10", tmp_path / "db", **asked)
     out = publish(tmp_path / "out", tmp_path / "db")
     for name in SEARCH_TABLES:
         expected = natsdb.scan(name, tmp_path / "db").collect()

@@ -19,6 +19,7 @@ DATA = Path(__file__).parents[1] / "data"
 MACROS = (
     "best('cifar100', 'x-test', '12', space := 'sss')",
     "pareto('cifar100', 'x-test', '12', 'flops', space := 'sss')",
+    "front(['accuracy', 'params', 'flops:max'], 'cifar100', 'x-test', '12', space := 'sss')",
     "curve('sss', 3, 'cifar100', '12')",
     "simulated('sss', 'cifar100', '12', 5)",
     "more_info('sss', 3, 'cifar100', '12')",
@@ -55,7 +56,7 @@ def test_every_table_view_and_macro_of_an_older_database_is_read(older: Path) ->
     with natsdb.connect(older) as connection:
         for name in (*TABLES, *VIEWS, *MACROS):
             rows = connection.sql(f"from {name}").fetchall()
-            assert rows or name.startswith(("search", "trajectory")), name
+            assert rows or name.startswith(("search", "trajectory", "multi_objective", "front")), name
         assert connection.sql("select distinct reduced from seed").fetchall() == [(None,)]
     for name in TABLES:
         assert natsdb.scan(name, older).collect().columns == [column.name for column in TABLES[name].columns]
