@@ -28,7 +28,7 @@ Locate = Callable[[Sequence[str]], str]
 
 # Whether a run is a reduced one; where its file, of format 1, does not say so, as `natsdb.store.choice.is_reduced`.
 _REDUCED = (
-    f"coalesce(run.reduced, run.epochs < try_cast(run.hp as integer), false) "
+    "coalesce(run.reduced, run.epochs < try_cast(run.hp as integer), false) "
     "or coalesce(run.reduced is null and regexp_matches(run.code, '\"images\": [0-9]'), false)"
 )
 _RUN = ("source", "space", "hp", "arch", "dataset", "seed")
@@ -265,7 +265,7 @@ def chosen_views(locate: Locate, manifest: Manifest, source: str | None) -> list
         views.append(
             _view(f"chosen_{name}", _counting(name, locate, manifest, source, counts if source is None else "counted"))
         )
-    inner = f"result.epoch < try_cast(result.hp as integer) - 1"
+    inner = "result.epoch < try_cast(result.hp as integer) - 1"
     published = any((part.space, part.hp, part.block) in cells for part in manifest.parts if part.source in tables)
     views.append(
         _view(
