@@ -231,7 +231,11 @@ TABLES: dict[str, Table] = {
             ("search", "run"),
             (
                 *_SEARCH,
-                Column("algorithm", "VARCHAR", "random, regularized_ea, reinforce, bohb, darts-v1, …, or a user's own"),
+                Column(
+                    "algorithm",
+                    "VARCHAR",
+                    "random, regularized_ea, …, optuna:TPESampler, …, darts-v1, …, or a user's own",
+                ),
                 _SPACE,
                 Column("dataset", "VARCHAR", f"data set searched on: {either(searched())}"),
                 Column("hp", "VARCHAR", "schedule of the runs that were asked; null for weight sharing"),

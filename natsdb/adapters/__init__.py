@@ -24,13 +24,8 @@ def arch_of(answers: Trainings, values: dict[str, Any]) -> int:
 def elapsed(answers: Trainings) -> np.ndarray:
     """Seconds of each run's training so far at each epoch that was read: shape (runs, epochs), ascending.
 
-    The training goes on from one of these epochs to the next, with one pass over the validation images at each. The
-    database says what training up to an epoch and one pass cost; two epochs tell them apart.
+    The training goes on from one of these epochs to the next, with one pass over the validation images at each.
     """
-    epochs = np.array(sorted(answers.seconds))
-    seconds = np.array([answers.seconds[epoch] for epoch in epochs.tolist()]).T
-    if len(epochs) == 1:
-        return seconds
-    training = (seconds[:, -1] - seconds[:, 0]) / (epochs[-1] - epochs[0])
-    validation = np.maximum(seconds[:, 0] - training * (epochs[0] + 1), 0)
-    return training[:, None] * (epochs + 1) + validation[:, None] * np.arange(1, len(epochs) + 1)
+    epochs = sorted(answers.seconds)
+    seconds = np.array([answers.seconds[epoch] for epoch in epochs]).T
+    return seconds + answers.passes[:, None] * np.arange(len(epochs))

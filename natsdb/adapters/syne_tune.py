@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from syne_tune import config_space
-from syne_tune.blackbox_repository.blackbox_tabular import BlackboxTabular
 
 from natsdb.adapters import elapsed
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.schedules import HPS
-from natsdb.schema.spaces import SPACES
+from natsdb.schema.spaces import SPACES, space_of
 from natsdb.search.simulation import read_trainings
 
+if TYPE_CHECKING:
+    from syne_tune.blackbox_repository.blackbox_tabular import BlackboxTabular
+
 FIDELITY, ACCURACY, ELAPSED, OVER = "epoch", "accuracy", "elapsed_time", "over"
+
+
+def configuration_space(space: str) -> dict[str, Any]:
+    """The search space: an operation on each edge (tss), or channels of each layer in their order (sss).
+
+    Raises:
+        NatsdbError: there is no such space.
+    """
+    of = space_of(space)
+    domain = config_space.ordinal if of.numeric else config_space.choice
+    return {name: domain(list(of.choices)) for name in of.positions}
 
 
 def blackbox(
@@ -50,6 +63,9 @@ def blackbox(
         NatsdbError: no such space, data set, schedule, epoch or measure; nothing is feasible; the database lacks the
             rows (tss at hp 200 has x-valid of cifar100 and ImageNet16-120 at the last epoch only: epochs=[200]).
     """
+    import pandas as pd
+    from syne_tune.blackbox_repository.blackbox_tabular import BlackboxTabular
+
     if hp not in HPS:
         raise NatsdbError(f"there is no schedule {hp!r}", remedy=f"choose {', '.join(HPS)}")
     fidelities = sorted({*(range(1, HPS[hp] + 1) if epochs is None else epochs), HPS[hp]})
@@ -67,10 +83,9 @@ def blackbox(
         over = np.broadcast_to(np.array(answers.over)[:, None, None], objectives[0].shape)
         objectives = [np.where(over > 0, 0.0, objectives[0]), objectives[1], over]
     of = SPACES[space]
-    domain = config_space.ordinal if of.numeric else config_space.choice
     return BlackboxTabular(
         hyperparameters=pd.DataFrame(of.every, columns=list(of.positions)),
-        configuration_space={name: domain(list(of.choices)) for name in of.positions},
+        configuration_space=configuration_space(space),
         fidelity_space={FIDELITY: config_space.randint(fidelities[0], fidelities[-1])},
         objectives_evaluations=np.stack(objectives, axis=-1),
         fidelity_values=np.array(fidelities),

@@ -21,8 +21,10 @@ def search(
     algorithm: Annotated[
         str,
         typer.Argument(
-            help="random, regularized_ea, reinforce, bohb; all of these: all; your own: FILE.py:FUNCTION; with shared "
-            "weights on tss: darts-v1, darts-v2, gdas, setn, rsps, enas; on sss: tas, mask_gumbel, mask_rl."
+            help="random, regularized_ea, reinforce, bohb; all of these: all; local_search, successive_halving, "
+            "hyperband, bananas, npenas; of other packages optuna:TPESampler, …, syne-tune:ASHA, …, pymoo:NSGA2, …; "
+            "your own: FILE.py:FUNCTION; with shared weights "
+            "on tss: darts-v1, darts-v2, gdas, setn, rsps, enas; on sss: tas, mask_gumbel, mask_rl."
         ),
     ],
     space: Annotated[str, typer.Option(help="tss or sss.")],
@@ -47,6 +49,11 @@ def search(
         float | None,
         typer.Option("--at_most", help="Its highest value; architectures above it, or without one, are not trained."),
     ] = None,
+    warm_up: Annotated[
+        str | None,
+        typer.Option("--warm_up", help="A measure, as in zero_cost.jacov: the first architectures are the best by it."),
+    ] = None,
+    of: Annotated[int | None, typer.Option(min=1, help="Of so many random ones: 1,000.")] = None,
     jobs: JobsOption = None,
     learning_rate: Annotated[float | None, typer.Option("--learning_rate", help="reinforce: 0.01.")] = None,
     ema_momentum: Annotated[float | None, typer.Option("--EMA_momentum", help="reinforce: 0.9.")] = None,
@@ -74,7 +81,7 @@ def search(
     ] = False,
     option: Annotated[
         list[str] | None,
-        typer.Option("--option", help="NAME=NUMBER, any option of an algorithm by its name; may be repeated."),
+        typer.Option("--option", help="NAME=VALUE, any option of an algorithm by its name; may be repeated."),
     ] = None,
     data: Annotated[Path | None, typer.Option(help="Shared weights: folder of the data set, as for train.")] = None,
     searches: Annotated[
@@ -144,6 +151,8 @@ def search(
             source=source,
             cost=cost,
             at_most=at_most,
+            warm_up=warm_up,
+            of=of,
             data=data,
             searches=searches,
             device=device,
@@ -158,6 +167,8 @@ def search(
         if held is not None and held < size:
             said = f"{held:,} of {size:,} architectures are here: the nearest of them answers for each other one"
             print(f"natsdb: {name}: {said}", file=sys.stderr)
+    for note in dict.fromkeys(note for one in done.reports for note in one.notes):
+        print(f"natsdb: {note}", file=sys.stderr)
     if done.reports:
         _print_table(space, db, source)
     if done.failures:
@@ -192,15 +203,26 @@ def _print_table(space: str, db: Path | None, source: str | None = None) -> None
 
 
 def _own(options: list[str]) -> dict[str, Any]:
-    """Options by name as numbers."""
+    """Options by name: numbers, true and false, else text."""
     found: dict[str, Any] = {}
     for option in options:
-        name, _, text = option.partition("=")
-        try:
-            found[name] = int(text) if text.lstrip("-").isdecimal() else float(text)
-        except ValueError:
-            raise NatsdbError(f"{option!r} is no option", remedy="write it as in --option depth=3") from None
+        name, equals, text = option.partition("=")
+        if not (name and equals and text):
+            raise NatsdbError(f"{option!r} is no option", remedy="write it as in --option depth=3")
+        found[name] = _value(text)
     return found
+
+
+def _value(text: str) -> bool | int | float | str:
+    """A number where it is one, true or false, else the text itself."""
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
 
 
 def plot_search(

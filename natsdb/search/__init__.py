@@ -14,11 +14,12 @@ A search of one's own is a generator function that yields architectures and is t
 from __future__ import annotations
 
 from natsdb.schema.space import Choices
+from natsdb.search.algorithm import Algorithm
 from natsdb.search.kinds import SHARING, Done, run
 from natsdb.search.multi_trial import Search, mutated
 from natsdb.search.repeated import SearchReport, search
-from natsdb.search.running import ALGORITHMS, Algorithm, published_budget
-from natsdb.search.simulation import Benchmark, Trainings, read_trainings
+from natsdb.search.running import ALGORITHMS
+from natsdb.search.simulation import Benchmark, Trainings, published_budget, read_trainings
 
 __all__ = [
     "ALGORITHMS",

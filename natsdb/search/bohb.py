@@ -68,12 +68,18 @@ def bohb(
             group = [proposal for _, proposal in sorted(seen, key=lambda one: one[0])]
 
 
-def epochs_of_rungs(epochs: int, min_budget: float = 1) -> list[int]:
-    """The epochs, from 0, that are asked at: a third of the training each time, down to `min_budget`."""
+def epochs_of_rungs(epochs: int, min_budget: float = 1, eta: int = _ETA) -> list[int]:
+    """The epochs, from 0, that are asked at: one `eta`th of the training each time, down to `min_budget`.
+
+    Raises:
+        NatsdbError: `min_budget` is outside the schedule, or `eta` is no whole number above 1.
+    """
+    if not isinstance(eta, int) or eta < 2:
+        raise NatsdbError(f"eta {eta} is no whole number above 1", remedy="choose 3, as published")
     if not 1 <= min_budget <= epochs:
         raise NatsdbError(f"min_budget {min_budget:g} is outside the schedule", remedy=f"choose 1 to {epochs}")
-    rungs = int(math.log(epochs / min_budget) / math.log(_ETA) + 1e-9) + 1
-    return [int(epochs * _ETA ** -float(rungs - 1 - rung)) - 1 for rung in range(rungs)]
+    rungs = int(math.log(epochs / min_budget) / math.log(eta) + 1e-9) + 1
+    return [int(epochs * eta ** -float(rungs - 1 - rung)) - 1 for rung in range(rungs)]
 
 
 def _proposal(

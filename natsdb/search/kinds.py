@@ -14,8 +14,9 @@ from natsdb.schema.names import did_you_mean
 from natsdb.schema.size import SSS
 from natsdb.schema.spaces import space_of
 from natsdb.schema.topology import TSS
+from natsdb.search.algorithm import Algorithm
 from natsdb.search.repeated import SearchReport, loaded, search
-from natsdb.search.running import ALGORITHMS, Algorithm, options_of
+from natsdb.search.running import ALGORITHMS, NAMED, options_of
 from natsdb.store.snapshot import asked_first
 
 # With shared weights, by space; PyTorch is not imported to tell them apart.
@@ -23,7 +24,7 @@ SHARING = {
     TSS.name: ("darts-v1", "darts-v2", "gdas", "setn", "rsps", "enas"),
     SSS.name: ("tas", "mask_gumbel", "mask_rl"),
 }
-_NAMES = (*ALGORITHMS, *(name for names in SHARING.values() for name in names))
+_NAMES = (*NAMED, *(name for names in SHARING.values() for name in names))
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ def run(
     source: str | None = None,
     cost: str | None = None,
     at_most: float | None = None,
+    warm_up: str | None = None,
+    of: int | None = None,
     data: str | os.PathLike[str] | None = None,
     searches: str | os.PathLike[str] | None = None,
     device: str | None = None,
@@ -64,11 +67,13 @@ def run(
     What `natsdb search` does. Interrupted, the same call goes on; done, it does nothing.
 
     Args:
-        algorithm: as in `natsdb.search.search`; all for all of these; or one of `SHARING`, which trains on images.
+        algorithm: as in `natsdb.search.search`; all for the four of the paper; or one of `SHARING`, which trains on
+            images.
         space: tss or sss.
         datasets: one or several of cifar10, cifar100, ImageNet16-120; if none those that the database can answer for,
             and with shared weights cifar10.
-        runs, budget, hp, jobs, source, cost, at_most: of searches on the database, as in `natsdb.search.search`.
+        runs, budget, hp, jobs, source, cost, at_most, warm_up, of: of searches on the database, as in
+            `natsdb.search.search`.
         seeds: one for all runs on the database (0); with shared weights one or several (777).
         options: of the algorithm, by name; of all, each takes its own.
         best_of_all_epochs: the best of a run of BOHB is the most accurate at any epoch, as in the original.
@@ -85,7 +90,8 @@ def run(
     if isinstance(algorithm, str) and ":" not in algorithm and algorithm not in ("all", *_NAMES):
         raise NatsdbError(
             f"there is no algorithm {algorithm!r}",
-            remedy=f"{did_you_mean(algorithm, ('all', *_NAMES))}, and FILE.py:FUNCTION for your own",
+            remedy=f"{did_you_mean(algorithm, ('all', *_NAMES))}, other packages' as in optuna:TPESampler, and "
+            "FILE.py:FUNCTION for your own",
         )
     space_of(space)
     datasets = (datasets,) if isinstance(datasets, str) else datasets
@@ -93,7 +99,7 @@ def run(
         check_searched(dataset)
     own = {"data": data, "searches": searches, "device": device, "images": images, "download": download or None}
     many: dict[str, Any] = {"runs": runs, "budget": budget, "hp": hp, "jobs": jobs, "source": source}
-    many |= {"cost": cost, "at_most": at_most}
+    many |= {"cost": cost, "at_most": at_most, "warm_up": warm_up, "of": of}
     best = {"best_of_all_epochs": best_of_all_epochs or None}
     if isinstance(algorithm, str) and any(algorithm in names for names in SHARING.values()):
         _refuse(algorithm, {**many, **best})

@@ -78,6 +78,7 @@ def reinforce(
     logits = np.array([[1e-3 * chance.gauss(0, 1) for _ in range(values)] for _ in range(positions)])
     first, second = np.zeros_like(logits), np.zeros_like(logits)
     rows = np.arange(positions)
+    first_ones = iter(benchmark.first(benchmark.STARTS))
     total = weight = 0.0
     for step in itertools.count(1):
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -89,7 +90,7 @@ def reinforce(
             # Rounding may leave a sum below a draw.
             return tuple(np.minimum((below < draws).sum(axis=1), values - 1).tolist())
 
-        chosen = benchmark.drawn(sample, chance)
+        chosen = next(first_ones, None) or benchmark.drawn(sample, chance)
         reward = yield chosen
         total = EMA_momentum * total + (1 - EMA_momentum) * reward
         weight = EMA_momentum * weight + (1 - EMA_momentum)

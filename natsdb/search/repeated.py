@@ -16,8 +16,10 @@ from typing import Any
 
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.names import did_you_mean
-from natsdb.search.running import ALGORITHMS, Algorithm, Task, load_algorithm, options_of, published_budget, run_task
-from natsdb.search.simulation import Trainings, checked_limit, read_trainings
+from natsdb.search.algorithm import Algorithm
+from natsdb.search.others import is_others, versions
+from natsdb.search.running import NAMED, Task, load_algorithm, options_of, run_task
+from natsdb.search.simulation import Trainings, checked_limit, checked_warm_up, published_budget, read_trainings
 from natsdb.store.manifest import NAME
 from natsdb.store.snapshot import asked_first
 
@@ -27,8 +29,8 @@ _CHUNK = 25
 
 @dataclass(frozen=True)
 class SearchReport:
-    """What a search did: its name in the tables, runs now and before, whether the database changed, and how many
-    architectures answered (None where networks were trained)."""
+    """What a search did: its name in the tables, runs now and before, whether the database changed, how many
+    architectures answered (None where networks were trained), and what is to be said of it besides."""
 
     search: str
     algorithm: str
@@ -37,6 +39,7 @@ class SearchReport:
     resumed: int
     changed: bool
     held: int | None
+    notes: tuple[str, ...] = ()
 
 
 def search(
@@ -54,6 +57,8 @@ def search(
     source: str | None = None,
     cost: str | None = None,
     at_most: float | None = None,
+    warm_up: str | None = None,
+    of: int | None = None,
     jobs: int | None = None,
     progress: Callable[[str, int, int, int], None] | None = None,
 ) -> SearchReport:
@@ -66,9 +71,10 @@ def search(
     answers.
 
     Args:
-        algorithm: random, regularized_ea, reinforce, bohb; FILE.py:FUNCTION; or a generator function of a benchmark, a
-            `random.Random` and options by name, which yields architectures (choices, index or official string), or
-            pairs of one and an epoch, and is told the accuracy in percent.
+        algorithm: random, regularized_ea, reinforce, bohb, local_search, successive_halving, hyperband, bananas,
+            npenas; another package's, as in optuna:TPESampler; FILE.py:FUNCTION; or a generator function of a
+            benchmark, a `random.Random` and options by name, which yields architectures (choices, index or official
+            string), or pairs of one and an epoch, and is told the accuracy in percent.
         space, dataset: tss or sss; cifar10, cifar100 or ImageNet16-120.
         runs: how many.
         budget: simulated seconds of a run; those of the published runs if None (`published_budget`).
@@ -79,6 +85,9 @@ def search(
         cost, at_most: a measure, as in the view `measure`, and its highest value: architectures above it, or without a
             value, are infeasible. An infeasible proposal is rejected before it is trained, costs no time, and another
             is drawn by the same rule of the algorithm; a search of your own is told 0 (see `Benchmark`).
+        warm_up, of: a measure, as `zero_cost.jacov`; the first architectures are the best by it, the highest first, of
+            so many random ones (1,000). If the database has the measure's seconds too, by its name and `_seconds`,
+            those of all of them are spent before the first training.
         jobs: processes; by default one a core, at most six; a function that lives in no file runs in this one.
         progress: called now and then with (name, runs done, runs in all, evaluations done).
 
@@ -93,7 +102,7 @@ def search(
 
     leave_if_starting()
     chosen, work = loaded(algorithm)
-    if chosen.name in ALGORITHMS and chosen is not ALGORITHMS[chosen.name]:
+    if chosen.name in NAMED and chosen is not NAMED[chosen.name]:
         raise NatsdbError(
             f"a search of your own is named {chosen.name}, as one of natsdb's", remedy="give it another name"
         )
@@ -107,8 +116,11 @@ def search(
     if not 0 <= seed < 1 << 31:
         raise NatsdbError(f"the seed {seed} is outside 0 to 2147483647", remedy="leave --seed out")
     asked, epochs = asked_first(db), _epochs(chosen, hp, given)
-    answers = read_trainings(space, dataset, hp, asked, epochs, source, cost=cost, at_most=at_most)
+    answers = read_trainings(
+        space, dataset, hp, asked, epochs, source, cost=cost, at_most=at_most, warm_up=warm_up, of=of
+    )
     said = {**given, **({"best_of_all_epochs": True} if mixed else {}), **_limit_said(cost, at_most)}
+    said |= _warm_up_said(warm_up, of)
     name = _digest(chosen.name, space, dataset, hp, spend, seed, said, *([source] if source is not None else []))
     provenance = {
         "natsdb": natsdb.__version__,
@@ -116,9 +128,11 @@ def search(
         "archs": answers.held,
         "rows": _rows(answers),
         "code": _code(algorithm),
+        **versions(chosen),
     }
+    notes = _notes(chosen, answers, warm_up)
     if _held(home, name, runs, provenance):
-        return SearchReport(name, chosen.name, dataset, runs, runs, False, answers.held)
+        return SearchReport(name, chosen.name, dataset, runs, runs, False, answers.held, notes)
     about = {
         "search": name,
         "algorithm": chosen.name,
@@ -155,7 +169,7 @@ def search(
         paths = [task.path for task in sorted([*done, *tasks], key=lambda task: task.first)]
         changed = _publish(home, name, about, paths)
         staging.clear()
-    return SearchReport(name, chosen.name, dataset, runs, before, changed, answers.held)
+    return SearchReport(name, chosen.name, dataset, runs, before, changed, answers.held, notes)
 
 
 @contextmanager
@@ -202,7 +216,7 @@ def _digest(*parts: Any) -> str:
 def _code(algorithm: Any) -> str:
     """Digest of a user's own algorithm: when it is changed, its runs are done anew."""
     if isinstance(algorithm, str):
-        file = algorithm.rpartition(":")[0]
+        file = "" if is_others(algorithm) else algorithm.rpartition(":")[0]
         return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12] if file else ""
     function = algorithm.propose if isinstance(algorithm, Algorithm) else algorithm
     code = getattr(function, "__code__", None)
@@ -227,11 +241,27 @@ def _limit_said(cost: str | None, at_most: float | None) -> dict[str, Any]:
     return {"cost": name, "at_most": int(value) if value.is_integer() else value}
 
 
+def _warm_up_said(measure: str | None, of: int | None) -> dict[str, Any]:
+    """A warm-up among the options that a search's name, label and tables say."""
+    return dict(zip(("warm_up", "of"), checked_warm_up(measure, of) or (), strict=False))
+
+
+def _notes(algorithm: Algorithm, answers: Trainings, warm_up: str | None) -> tuple[str, ...]:
+    notes = []
+    if not algorithm.seeded:
+        notes.append(f"{algorithm.name} takes no seed: each repetition of its runs finds something else")
+    if answers.warm_up is not None and not answers.warm_up.counted:
+        notes.append(f"no table has {warm_up}_seconds, so the seconds of {warm_up} itself count nothing")
+    return tuple(notes)
+
+
 def _rows(answers: Trainings) -> str:
     """Digest of all that the runs can be told."""
     digest = hashlib.sha256(repr(answers.start).encode())
     if answers.over is not None:
         digest.update(repr(answers.over).encode())
+    if answers.warm_up is not None:
+        digest.update(repr(answers.warm_up).encode())
     for epoch, accuracy in sorted(answers.accuracy.items()):
         digest.update(repr((epoch, accuracy, answers.seconds[epoch])).encode())
     return digest.hexdigest()[:12]

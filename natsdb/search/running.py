@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import inspect
 import random
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -15,35 +14,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from natsdb.ingest.fanout import note_progress
-from natsdb.schema.datasets import DATASETS
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.names import did_you_mean
-from natsdb.schema.spaces import space_of
+from natsdb.search.algorithm import Algorithm
 from natsdb.search.bohb import bohb, epochs_of_rungs
+from natsdb.search.halving import hyperband, successive_halving
+from natsdb.search.local_search import local_search
 from natsdb.search.multi_trial import random_search, regularized_ea, reinforce
+from natsdb.search.others import is_others, others_algorithm
+from natsdb.search.predictors import bananas, npenas
 from natsdb.search.simulation import Benchmark, Trainings
 
-
-@dataclass(frozen=True)
-class Algorithm:
-    """A search on the database.
-
-    `propose`: the generator function, called with a benchmark, a source of chance and its options by name; `epochs`: at
-    which, of so many of the schedule, it asks besides the last; `after`: evaluations after the budget is spent.
-    """
-
-    name: str
-    propose: Callable[..., Any]
-    epochs: Callable[[int, dict[str, Any]], Sequence[int]] = lambda epochs, options: ()
-    after: int = 0
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """Its options and their defaults."""
-        every = inspect.signature(self.propose).parameters.values()
-        return {one.name: one.default for one in every if one.kind is one.KEYWORD_ONLY}
-
-
+# Those of the paper.
 ALGORITHMS = {
     one.name: one
     for one in (
@@ -61,13 +43,23 @@ ALGORITHMS = {
 }
 
 
-def published_budget(space: str, dataset: str) -> float:
-    """Simulated seconds of the published runs (NATS-Bench, section 5; the authors' scripts).
+def _rungs(epochs: int, options: dict[str, Any]) -> list[int]:
+    return epochs_of_rungs(epochs, options.get("min_budget", 1), options.get("eta", 3))
 
-    Raises:
-        NatsdbError: there is no such space.
-    """
-    return space_of(space).budgets.get(dataset, DATASETS[dataset].budget if dataset in DATASETS else 20_000.0)
+
+# Those that came after the paper.
+LATER = {
+    one.name: one
+    for one in (
+        Algorithm("local_search", local_search),
+        Algorithm("successive_halving", successive_halving, _rungs),
+        Algorithm("hyperband", hyperband, _rungs),
+        Algorithm("bananas", bananas, packages=("scikit-learn",), extra="predict"),
+        Algorithm("npenas", npenas, packages=("scikit-learn",), extra="predict"),
+    )
+}
+# Without those of other packages and of users.
+NAMED = {**ALGORITHMS, **LATER}
 
 
 class Steps(NamedTuple):
@@ -105,6 +97,7 @@ def play(
     """
     key = f"{seed} {algorithm.name} {answers.space} {answers.dataset} {run}"
     benchmark = Benchmark(answers, budget, random.Random(f"{key} trials"))
+    benchmark.warm_up(random.Random(f"{key} warm-up"))
     try:
         search = algorithm.propose(benchmark, random.Random(key), **(options or {}))
     except TypeError as error:
@@ -137,7 +130,7 @@ def play(
             if refused > benchmark.DRAWS:
                 raise NatsdbError(
                     f"the search {algorithm.name} proposed {refused:,} infeasible architectures one after the other",
-                    remedy="let it draw with `benchmark.random` or `benchmark.drawn`, or ask `benchmark.feasible`",
+                    remedy="choose a wider limit, or let it draw with `benchmark.random` or `benchmark.drawn`",
                 )
             accuracy_seen = 0.0
             continue
@@ -215,18 +208,21 @@ def run_task(task: Task) -> Path:
 
 
 def load_algorithm(name: str) -> Algorithm:
-    """An algorithm by its name, or a user's: FILE.py:FUNCTION.
+    """An algorithm by its name; another package's: PACKAGE:NAME; or a user's: FILE.py:FUNCTION.
 
     Raises:
-        NatsdbError: there is no such algorithm, file or function, or the file cannot be run.
+        NatsdbError: there is no such algorithm, file or function, the file cannot be run, or the package is not
+            installed.
     """
-    if name in ALGORITHMS:
-        return ALGORITHMS[name]
+    if name in NAMED:
+        return NAMED[name]
+    if is_others(name):
+        return others_algorithm(name)
     file, _, function = name.rpartition(":")
     if not file.endswith(".py"):
         raise NatsdbError(
             f"there is no algorithm {name!r}",
-            remedy=f"{did_you_mean(name, ALGORITHMS)}, and FILE.py:FUNCTION for your own",
+            remedy=f"{did_you_mean(name, NAMED)}, and FILE.py:FUNCTION for your own",
         )
     module = _module(Path(file))
     found = getattr(module, function, None)

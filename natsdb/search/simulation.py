@@ -11,7 +11,8 @@ import os
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,6 +25,19 @@ from natsdb.schema.spaces import SPACES, arch_index, space_of
 from natsdb.store.locations import located
 
 
+class WarmUp(NamedTuple):
+    """What a search starts with: the best of `of` random architectures by a measure, the highest first.
+
+    `value`: the measure by architecture, -inf where there is none; `seconds`: what measuring it cost, 0 where that is
+    not known; `counted`: whether the database says what it cost.
+    """
+
+    of: int
+    value: list[float]
+    seconds: list[float]
+    counted: bool
+
+
 @dataclass(frozen=True)
 class Trainings:
     """Accuracies and costs of all runs at a schedule, at some of its epochs.
@@ -32,7 +46,7 @@ class Trainings:
     (training up to the epoch and one pass over the validation images), by epoch, a value a run; `nearest`: for each
     architecture the one that answers for it, itself where the database holds it. `sources`: of the rows. `over`: for
     each architecture by how much the one that answers for it exceeds a limit (infinitely where its value is not known),
-    so that those of at most 0 are feasible; None without a limit.
+    so that those of at most 0 are feasible; None without a limit. `warm_up`: None without one.
     """
 
     space: str
@@ -44,6 +58,19 @@ class Trainings:
     nearest: list[int] | None
     sources: str
     over: list[float] | None = None
+    warm_up: WarmUp | None = None
+
+    @cached_property
+    def passes(self) -> np.ndarray:
+        """Seconds of one pass over the validation images, a value a run; nothing where only one epoch was read.
+
+        The database says what training up to an epoch and one pass cost; two epochs tell them apart.
+        """
+        first, last = min(self.seconds), max(self.seconds)
+        early, late = np.array(self.seconds[first]), np.array(self.seconds[last])
+        if first == last:
+            return np.zeros_like(early)
+        return np.maximum(early - (late - early) / (last - first) * (first + 1), 0)
 
     @property
     def held(self) -> int:
@@ -61,6 +88,8 @@ def read_trainings(
     *,
     cost: str | None = None,
     at_most: float | None = None,
+    warm_up: str | None = None,
+    of: int | None = None,
 ) -> Trainings:
     """Read what a search on a data set needs: x-valid accuracies after the last epoch of `hp`, and at `epochs`.
 
@@ -71,6 +100,7 @@ def read_trainings(
         source: of this source only; by default of the one that counts for each architecture.
         cost, at_most: a measure, as in the view `measure`, and its highest value; architectures above it, or without a
             value, are infeasible.
+        warm_up, of: a measure, and of how many random architectures the best by it are a search's first ones (1,000).
 
     Raises:
         NatsdbError: there is no such space, data set, schedule or measure; the database has no such runs, not at these
@@ -78,7 +108,7 @@ def read_trainings(
     """
     import natsdb
 
-    limit = checked_limit(cost, at_most)
+    limit, warm = checked_limit(cost, at_most), checked_warm_up(warm_up, of)
 
     size = space_of(space).size
     check_searched(dataset)
@@ -120,14 +150,25 @@ def read_trainings(
                 raise NatsdbError(
                     f"not all runs of {space} on {trained}, hp {hp}, have x-valid accuracies at epoch {epoch}",
                     where=where,
-                    remedy="choose a search that asks at the last epoch only, as bohb does with --min_budget 12",
+                    remedy=f"ingest an archive that has every epoch, as {space_of(space).base_name}-full, or choose a "
+                    "search that asks at the last epoch only, as bohb does with --min_budget 12",
                 )
             starts, sources = found, ", ".join(sorted(set(rows["source"].tolist())))
             accuracy[epoch], seconds[epoch] = rows["accuracy"].tolist(), rows["seconds"].tolist()
         assert starts is not None
         nearest = _nearest(space, starts)
         over = _over(connection, space, trained, limit, starts, nearest, where) if limit is not None else None
-    return Trainings(space, dataset, hp, starts, accuracy, seconds, nearest, sources, over)
+        first = _warm_up(connection, space, trained, warm, size, where) if warm is not None else None
+    return Trainings(space, dataset, hp, starts, accuracy, seconds, nearest, sources, over, first)
+
+
+def published_budget(space: str, dataset: str) -> float:
+    """Simulated seconds of the published runs (NATS-Bench, section 5; the authors' scripts).
+
+    Raises:
+        NatsdbError: there is no such space.
+    """
+    return space_of(space).budgets.get(dataset, DATASETS[dataset].budget if dataset in DATASETS else 20_000.0)
 
 
 def checked_limit(cost: str | None, at_most: float | None) -> tuple[str, float] | None:
@@ -144,6 +185,46 @@ def checked_limit(cost: str | None, at_most: float | None) -> tuple[str, float] 
     if not math.isfinite(at_most):
         raise NatsdbError(f"the limit {at_most} is no finite number", remedy="name one with --at_most")
     return cost, float(at_most)
+
+
+def checked_warm_up(measure: str | None, of: int | None) -> tuple[str, int] | None:
+    """A measure, and of how many random architectures the best by it are the first ones; None without a warm-up.
+
+    Raises:
+        NatsdbError: a number without a measure, or no number above 0.
+    """
+    if measure is None:
+        if of is not None:
+            raise NatsdbError("a number of random architectures without a measure", remedy="name it with --warm_up")
+        return None
+    if of is not None and of < 1:
+        raise NatsdbError(f"the best of {of} architectures are none", remedy="leave --of out: 1,000")
+    return measure, 1000 if of is None else of
+
+
+def _warm_up(connection: Any, space: str, dataset: str, warm: tuple[str, int], size: int, where: str) -> WarmUp:
+    """A measure of all architectures, and the seconds that it took: the measure of that name and `_seconds`."""
+    measure, of = warm
+
+    def values(name: str, otherwise: float) -> tuple[list[float], int]:
+        found = connection.execute(
+            "select arch, value from measured(?) where space = ? and dataset = ? and not isnan(value)",
+            [name, space, dataset],
+        ).fetchnumpy()
+        every = np.full(size, otherwise)
+        every[found["arch"]] = found["value"]
+        return every.tolist(), len(found["arch"])
+
+    value, known = values(measure, -np.inf)
+    if not known:
+        raise NatsdbError(
+            f"it has no {measure} of {space} on {dataset}, to warm up with",
+            where=where,
+            remedy="choose another measure: `select distinct name from measure` lists them",
+        )
+    name = f"{measure}_seconds"
+    counted = bool(connection.execute("select count(*) from measure where name = ?", [name]).fetchone()[0])
+    return WarmUp(of, value, values(name, 0.0)[0] if counted else [0.0] * size, counted)
 
 
 def _over(
@@ -189,6 +270,32 @@ def _nearest(space: str, starts: list[int]) -> list[int] | None:
     return np.concatenate(nearest).tolist()
 
 
+class Training:
+    """One training, which is looked at on the way: it goes on in the run that was drawn, and costs what is added.
+
+    `arch`: index of the architecture that answers; `run`: which of all runs; `epoch`: up to which it was trained.
+    """
+
+    def __init__(self, arch: int, run: int) -> None:
+        self.arch, self.run, self.epoch = arch, run, -1
+
+    def goes_on(self, answers: Trainings, epoch: int) -> float:
+        """Seconds from the epoch so far to a later one: training, and one pass over the validation images.
+
+        Raises:
+            NatsdbError: it is not later.
+        """
+        if epoch <= self.epoch:
+            raise NatsdbError(
+                f"a training that was at epoch {self.epoch} cannot go on to epoch {epoch}", remedy="ask for a later one"
+            )
+        seconds = answers.seconds[epoch][self.run]
+        if self.epoch >= 0:
+            seconds += float(answers.passes[self.run]) - answers.seconds[self.epoch][self.run]
+        self.epoch = epoch
+        return seconds
+
+
 class Benchmark:
     """One run's view: what an architecture is made of, how long a training lasts, and what has been spent.
 
@@ -204,6 +311,8 @@ class Benchmark:
 
     # Draws by an algorithm's own rule, before one of all the feasible is drawn, so that every search ends.
     DRAWS = 1000
+    # Architectures of a warm-up that a search without random ones starts with.
+    STARTS = 10
 
     def __init__(self, answers: Trainings, budget: float, chance: random.Random) -> None:
         self.space, self.dataset, self.budget = answers.space, answers.dataset, budget
@@ -219,6 +328,32 @@ class Benchmark:
         self._answers, self._chance, self._index = answers, chance, of.by_numbers
         self._last = self.epochs - 1
         self.limited = answers.over is not None
+        self._first: list[Choices] = []
+
+    def warm_up(self, chance: random.Random) -> None:
+        """Measure random architectures, those of the warm-up, if there is one."""
+        warm = self._answers.warm_up
+        if warm is None:
+            return
+        drawn = {self._arch(choices): choices for choices in (self.random(chance) for _ in range(warm.of))}
+        self.spent += sum(warm.seconds[arch] for arch in drawn)
+        # The last is the next: the highest value, the first drawn of equals.
+        self._first = [drawn[arch] for arch in sorted(drawn, key=lambda arch: -warm.value[arch])][::-1]
+
+    def first(self, count: int) -> list[Choices]:
+        """The best so many of what a warm-up found, the best first; none without one."""
+        return [self._first.pop() for _ in range(min(count, len(self._first)))]
+
+    def training(self, proposal: Any) -> Training:
+        """A training that a search goes on with, by yielding it with a later epoch each time: see `Training`.
+
+        Raises:
+            NatsdbError: it is no architecture of the space.
+        """
+        arch = self._arch(proposal)
+        if self._answers.nearest is not None:
+            arch = self._answers.nearest[arch]
+        return Training(arch, self._drawn_run(arch))
 
     def drawn(self, draw: Callable[[], Choices], chance: random.Random) -> Choices:
         """The first feasible one of what a function draws; after 1,000 draws a random one of all that are feasible."""
@@ -232,7 +367,9 @@ class Benchmark:
         return self.choices_of(every[int(chance.random() * len(every))])
 
     def random(self, chance: random.Random) -> Choices:
-        """A uniformly random architecture, of the feasible ones."""
+        """A uniformly random architecture, of the feasible ones; those of a warm-up before others."""
+        if self._first:
+            return self._first.pop()
         # Faster than randrange, which draws bits until they fit; five or eight values divide 2^53 evenly enough.
         draw, values = chance.random, self.values
         return self.drawn(lambda: tuple([int(draw() * values) for _ in range(self.positions)]), chance)
@@ -243,8 +380,16 @@ class Benchmark:
         Raises:
             NatsdbError: it is no architecture of the space.
         """
+        return self.over(proposal) <= 0
+
+    def over(self, proposal: Any) -> float:
+        """By how much an architecture exceeds the limit: at most 0 where it keeps it, and where there is none.
+
+        Raises:
+            NatsdbError: it is no architecture of the space.
+        """
         over = self._answers.over
-        return over is None or over[self._arch(proposal)] <= 0
+        return 0.0 if over is None else over[self._arch(proposal)]
 
     def choices_of(self, arch: int | str) -> Choices:
         """Choices of an architecture, by its index or string.
@@ -264,7 +409,7 @@ class Benchmark:
         """Accuracy (percent) of an architecture in one of its runs, drawn at random, with its index and epoch.
 
         The seconds are added to `spent`: training from scratch up to `epoch` (from 0, the last if None) and one pass
-        over the validation images, every time it is asked.
+        over the validation images, every time it is asked. A `Training` goes on instead.
 
         Raises:
             NatsdbError: it is no architecture of the space, or that epoch was not read.
@@ -279,15 +424,23 @@ class Benchmark:
                 f"the search asks for epoch {epoch}, which was not read",
                 remedy=f"name it in the algorithm's `epochs`; {', '.join(map(str, answers.accuracy))} are there",
             )
-        run, end = answers.start[arch], answers.start[arch + 1]
-        if end - run > 1:
-            run += int(self._chance.random() * (end - run))
+        if type(proposal) is Training:
+            run = proposal.run
+            self.spent += proposal.goes_on(answers, epoch)
+            return arch, epoch, answers.accuracy[epoch][run]
+        run = self._drawn_run(arch)
         self.spent += answers.seconds[epoch][run]
         return arch, epoch, answers.accuracy[epoch][run]
+
+    def _drawn_run(self, arch: int) -> int:
+        first, end = self._answers.start[arch], self._answers.start[arch + 1]
+        return first + int(self._chance.random() * (end - first)) if end - first > 1 else first
 
     def _arch(self, proposal: Any) -> int:
         """Index of what is proposed."""
         arch = self._index.get(proposal) if type(proposal) is tuple else None
+        if type(proposal) is Training:
+            return proposal.arch
         proposal = int(proposal) if isinstance(proposal, np.integer) else proposal
         if arch is None:
             try:

@@ -1,4 +1,5 @@
-"""Searches: 4 algorithms × 3 data sets × 500 runs, and five runs of each that ask `nats_bench` for the same records."""
+"""Searches: 4 algorithms × 3 data sets × 500 runs, five runs of each that ask `nats_bench` for the same records, local
+search, and what natsdb adds to Optuna's TPE."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import os
 import random
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,8 @@ from full_scale import ARCHIVES, Results
 from natsdb.schema.datasets import searched
 from natsdb.schema.spaces import SPACES
 from natsdb.search import ALGORITHMS, Benchmark, published_budget, read_trainings, search
-from natsdb.search.running import play
+from natsdb.search.running import load_algorithm, play
+from natsdb.store.locations import BUILTIN
 
 pytestmark = pytest.mark.slow
 RUNS = 500
@@ -57,6 +60,45 @@ def test_a_run_that_asks_nats_bench(
     theirs, ours = sorted(official)[2], sorted(mine)[2]
     figures = f"{theirs * 1e3:.0f}, {ours * 1e3:.1f} ms (1/{theirs / ours:.0f})"
     results.add(f"a run of {name}, tss cifar100: nats_bench, natsdb", figures, "–")
+
+
+def test_local_search_of_the_builtin_database(tmp_path: Path, results: Results, benchmark: Any) -> None:
+    benchmark.pedantic(search, ("local_search", "tss", "cifar100", tmp_path / "db"), {"runs": RUNS}, rounds=1)
+    spent = benchmark.stats.stats.max
+    results.add(f"local_search, {RUNS} runs, tss cifar100", f"{spent:.1f} s on {os.cpu_count()} cores", "≤ 5 s")
+
+
+def test_what_natsdb_adds_to_optunas_sampler(results: Results, benchmark: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """100 runs of 200 trials: the time outside of the study's `ask` and `tell`, beside the time in them."""
+    optuna = pytest.importorskip("optuna", reason="the extra `optuna` is not installed")
+    inside = 0.0
+
+    def timed(call: Any) -> Any:
+        def run(*arguments: Any, **options: Any) -> Any:
+            nonlocal inside
+            began = time.perf_counter()
+            try:
+                return call(*arguments, **options)
+            finally:
+                inside += time.perf_counter() - began
+
+        return run
+
+    for name in ("ask", "tell"):
+        monkeypatch.setattr(optuna.Study, name, timed(getattr(optuna.Study, name)))
+    answers = read_trainings("tss", "cifar100", "12", BUILTIN)
+    # A second a training, so that a budget of 200 is 200 trials.
+    answers = replace(answers, seconds={11: [1.0] * len(answers.seconds[11])})
+    algorithm = load_algorithm("optuna:TPESampler")
+
+    def every() -> None:
+        for run in range(100):
+            assert len(play(algorithm, answers, 200.0, 0, run).arch) == 200
+
+    benchmark.pedantic(every, rounds=1)
+    share = (benchmark.stats.stats.max - inside) / inside
+    results.add("Optuna TPE, 100 runs × 200 trials: natsdb's share beside the sampler", f"{share:.1%}", "≤ 5 %")
+    assert share < 0.05
 
 
 def _ask_official(api: Any, propose: Any, answers: Any, budget: float, run: int) -> None:

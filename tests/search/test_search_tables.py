@@ -384,7 +384,7 @@ def test_the_embedded_runs_serve_every_algorithm(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["hyperband"], "there is no algorithm 'hyperband'; there are all, random, regularized_ea, reinforce, bohb, "),
+        (["annealing"], "there is no algorithm 'annealing'; there are all, random, regularized_ea, reinforce, bohb, "),
         (["random", "--space", "nas"], "there is no space 'nas'; choose tss or sss"),
         (["random", "--dataset", "mnist"], "there is no data set 'mnist' to search on; there are cifar10, "),
         (

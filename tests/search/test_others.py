@@ -1,0 +1,262 @@
+"""Other people's optimizers as searches: what they are told, their options, versions, limits, kills."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import natsdb
+from databases import contents
+from natsdb.cli import app
+from natsdb.schema.errors import NatsdbError
+from natsdb.schema.spaces import SPACES
+from natsdb.search import others, search
+from natsdb.search.algorithm import Algorithm
+from natsdb.search.running import load_algorithm, options_of, play
+from natsdb.search.simulation import Trainings, WarmUp
+
+optuna = pytest.importorskip("optuna", reason="the extra `optuna` is not installed")
+pytest.importorskip("pymoo", reason="the extra `pymoo` is not installed")
+
+
+def _whole(space: str = "tss", **more: Any) -> Trainings:
+    """A whole space: accuracy is twice the sum of the choices, 12 epochs last 100 seconds each and a pass 10."""
+    size = SPACES[space].size
+    accuracy = [2.0 * sum(choices) for choices in SPACES[space].numbers]
+    by_epoch = {epoch: [value * (epoch + 1) / 12 for value in accuracy] for epoch in range(12)}
+    spent = {epoch: [100.0 * (epoch + 1) + 10] * size for epoch in by_epoch}
+    return Trainings(space, "cifar10", "12", list(range(size + 1)), by_epoch, spent, None, "made up", **more)
+
+
+@pytest.fixture
+def syne_tune(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path))
+    pytest.importorskip("syne_tune", reason="the extra `syne-tune` is not installed")
+
+
+@pytest.fixture
+def db(made_up_db: Path, tmp_path: Path) -> Path:
+    """A database of 70 made-up architectures of each space, to write to."""
+    return Path(shutil.copytree(made_up_db, tmp_path / "db"))
+
+
+OPTUNA = ("TPESampler", "RandomSampler", "NSGAIISampler", "CmaEsSampler", "QMCSampler")
+
+
+@pytest.mark.parametrize("space", ["tss", "sss"])
+@pytest.mark.parametrize("name", [*(f"optuna:{one}" for one in OPTUNA), "pymoo:GA", "pymoo:NSGA2"])
+def test_a_run_is_a_function_of_seed_and_number_and_ends_at_the_budget(space: str, name: str) -> None:
+    answers, algorithm = _whole(space), load_algorithm(name)
+    first = play(algorithm, answers, 40 * 1210.0, 7, 0)
+    # Whatever was drawn in this process before.
+    random.random(), np.random.random()
+    state = random.getstate(), np.random.get_state()[1].tolist()
+    assert play(algorithm, answers, 40 * 1210.0, 7, 0) == first
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == state
+    assert play(algorithm, answers, 40 * 1210.0, 7, 1) != first
+    assert first.seconds == pytest.approx([1210.0 * (step + 1) for step in range(40)])
+    assert len(set(first.arch)) > 10
+
+
+@pytest.mark.parametrize("name", ["optuna:TPESampler", "optuna:CmaEsSampler", "pymoo:GA"])
+def test_what_an_optimizer_proposes_is_what_is_trained_and_told(name: str) -> None:
+    # Accuracy grows with the numbers of choices, so whoever is told it comes to choose high ones; nobody else does.
+    options = {"pop_size": 10} if name.startswith("pymoo") else {}
+    told = play(load_algorithm(name), _whole(), 100 * 1210.0, 1, 0, options)
+    early, late = (np.mean(told.accuracy[part]) for part in (slice(0, 10), slice(80, 100)))
+    assert early < 34 < late
+    assert told.accuracy == [2.0 * sum(SPACES["tss"].numbers[arch]) for arch in told.arch]
+
+
+def test_optunas_sampler_gets_its_options_and_a_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, Any]] = []
+
+    class Mine(optuna.samplers.RandomSampler):  # type: ignore[misc]
+        def __init__(self, *, seed: int | None = None, depth: int = 3, wide: bool = False) -> None:
+            asked.append({"seed": seed, "depth": depth, "wide": wide})
+            super().__init__(seed)
+
+    monkeypatch.setattr(optuna.samplers, "Mine", Mine, raising=False)
+    others.others_algorithm.cache_clear()
+    algorithm = load_algorithm("optuna:Mine")
+    assert algorithm.options == {"depth": 3, "wide": False}
+    for run in (0, 0, 1):
+        play(algorithm, _whole(), 1.0, 0, run, {"wide": True})
+    assert [(one["depth"], one["wide"]) for one in asked] == [(3, True)] * 3
+    assert asked[0]["seed"] == asked[1]["seed"] != asked[2]["seed"]
+    with pytest.raises(NatsdbError, match="optuna:Mine has no option --dept; did you mean --depth"):
+        options_of(algorithm, {"dept": 1})
+
+
+def test_one_that_takes_no_seed_is_said_to_be_so(monkeypatch: pytest.MonkeyPatch, db: Path) -> None:
+    class Unseeded(optuna.samplers.RandomSampler):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__(None)
+
+    monkeypatch.setattr(optuna.samplers, "Unseeded", Unseeded, raising=False)
+    others.others_algorithm.cache_clear()
+    arguments = ["search", "optuna:Unseeded", "--space", "tss", "--dataset", "cifar10", "--runs", "1", "--db", str(db)]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0
+    said = "natsdb: optuna:Unseeded takes no seed: each repetition of its runs finds something else\n"
+    assert done.stderr.count(said) == 1
+
+
+def test_a_search_says_options_and_versions_and_is_left_alone_when_done(db: Path) -> None:
+    arguments = [
+        "search",
+        "optuna:TPESampler",
+        "--space",
+        "tss",
+        "--dataset",
+        "cifar10",
+        "--runs",
+        "2",
+        "--db",
+        str(db),
+    ]
+    options = ["--budget", "3000", "--option", "multivariate=true", "--option", "n_startup_trials=4"]
+    done = CliRunner().invoke(app, [*arguments, *options])
+    assert done.exit_code == 0, done.stderr
+    assert "optuna:TPESampler multivariate: true, n_startup_trials: 4 budget 3000" in done.stdout
+    (run, *_) = natsdb.query("from search_run", db).to_dicts()
+    assert json.loads(run["options"]) == {"multivariate": True, "n_startup_trials": 4}
+    assert json.loads(run["provenance"])["packages"] == {"optuna": optuna.__version__}
+    assert "(no change)" in CliRunner().invoke(app, [*arguments, *options]).stdout
+    # Another version of the package: searched anew, in place of the runs that there are.
+    name, algorithm = run["search"], load_algorithm("optuna:TPESampler")
+    assert others.versions(algorithm) == {"packages": {"optuna": optuna.__version__}}
+    monkey = pytest.MonkeyPatch()
+    with monkey.context() as patched:
+        patched.setattr(others.metadata, "version", lambda _: "999")
+        again = search(
+            "optuna:TPESampler", "tss", "cifar10", db, runs=2, budget=3000.0, options=json.loads(run["options"])
+        )
+    assert (again.search, again.changed) == (name, True)
+
+
+@pytest.mark.parametrize("name", ["optuna:RandomSampler", "pymoo:GA"])
+def test_any_number_of_processes_and_an_interruption_give_the_same_files(
+    made_up_db: Path, tmp_path: Path, name: str
+) -> None:
+    homes = [Path(shutil.copytree(made_up_db, tmp_path / one)) for one in ("one", "two")]
+    asked: dict[str, Any] = {"runs": 50, "budget": 3000.0}
+    search(name, "sss", "cifar100", homes[0], **asked, jobs=2)
+
+    def interrupt(_: str, done: int, *__: int) -> None:
+        if done > 25:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        search(name, "sss", "cifar100", homes[1], **asked, jobs=1, progress=interrupt)
+    assert search(name, "sss", "cifar100", homes[1], **asked, jobs=1).resumed == 25
+    assert contents(homes[0]) == contents(homes[1])
+
+
+@pytest.mark.parametrize("name", ["optuna:TPESampler", "optuna:NSGAIISampler", "pymoo:GA", "pymoo:NSGA2"])
+def test_what_is_over_a_limit_is_not_trained(name: str) -> None:
+    # Half of the architectures, those whose first choice is 0 to 2.
+    over = [float(choices[0] - 2) for choices in SPACES["tss"].numbers]
+    steps = play(load_algorithm(name), _whole(over=over), 60 * 1210.0, 0, 0)
+    assert len(steps.arch) == 60
+    assert all(over[arch] <= 0 for arch in steps.arch)
+
+
+@pytest.mark.parametrize("name", ["optuna:RandomSampler", "pymoo:GA", "optuna:CmaEsSampler"])
+def test_the_first_are_those_of_the_warm_up(name: str) -> None:
+    size = SPACES["tss"].size
+    value = [float(-abs(arch - 5000)) for arch in range(size)]
+    answers = _whole(warm_up=WarmUp(200, value, [2.0] * size, True))
+    steps = play(load_algorithm(name), answers, 30 * 1210.0, 0, 0)
+    first = [value[arch] for arch in steps.arch[:10]]
+    assert first == sorted(first, reverse=True)
+    assert first[0] > -size / 50
+    # What measuring 200 of them cost (some may be drawn twice) is spent before.
+    assert 1210 + 390 <= steps.seconds[0] <= 1210 + 400
+
+
+@pytest.mark.usefixtures("syne_tune")
+def test_a_scheduler_stops_trainings_that_go_on_from_epoch_to_epoch() -> None:
+    algorithm = load_algorithm("syne-tune:ASHA")
+    assert list(algorithm.epochs(12, {})) == list(range(12))
+    assert "reduction_factor" in algorithm.options
+    assert not {"metric", "max_t", "random_seed", "points_to_evaluate", "config_space"} & set(algorithm.options)
+    steps = play(algorithm, _whole(), 30_000.0, 0, 0)
+    assert steps == play(algorithm, _whole(), 30_000.0, 0, 0)
+    # An epoch and a pass each, whether a training starts or goes on.
+    assert np.diff([0.0, *steps.seconds]).tolist() == pytest.approx([110.0] * len(steps.seconds))
+    lasted: list[int] = []
+    for number, epoch in enumerate(steps.epoch):
+        if epoch == 0:
+            lasted.append(0)
+        else:
+            assert steps.arch[number] == steps.arch[number - 1]
+        lasted[-1] = epoch + 1
+    # Rungs are 1, 3 and 9 of 12 epochs; the very last training is the one that the budget ended.
+    assert set(lasted[:-1]) <= {1, 3, 9, 12}
+    assert len(set(lasted[:-1])) > 2
+
+
+@pytest.mark.usefixtures("syne_tune")
+@pytest.mark.parametrize("name", ["REA", "RandomSearch", "BOHB"])
+def test_schedulers_of_syne_tune_are_repeatable_and_keep_limits(name: str) -> None:
+    algorithm = load_algorithm(f"syne-tune:{name}")
+    over = [float(choices[0] - 2) for choices in SPACES["sss"].numbers]
+    steps = [play(algorithm, _whole("sss", over=over), 20_000.0, 0, run) for run in (0, 0, 1)]
+    assert steps[0] == steps[1] != steps[2]
+    assert all(over[arch] <= 0 for arch in steps[0].arch)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (("optuna:TPESample",), "optuna has no optimizer 'TPESample'; did you mean TPESampler? there are TPESampler, "),
+        (("pymoo:NSGA3",), "pymoo has no optimizer 'NSGA3'; did you mean NSGA2? there are NSGA2, "),
+        (("optun:TPESampler",), "there is no algorithm 'optun:TPESampler'; did you mean optuna? there are optuna, "),
+        (("optuna:RandomSampler", "--option", "x=1"), "optuna:RandomSampler has no option --x; there are none"),
+        (("pymoo:GA", "--option", "pop=10"), "pymoo:GA has no option --pop; did you mean --pop_size? there are "),
+        (("optuna:TPESampler", "--option", "seed=1"), "optuna:TPESampler has no option --seed; there are "),
+        (
+            ("optuna:TPESampler", "--option", "n_startup_trials=few"),
+            "the search optuna:TPESampler failed in run 0 (TypeError: ",
+        ),
+        (("optuna:TPESampler", "--option", "few"), "'few' is no option; write it as in --option depth=3"),
+    ],
+)
+def test_bad_names_and_options_are_a_sentence_each(db: Path, asked: tuple[str, ...], said: str) -> None:
+    others.others_algorithm.cache_clear()
+    before = contents(db)
+    done = CliRunner().invoke(app, ["search", *asked, "--space", "tss", "--dataset", "cifar10", "--db", str(db)])
+    assert done.exit_code == 1
+    assert done.stderr.startswith(f"natsdb: {said}")
+    assert done.stderr.count("\n") == 1
+    assert contents(db) == before
+
+
+def test_what_is_not_installed_is_a_sentence_with_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    others.others_algorithm.cache_clear()
+    monkeypatch.delitem(sys.modules, "natsdb.search.by_optuna", raising=False)
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(NatsdbError, match=r"optuna:TPESampler needs optuna, .*; pip install 'natsdb\[optuna\]'"):
+        load_algorithm("optuna:TPESampler")
+    with pytest.raises(
+        NatsdbError, match=r"x needs no-such-package, which is not installed; pip install 'natsdb\[y\]'"
+    ):
+        others.versions(Algorithm("x", lambda: None, packages=("no-such-package",), extra="y"))
+
+
+def test_options_are_those_that_a_number_or_text_can_be() -> None:
+    def make(
+        a: int, *, b: float = 1.0, c: str | None = None, d: Any = len, e: bool = False, seed: int | None = None
+    ) -> None: ...
+
+    assert others.plain_options(make, ("seed",)) == {"b": 1.0, "c": None, "e": False}
+    assert "gamma" not in others.plain_options(optuna.samplers.TPESampler)
