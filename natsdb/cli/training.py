@@ -99,7 +99,7 @@ def train(
             raise NatsdbError("a training needs a number of epochs", remedy="say --hp 12, or --epochs 600")
         hp, epochs = hp_of(epochs), None
     epochs_of(hp)
-    datasets, own = _data_sets(dataset, home, image_size)
+    datasets, own = data_sets(dataset.split(","), home, image_size)
     todo = plan.runs_of(space, plan.indexes(archs, space), hp, datasets, _numbers(seeds))
     suffix = "-runs" if recipe is None else f"-runs-{rows}"
     kept = runs or home.resolve().with_name(home.resolve().name + suffix)
@@ -153,8 +153,8 @@ def _recipe(path: Path | None, source: str | None) -> tuple[Recipe, str]:
     return recipe.read_recipe(path), rows
 
 
-def _data_sets(text: str, home: Path, size: int | None) -> tuple[list[str], dict[str, Own]]:
-    """Names of data sets, and those among them that are somebody's own, as in `cifar10,pets=FOLDER`."""
+def data_sets(texts: list[str], home: Path, size: int | None) -> tuple[list[str], dict[str, Own]]:
+    """Names of data sets, and those among them that are somebody's own, as in `pets=FOLDER`."""
     from natsdb.store.manifest import NAME
     from natsdb.store.snapshot import read_manifest
     from natsdb.training.own_data import own_data
@@ -162,7 +162,7 @@ def _data_sets(text: str, home: Path, size: int | None) -> tuple[list[str], dict
     if (home / NAME).exists():
         read_manifest(home)  # what it has of these is known from here on
     names, own = [], {}
-    for one in text.split(","):
+    for one in texts:
         name, given, place = one.partition("=")
         names.append(name)
         if given:
