@@ -114,8 +114,9 @@ def run(
         _refuse(name, {} if name == "bohb" else best)
         if name == "all" or len(seeds) > 1 or not datasets:
             raise NatsdbError("a search that trains has one algorithm, one seed and data sets", remedy="name them")
-        return Done(
-            [
+        made = Done()
+        for dataset in datasets:
+            made.reports.append(
                 search_and_train(
                     algorithm,
                     space,
@@ -131,9 +132,9 @@ def run(
                     mixed=best_of_all_epochs,
                     source=source,
                 )
-                for dataset in datasets
-            ]
-        )
+            )
+            told(made.reports[-1])
+        return made
     _refuse(name, {"trainings": trainings})
     _refuse(name, own if name in ("bohb", "all") else {**own, **best})
     if len(seeds) > 1:
