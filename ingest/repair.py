@@ -70,7 +70,8 @@ def repair(
         staging.folder.mkdir()
         try:
             if any(isinstance(one, Part) and one.table in CATALOGUE for one in damaged.values()):
-                _put(home, staging.folder, damaged, with_catalogue(Manifest(), staging))
+                used = {(one.space, one.hp) for one in read_manifest(home).of("seed")}
+                _put(home, staging.folder, damaged, with_catalogue(Manifest(), staging, used))
             for name in sorted({one.source for one in damaged.values() if one.source}):
                 mine = [one for one in damaged.values() if one.source == name]
                 for made in _made_again(list(map(Path, sources)), name, mine, staging, jobs, progress):

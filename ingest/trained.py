@@ -20,10 +20,12 @@ from natsdb.ingest.archive.records import read_record
 from natsdb.ingest.report import IngestReport, check_name
 from natsdb.ingest.weights import weights_of_run
 from natsdb.ingest.write import BlockWriter, Provenance
-from natsdb.schema.datasets import DATASETS
-from natsdb.schema.errors import Damaged, Missing
+from natsdb.schema.datasets import DATASETS, admit, of_plain
+from natsdb.schema.errors import Damaged, Missing, NatsdbError
+from natsdb.schema.schedules import epochs_of
 from natsdb.schema.spaces import SPACES, arch_str
 from natsdb.schema.tables import BLOCK
+from natsdb.store.choice import OFFICIAL, REGENERATED
 from natsdb.store.locations import local
 from natsdb.store.manifest import Ingested, Manifest, with_ingested, with_parts, with_weights
 from natsdb.store.staging import Staging, open_manifest, with_catalogue
@@ -47,6 +49,11 @@ class _Finished:
         run = self.run
         return run["space"], run["arch"] // BLOCK, run["arch"], run["hp"], run["dataset"], run["seed"]
 
+    @property
+    def recipe(self) -> str:
+        """The recipe that trained it, as JSON; null if that is the official one."""
+        return json.dumps(self.run["provenance"].get("recipe"), sort_keys=True)
+
 
 def collect(
     runs: str | os.PathLike[str],
@@ -64,7 +71,7 @@ def collect(
     Args:
         runs: folder of runs, as `natsdb train` keeps it; unfinished and failed ones are passed over.
         database: folder of the database; the default one when None.
-        source: what the column `source` says of these rows.
+        source: what the column `source` says of these rows; runs by a recipe of one's own have one of their own.
         replace: overwrite runs that the database holds with other numbers, instead of refusing.
 
     Returns:
@@ -81,6 +88,7 @@ def collect(
     if not found:
         why = f"; the first of {len(failures)} that failed: {failures[0][1]}" if failures else ""
         raise Missing(f"there is no finished run in it{why}", where=str(folder), remedy="train some: natsdb train")
+    _check_recipes(found, source, folder)
     home = local(database)
     digest = hashlib.sha256(repr(([one.md5 for one in found], source, replace)).encode()).hexdigest()[:16]
     rows = 0
@@ -88,7 +96,7 @@ def collect(
         before = open_manifest(home)
         staging = Staging(home, digest)
         try:
-            manifest = with_catalogue(before, staging)
+            manifest = with_catalogue(before, staging, {(one.run["space"], one.run["hp"]) for one in found})
             for (space, block), members in groupby(found, key=lambda one: one.key[:2]):
                 mine = [p for p in manifest.parts if (p.source, p.space, p.block) == (source, space, block)]
                 old = {(part.table, part.hp): staging.path(part.path) for part in mine}
@@ -122,13 +130,39 @@ def _read(path: Path) -> _Finished:
         run = json.loads(raw)
         if run["natsdb_run"] != 1:
             raise ValueError(f"format {run['natsdb_run']}")
+        if "data_set" in run:
+            dataset = of_plain(run["data_set"])
+            if dataset.name != run["dataset"]:
+                raise ValueError("it brings another data set than its own")
+            admit(dataset)
         if arch_str(run["space"], run["arch"]) != run["arch_str"] or run["dataset"] not in DATASETS:
             raise ValueError("it contradicts the catalogue")
+        epochs_of(run["hp"])
         one = _Finished(path, hashlib.md5(raw, usedforsecurity=False).hexdigest(), run)
         assert one.key is not None
+        assert one.recipe is not None
         return one
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except NatsdbError as error:
+        raise NatsdbError(error.what, where=str(path), remedy=error.remedy) from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise _damaged(path, error) from error
+
+
+def _check_recipes(found: list[_Finished], source: str, folder: Path) -> None:
+    """Refuse runs by a recipe of one's own among official ones, by name or in one folder."""
+    recipes = {one.recipe for one in found}
+    if len(recipes) > 1:
+        raise NatsdbError(
+            "its runs were trained by several recipes",
+            where=str(folder),
+            remedy="keep those of a recipe in a folder of their own, as `natsdb train --recipe` does",
+        )
+    if recipes != {"null"} and source in (OFFICIAL, REGENERATED):
+        raise NatsdbError(
+            f"its runs were trained by a recipe of their own, so they are not {source}",
+            where=str(folder),
+            remedy="name a source of their own with --source",
+        )
 
 
 def _damaged(path: Path, error: Exception) -> Damaged:
@@ -158,7 +192,7 @@ def _add(
         code = json.dumps({name: value for name, value in said.items() if name != "device"})
     except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise _damaged(one.path, error) from error
-    record = read_record(official, run["arch"], run["arch_str"], str(one.path))
+    record = read_record(official, run["arch"], run["arch_str"], str(one.path), own_schedules=True)
     weights = one.path.with_suffix(".npz")
     if weights.exists():
         record = [hp._replace(weights={(run["dataset"], run["seed"]): {}}) for hp in record]

@@ -20,8 +20,8 @@ import pyarrow.parquet as pq
 
 from natsdb.ingest.archive.records import SPLITS, TIME_SPLITS, HpRecord, Layout
 from natsdb.ingest.merge import Tables, file_schema, merge, plain
-from natsdb.schema.schedules import HPS
-from natsdb.schema.tables import BLOCK, BLOCK_TABLES, GROUPS, PAGE_ROWS, arrow_schema
+from natsdb.schema.schedules import epochs_of
+from natsdb.schema.tables import BLOCK, BLOCK_TABLES, arrow_schema, group_size, page_rows
 from natsdb.store.damage import table_file
 from natsdb.store.manifest import Part
 from natsdb.store.parquet import named_after_contents, open_parquet, write_options
@@ -109,7 +109,8 @@ class Rows:
                 "device": pa.array([provenance.device for _, provenance, _ in every], pa.string()),
                 "weights": np.array([(run.dataset, run.seed) in record.weights for run, _, record in every], bool),
                 "reduced": np.array(
-                    [provenance.fewer_images or run.epochs < HPS[r.layout.hp] for run, provenance, r in every], bool
+                    [provenance.fewer_images or run.epochs < epochs_of(r.layout.hp) for run, provenance, r in every],
+                    bool,
                 ),
             }
         )
@@ -220,7 +221,7 @@ class BlockWriter:
         self.rows = 0
 
     def _size(self, hp: str) -> int:
-        return GROUPS[hp] if self._published is None else BLOCK
+        return group_size(hp) if self._published is None else BLOCK
 
     def add(self, arch: int, records: list[HpRecord], provenance: Provenance) -> None:
         """Add an architecture's rows.
@@ -290,7 +291,7 @@ class _HpWriter:
         folder.mkdir(parents=True, exist_ok=True)
         self._paths = {table: folder / f"{table}-{hp}-{os.getpid()}.tmp" for table in BLOCK_TABLES}
         self._metric = pq.ParquetWriter(
-            self._paths["metric"], file_schema("metric"), **write_options(arrow_schema("metric"), PAGE_ROWS[hp])
+            self._paths["metric"], file_schema("metric"), **write_options(arrow_schema("metric"), page_rows(hp))
         )
         self._small: dict[str, list[pa.Table]] = {table: [] for table in _SMALL}
         self._held = held

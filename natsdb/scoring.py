@@ -309,7 +309,7 @@ def _code(given: str | Callable[..., Any]) -> str:
     from natsdb.store.damage import sha256_of
     from natsdb.training.untrained import proxies
 
-    return sha256_of(Path(proxies.__file__)) if given in proxies.PROXIES else repeated._code(given)
+    return sha256_of(Path(proxies.__file__)) if given in proxies.PROXIES else repeated.code_of(given)
 
 
 def _indexes(archs: str | Iterable[int], space: str) -> list[int]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from natsdb.schema.costs import costs
 from natsdb.schema.datasets import DATASETS
-from natsdb.schema.schedules import HPS, learning_rate
+from natsdb.schema.schedules import epochs_of, is_schedule, learning_rate
 from natsdb.schema.spaces import SPACES
 from natsdb.schema.tables import arrow_schema
 
@@ -16,9 +17,18 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def catalogue_tables() -> dict[str, pa.Table]:
+def own_schedules(used: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Of pairs (space, hp) those that are no official schedule of a registered space."""
+    return {(space, hp) for space, hp in used if space in SPACES and hp not in SPACES[space].hps and is_schedule(hp)}
+
+
+def catalogue_tables(used: Iterable[tuple[str, str]] = ()) -> dict[str, pa.Table]:
     """The tables `arch` (all of each registered space: 48,393 rows where these are tss and sss), `arch_cost` (a row for
-    each data set), `dataset` and `epoch`."""
+    each data set), `dataset` and `epoch`.
+
+    Args:
+        used: (space, hp) of runs, whose schedules are in `epoch` beside the official ones.
+    """
     import pyarrow as pa
 
     def table(name: str, columns: list[object]) -> pa.Table:
@@ -60,10 +70,11 @@ def catalogue_tables() -> dict[str, pa.Table]:
             [DATASETS[name].classes for name, _ in splits],
             [DATASETS[name].image_size for name, _ in splits],
             [DATASETS[name].splits[split].images for name, split in splits],
-            [DATASETS[name].splits[split].meaning for name, split in splits],
+            [DATASETS[name].splits[split].said for name, split in splits],
         ],
     )
-    schedule = [(space.name, hp, number) for space in spaces for hp in sorted(space.hps) for number in range(HPS[hp])]
+    schedules = {(space.name, hp) for space in spaces for hp in space.hps} | own_schedules(used)
+    schedule = [(space, hp, number) for space, hp in sorted(schedules) for number in range(epochs_of(hp))]
     epoch = table(
         "epoch",
         [

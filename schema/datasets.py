@@ -18,10 +18,17 @@ Channels = tuple[float, float, float]
 
 
 class Split(NamedTuple):
-    """A split: its number of images, None where it is not known, and which these are."""
+    """A split: its number of images, None where it is not known, which these are, and first digits of the SHA-256 of
+    their pixels and labels where the data set is a folder of somebody's own."""
 
     images: int | None
     meaning: str
+    digest: str = ""
+
+    @property
+    def said(self) -> str:
+        """Meaning and digest, as the table `dataset` has them."""
+        return f"{self.meaning}; SHA-256 {self.digest}" if self.digest else self.meaning
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +52,11 @@ class DataSet:
     std: Channels
     budget: float = 20_000.0
     twin: str = ""
+
+    @property
+    def digested(self) -> bool:
+        """Whether its images are known by their digests."""
+        return any(split.digest for split in self.splits.values())
 
     @property
     def halved(self) -> bool:
@@ -114,7 +126,9 @@ def admit(dataset: DataSet) -> None:
 def to_plain(dataset: DataSet) -> dict[str, Any]:
     """A data set as JSON has it."""
     return {name: getattr(dataset, name) for name in DataSet.__dataclass_fields__} | {
-        "splits": {name: list(split) for name, split in dataset.splits.items()},
+        "splits": {
+            name: [*split[:2], *([split.digest] if split.digest else [])] for name, split in dataset.splits.items()
+        },
         "mean": list(dataset.mean),
         "std": list(dataset.std),
     }

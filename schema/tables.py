@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from natsdb.schema.datasets import DATASETS, searched
 from natsdb.schema.names import either
+from natsdb.schema.schedules import HPS, epochs_of
 from natsdb.schema.spaces import SPACES
 
 if TYPE_CHECKING:
@@ -33,6 +34,21 @@ BLOCK = 1024
 # 10,000 rows save 0.2 B of 11.5 B a row, and of 20,000 another 0.3.
 GROUPS = {"01": 1024, "12": 256, "90": 64, "200": 32}
 PAGE_ROWS = {"01": 20_000, "12": 10_000, "90": 10_000, "200": 6_000}
+
+
+def group_size(hp: str) -> int:
+    """How many consecutive architectures share a row group."""
+    return GROUPS[_official(hp)]
+
+
+def page_rows(hp: str) -> int:
+    """How many rows a page holds."""
+    return PAGE_ROWS[_official(hp)]
+
+
+def _official(hp: str) -> str:
+    """The shortest official schedule of at least as many epochs, else the longest."""
+    return min(HPS, key=lambda of: (HPS[of] < epochs_of(hp), abs(HPS[of] - epochs_of(hp))))
 
 
 @dataclass(frozen=True)
@@ -75,7 +91,8 @@ _HP = Column(
     "hp",
     "VARCHAR",
     "training schedule by its official name: "
-    + "; ".join(f"{', '.join(one.hps)} ({one.name})" for one in SPACES.values()),
+    + "; ".join(f"{', '.join(one.hps)} ({one.name})" for one in SPACES.values())
+    + "; others are numbers of epochs",
     True,
 )
 _ARCH = Column("arch", "INTEGER", "official index of the architecture in its space, from 0")

@@ -37,5 +37,5 @@ select
     coverage_of((select count(*) from every), names.space) as coverage
 from best
 inner join every on every.arch = best.id
-inner join arch as names on names.space = space and names.arch = every.arch
+inner join main.arch as names on names.space = space and names.arch = every.arch
 order by objective_sign(objectives[1]) * every.value_1, every.arch

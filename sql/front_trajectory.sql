@@ -12,8 +12,8 @@ entered as (
         step.seconds,
         front.hypervolume,
         front.igd_plus
-    from search_front as front
-    inner join search_step as step
+    from main.search_front as front
+    inner join main.search_step as step
         on step.search = front.search and step.run = front.run and step.step = front.step
 ),
 moment as (
@@ -23,8 +23,8 @@ moment as (
         role.role,
         unnest(range(1, 151)) as moment,
         moment * run.budget / 150 as seconds
-    from search_run as run
-    inner join (select distinct one.search, one.role from search_front as one) as role on role.search = run.search
+    from main.search_run as run
+    inner join (select distinct one.search, one.role from main.search_front as one) as role on role.search = run.search
 ),
 held as (
     select
@@ -46,7 +46,7 @@ objective as (
     select
         one.search,
         any_value(one.objectives) as objectives
-    from search_front as one
+    from main.search_front as one
     group by one.search
 )
 select
@@ -66,6 +66,6 @@ select
     stddev_pop(held.igd_plus) as igd_plus_std,
     count(*) as runs
 from held
-inner join search_about as about on about.search = held.search
+inner join main.search_about as about on about.search = held.search
 inner join objective on objective.search = held.search
 group by all

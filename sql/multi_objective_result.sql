@@ -15,7 +15,7 @@ ended as (
         max_by(
             {'hypervolume': entered.hypervolume, 'igd_plus': entered.igd_plus, 'size': entered.size}, entered.step
         ) as last_front
-    from search_front as entered
+    from main.search_front as entered
     group by entered.search, entered.run, entered.role
 ),
 evaluated as (
@@ -23,7 +23,7 @@ evaluated as (
         step.search,
         step.run,
         count(distinct step.arch) as archs
-    from search_step as step
+    from main.search_step as step
     group by step.search, step.run
 )
 select
@@ -43,6 +43,6 @@ select
     one.steps,
     one.seconds
 from ended
-inner join search_about as about on about.search = ended.search
-inner join search_run as one on one.search = ended.search and one.run = ended.run
+inner join main.search_about as about on about.search = ended.search
+inner join main.search_run as one on one.search = ended.search and one.run = ended.run
 inner join evaluated on evaluated.search = ended.search and evaluated.run = ended.run

@@ -16,7 +16,6 @@ from typing import Any
 
 from natsdb.schema.datasets import DATASETS, searched
 from natsdb.schema.encodings import INDEX, STRING, encodings_of
-from natsdb.schema.schedules import HPS
 from natsdb.schema.space import Encoding, Space
 from natsdb.schema.spaces import SPACES
 from natsdb.schema.tables import BLOCK_TABLES, TABLES, Table
@@ -28,9 +27,8 @@ _MADE = re.compile(r'create or replace (?:view|macro) "?(\w+)')
 Locate = Callable[[Sequence[str]], str]
 
 # Whether a run is a reduced one; where its file, of format 1, does not say so, as `natsdb.store.choice.is_reduced`.
-_EPOCHS = " ".join(f"when '{hp}' then {epochs}" for hp, epochs in HPS.items())
 _REDUCED = (
-    f"coalesce(run.reduced, run.epochs < case run.hp {_EPOCHS} end, false) "
+    "coalesce(run.reduced, run.epochs < try_cast(run.hp as integer), false) "
     "or coalesce(run.reduced is null and regexp_matches(run.code, '\"images\": [0-9]'), false)"
 )
 _RUN = ("source", "space", "hp", "arch", "dataset", "seed")
@@ -267,7 +265,7 @@ def chosen_views(locate: Locate, manifest: Manifest, source: str | None) -> list
         views.append(
             _view(f"chosen_{name}", _counting(name, locate, manifest, source, counts if source is None else "counted"))
         )
-    inner = f"result.epoch < case result.hp {_EPOCHS} end - 1"
+    inner = "result.epoch < try_cast(result.hp as integer) - 1"
     published = any((part.space, part.hp, part.block) in cells for part in manifest.parts if part.source in tables)
     views.append(
         _view(

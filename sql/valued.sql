@@ -10,7 +10,7 @@ recorded as (
         'accuracy' as name,
         result.accuracy as value,
         result.source
-    from mean_final as result
+    from main.mean_final as result
     where
         'accuracy' in (measures[1], measures[2], measures[3])
         and result.space = space
@@ -28,7 +28,7 @@ recorded as (
             else spent.train_seconds
         end as value,
         spent.source
-    from mean_cost as spent
+    from main.mean_cost as spent
     inner join (values ('flops'), ('params'), ('latency'), ('train_seconds')) as one (name)
         on one.name in (measures[1], measures[2], measures[3])
     where spent.space = space and spent.hp = hp::varchar and spent.dataset = dataset
@@ -39,7 +39,7 @@ attached as (
         found.name,
         found.value,
         null as source
-    from measure as found
+    from main.measure as found
     where
         found.name in (attached_name(measures[1]), attached_name(measures[2]), attached_name(measures[3]))
         and found.name not in ('flops', 'params')

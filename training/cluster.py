@@ -26,6 +26,7 @@ from ray.exceptions import OutOfMemoryError, RayError, RayTaskError
 
 from natsdb.schema.errors import NatsdbError
 from natsdb.training.data import TrainingData
+from natsdb.training.recipe import Recipe
 from natsdb.training.run import Epoch, Failure, Task, reason_of, settings_of, train_together
 from natsdb.training.run_files import TrainingRun, checkpoint_path, checkpoints, remove_traces, write
 
@@ -151,7 +152,8 @@ def _work(
     torch.set_num_threads(threads)
     data = data.to(device)
     code = settings["training"]
-    settings = settings_of(data, settings["precision"], settings["step"], settings["images"])
+    recipe = Recipe(**settings.get("recipe", {}))
+    settings = settings_of(data, settings["precision"], settings["step"], settings["images"], recipe)
     if settings["training"] != code:
         raise NatsdbError("a node has another version of natsdb", remedy="install the same one on all nodes")
     with tempfile.TemporaryDirectory(prefix="natsdb-") as name:

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from natsdb.schema import datasets
 from natsdb.training.images import Pixels, fingerprint, read_images
+from natsdb.training.own_data import Own, own_data
 from natsdb.training.splits import halves_by_rule, halves_of_test, some
 
 
@@ -38,7 +40,8 @@ class TrainingData:
     """A data set: images to train on, images to evaluate on by split in the order of evaluation, and how to normalize.
 
     `classes`: number of them; `mean` and `std`: 3×1×1 in units of 1; `padding`: black pixels around an image before it
-    is cropped; `fingerprint`: what was read, and the first digits of the SHA-256 of all its pixels and labels.
+    is cropped; `fingerprint`: what was read, and the first digits of the SHA-256 of all its pixels and labels; `flip`:
+    how likely an image is mirrored; `described`: a data set that natsdb does not know by itself, as JSON has it.
     """
 
     name: str
@@ -49,6 +52,8 @@ class TrainingData:
     std: Tensor
     padding: int
     fingerprint: str
+    flip: float = 0.5
+    described: dict[str, Any] | None = None
 
     def to(self, device: torch.device | str) -> TrainingData:
         """The same on a device."""
@@ -64,16 +69,25 @@ def load(
     *,
     images: int | None = None,
     download: bool = False,
+    flip: float = 0.5,
+    crop: float = 0.125,
+    own: Own | None = None,
 ) -> TrainingData:
     """A data set with its official splits, from a folder (see `natsdb.training.images.read_images`).
 
     Args:
+        folder: of a data set of one's own, what `natsdb.training.own_data.own_data` takes.
         images: at most so many images in each split, drawn by a fixed seed; all if None.
+        flip: how likely an image is mirrored in training.
+        crop: black pixels around an image before it is cropped in training, as a share of its height, rounded down.
+        own: images of a data set of one's own that were read already; then nothing is read from the folder.
 
     Raises:
         NatsdbError: the data set is missing, damaged, or another one.
     """
-    train, test, kind = read_images(dataset, folder, download=download)
+    if own is None and dataset in datasets.DATASETS and datasets.DATASETS[dataset].digested:
+        own = own_data(dataset, folder)
+    train, test, kind = own[1:] if own is not None else read_images(dataset, folder, download=download)
     of = datasets.DATASETS[dataset]
     ids: dict[str, tuple[Pixels, Sequence[int]]]
     ids = {"train": (train, range(len(train.labels))), "ori-test": (test, range(len(test.labels)))}
@@ -89,7 +103,10 @@ def load(
     )
     said = f"{kind} {fingerprint(train, test)}"
     height = train.pixels.shape[-1]
-    return TrainingData(dataset, of.classes, splits.pop("train"), splits, mean, std, height // 8, said)
+    described = datasets.to_plain(of) if of in datasets.added() else None
+    return TrainingData(
+        dataset, of.classes, splits.pop("train"), splits, mean, std, int(height * crop), said, flip, described
+    )
 
 
 def _chosen(part: Pixels, ids: Sequence[int], device: torch.device | str) -> Images:
@@ -106,12 +123,12 @@ class Draws:
     shift: Tensor
 
 
-def draws(seed: int, epoch: int, images: int, padding: int) -> Draws:
+def draws(seed: int, epoch: int, images: int, padding: int, flip: float = 0.5) -> Draws:
     """The draws of an epoch, a function of these numbers alone; on the CPU."""
     generator = torch.Generator().manual_seed(seed * 65_536 + epoch)
     return Draws(
         torch.randperm(images, generator=generator),
-        torch.rand(images, generator=generator) < 0.5,
+        torch.rand(images, generator=generator) < flip,
         torch.randint(2 * padding + 1, (images, 2), generator=generator),
     )
 
@@ -142,7 +159,7 @@ def normalized(pixels: Tensor, data: TrainingData) -> Tensor:
 def train_batches(data: TrainingData, seed: int, epoch: int, size: int) -> Iterator[tuple[Tensor, Tensor]]:
     """An epoch's batches, augmented and normalized, on the data's device: B×3×H×H floats and B labels."""
     device = data.train.labels.device
-    drawn = draws(seed, epoch, len(data.train), data.padding)
+    drawn = draws(seed, epoch, len(data.train), data.padding, data.flip)
     order, flip, shift = (drawn.order.to(device), drawn.flip.to(device), drawn.shift.to(device))
     for start in range(0, len(order), size):
         at = slice(start, start + size)

@@ -40,7 +40,7 @@ IMAGENET16_TEST = {"val_data": "3410e3017fdaefba8d5073aaa65e4bd6"}
 _CIFAR = {"cifar10": CIFAR10, "cifar10-valid": CIFAR10, "cifar100": CIFAR100}
 # Files of a form of its own, by data set: what is there where they are.
 _OWN = {**{name: kind.base_folder for name, kind in _CIFAR.items()}, "ImageNet16-120": "val_data"}
-_PICTURES = (".png", ".jpg", ".jpeg")
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 
 
 class Pixels(NamedTuple):
@@ -71,9 +71,9 @@ def read_images(dataset: str, folder: Path, *, download: bool = False) -> tuple[
     parquet = [sorted(folder.glob(f"*{part}*.parquet")) for part in ("train", "test")]
     whole = list(folder.glob("*.parquet"))
     if all(parquet) and len(whole) > 1 and not official:
-        train, test = (_pictures_of(_table(_only(files, folder)), files[0]) for files in parquet)
+        train, test = (_pictures_of(table_of(_only(files, folder)), files[0]) for files in parquet)
         kind = "parquet"
-    elif len(whole) == 1 and not official and "split" in (table := _table(whole[0])).column_names:
+    elif len(whole) == 1 and not official and "split" in (table := table_of(whole[0])).column_names:
         train, test = (
             _pictures_of(table.filter(pc.equal(table["split"], part)), whole[0]) for part in ("train", "test")
         )
@@ -151,7 +151,12 @@ def _only(files: list[Path], folder: Path) -> Path:
     return files[0]
 
 
-def _table(path: Path) -> pa.Table:
+def table_of(path: Path) -> pa.Table:
+    """A Parquet file.
+
+    Raises:
+        NatsdbError: it cannot be read.
+    """
     try:
         return pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
@@ -160,8 +165,12 @@ def _table(path: Path) -> pa.Table:
         ) from error
 
 
-def _pictures_of(table: pa.Table, path: Path) -> Pixels:
-    """Pictures and labels of a file's rows."""
+def encoded_column(table: pa.Table, path: Path) -> pa.ChunkedArray | pa.Array:
+    """The column of encoded pictures of a file that has labels too.
+
+    Raises:
+        NatsdbError: one of the two columns is not there.
+    """
     for field in table.schema:
         # As Hugging Face writes pictures: a structure of bytes and path.
         if pa.types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0:
@@ -174,7 +183,12 @@ def _pictures_of(table: pa.Table, path: Path) -> Pixels:
         raise NatsdbError("it has no column of encoded pictures", where=str(path), remedy="add one beside `label`")
     if "label" not in table.column_names:
         raise NatsdbError("it has no column `label`", where=str(path), remedy="add one: whole numbers from 0")
-    encoded = (value.as_py() for value in column)
+    return column
+
+
+def _pictures_of(table: pa.Table, path: Path) -> Pixels:
+    """Pictures and labels of a file's rows."""
+    encoded = (value.as_py() for value in encoded_column(table, path))
     pixels = _decoded(((f"{path}, row {row}", raw) for row, raw in enumerate(encoded)), str(path))
     return Pixels(pixels, table["label"].to_numpy().astype(np.int64))
 
@@ -186,21 +200,30 @@ def _class_folders(folder: Path) -> Pixels:
         (label, path)
         for label, of in enumerate(classes)
         for path in sorted(of.iterdir())
-        if path.suffix.lower() in _PICTURES
+        if path.suffix.lower() in PICTURES
     ]
     pixels = _decoded(((str(path), path.read_bytes()) for _, path in files), str(folder))
     return Pixels(pixels, np.array([label for label, _ in files], np.int64))
+
+
+def decoded(raw: bytes, name: str) -> Image.Image:
+    """A picture in red, green and blue.
+
+    Raises:
+        NatsdbError: it cannot be read.
+    """
+    try:
+        with Image.open(io.BytesIO(raw)) as picture:
+            return picture.convert("RGB")
+    except (OSError, ValueError, SyntaxError, TypeError) as error:
+        raise NatsdbError("the picture cannot be read", where=name, remedy="get it again") from error
 
 
 def _decoded(pictures: Iterable[tuple[str, bytes]], where: str) -> np.ndarray:
     # 50 µs a CIFAR picture: 60,000 in 3 s.
     found: list[np.ndarray] = []
     for name, raw in pictures:
-        try:
-            with Image.open(io.BytesIO(raw)) as picture:
-                found.append(np.asarray(picture.convert("RGB")).transpose(2, 0, 1))
-        except (OSError, ValueError, SyntaxError, TypeError) as error:
-            raise NatsdbError("the picture cannot be read", where=name, remedy="get it again") from error
+        found.append(np.asarray(decoded(raw, name)).transpose(2, 0, 1))
         if found[-1].shape != found[0].shape:
             raise NatsdbError("the picture has another size than the first", where=name, remedy="scale all alike")
     if not found:

@@ -89,6 +89,8 @@ def find_model(
         NatsdbError: there is no such architecture or data set, or the weights are not of this network.
     """
     if dataset not in DATASETS:
+        open_with_builtin(db)  # a database brings its own
+    if dataset not in DATASETS:
         raise NatsdbError(f"there is no data set {dataset!r}", remedy=did_you_mean(dataset, DATASETS))
     classes = DATASETS[dataset].classes
     if fresh is not None:

@@ -7,16 +7,22 @@ float32 losses and percentages, weighted by their size. Source: AutoDL-Projects,
 
 from __future__ import annotations
 
+import json
+import math
 import time
+import tomllib
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from natsdb.schema.errors import NatsdbError
+from natsdb.schema.names import did_you_mean
 from natsdb.schema.schedules import cosine
 from natsdb.training.data import TrainingData, eval_batches, train_batches
 from natsdb.training.graph import Captured
@@ -27,8 +33,73 @@ WEIGHT_DECAY = 5e-4
 BATCH = 256
 PRECISIONS = ("float32", "bf16", "float64")
 STEPS = ("eager", "compile", "graph")
-# Learning rate by (epoch, epochs).
+# Learning rate of the official recipe by (epoch, epochs).
 schedule: Callable[[int, int], float] = cosine
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a recipe of one's own may change, and what the official one has.
+
+    `learning_rate`: at the start of the cosine; `batch`: images in a training batch; `momentum` and `nesterov` of SGD;
+    `weight_decay`: on all parameters; `flip`: how likely an image is mirrored; `crop`: black pixels around an image
+    before it is cropped to its size at random, as a share of its height.
+    """
+
+    learning_rate: float = 0.1
+    batch: int = BATCH
+    momentum: float = MOMENTUM
+    weight_decay: float = WEIGHT_DECAY
+    nesterov: bool = True
+    flip: float = 0.5
+    crop: float = 0.125
+
+    def rate(self, epoch: int, epochs: int) -> float:
+        """The learning rate of an epoch."""
+        return schedule(epoch, epochs) * (self.learning_rate / OFFICIAL.learning_rate)
+
+    @property
+    def said(self) -> dict[str, Any] | None:
+        """What provenance says of it; nothing of the official one."""
+        return None if self == OFFICIAL else asdict(self)
+
+
+OFFICIAL = Recipe()
+# Highest value of each number, all of them from 0 (and above it where a training needs that).
+_AT_MOST = {"learning_rate": math.inf, "batch": 1 << 20, "momentum": 1, "weight_decay": math.inf, "flip": 1, "crop": 1}
+
+
+def read_recipe(path: Path) -> Recipe:
+    """A recipe from a TOML file: values by the names of `Recipe`; what it does not name is as in the official one.
+
+    Raises:
+        NatsdbError: it cannot be read, or has another name or a value that cannot be.
+    """
+    try:
+        said = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise NatsdbError(f"the recipe cannot be read ({error})", where=str(path), remedy="write it as TOML") from error
+    official = asdict(OFFICIAL)
+    for name, value in said.items():
+        if name not in official:
+            raise NatsdbError(f"a recipe has no {name!r}", where=str(path), remedy=did_you_mean(name, official))
+        kind = type(official[name])
+        if kind is float and type(value) is int:
+            value = said[name] = float(value)
+        least = 0 if name not in ("learning_rate", "batch") else 1 if name == "batch" else math.ulp(0)
+        if type(value) is not kind or (
+            kind is not bool and not (least <= value <= _AT_MOST[name] and value < math.inf)
+        ):
+            example = json.dumps(official[name])
+            raise NatsdbError(
+                f"{name} = {value!r} cannot be",
+                where=str(path),
+                remedy=f"the official recipe has {name} = {example}",
+            )
+    recipe = Recipe(**said)
+    if recipe.nesterov and not recipe.momentum:
+        raise NatsdbError("nesterov needs a momentum", where=str(path), remedy="say nesterov = false")
+    return recipe
 
 
 # From a network, pixels, labels (M×B) and a precision: losses (M) and logits (M×B×classes) of M runs side by side.
@@ -55,9 +126,12 @@ class Training:
     flops: float
     params: float
     epoch: int = 0
+    recipe: Recipe = OFFICIAL
 
 
-def start(space: str, arch: int, seed: int, data: TrainingData, precision: str = "float32") -> Training:
+def start(
+    space: str, arch: int, seed: int, data: TrainingData, precision: str = "float32", recipe: Recipe = OFFICIAL
+) -> Training:
     """A network with its initial weights, drawn on the CPU after seeding, as the authors draw them.
 
     It goes to the data's device. The caller's random state is left as it was.
@@ -69,13 +143,13 @@ def start(space: str, arch: int, seed: int, data: TrainingData, precision: str =
     # Channels last in memory: on a CPU twice as fast as channels first (measured, see the README of this folder).
     dtype = torch.float64 if precision == "float64" else torch.float32
     net.to(data.train.labels.device, dtype, memory_format=torch.channels_last)
-    return Training(net, sgd(net, 0, 1), flops, params)
+    return Training(net, sgd(net, 0, 1, recipe), flops, params, recipe=recipe)
 
 
-def sgd(net: nn.Module, epoch: int, epochs: int) -> torch.optim.SGD:
+def sgd(net: nn.Module, epoch: int, epochs: int, recipe: Recipe = OFFICIAL) -> torch.optim.SGD:
     """The optimizer, at the learning rate of an epoch."""
-    rate = schedule(epoch, epochs)
-    return torch.optim.SGD(net.parameters(), rate, MOMENTUM, nesterov=True, weight_decay=WEIGHT_DECAY)
+    rate, momentum, decay = recipe.rate(epoch, epochs), recipe.momentum, recipe.weight_decay
+    return torch.optim.SGD(net.parameters(), rate, momentum, nesterov=recipe.nesterov, weight_decay=decay)
 
 
 def train_epoch(
@@ -88,10 +162,10 @@ def train_epoch(
     """
     net, epoch = training.net, training.epoch
     for group in training.optimizer.param_groups:
-        group["lr"] = schedule(epoch, epochs)
+        group["lr"] = training.recipe.rate(epoch, epochs)
     net.train()
     step = training_step(forward, net, training.optimizer, precision, how)
-    found = {"train": measured_pass(step, train_batches(data, seed, epoch, BATCH))[0]}
+    found = {"train": measured_pass(step, train_batches(data, seed, epoch, training.recipe.batch))[0]}
     net.eval()
     step = evaluation_step(forward, net, precision, how)
     for split in data.evals:
@@ -182,7 +256,7 @@ class Meter:
     def add(self, losses: Tensor, logits: Tensor, labels: Tensor) -> None:
         """Note a batch: M, M×B×classes, M×B."""
         size = labels.shape[1]
-        hits = logits.detach().topk(5).indices == labels[:, :, None]
+        hits = logits.detach().topk(min(5, logits.shape[-1])).indices == labels[:, :, None]
         percent = torch.stack([hits[:, :, 0].sum(1), hits.sum((1, 2))]).float() * (100.0 / size)
         self._batches.append(torch.cat([losses.detach()[None], percent]))
         self._sizes.append(size)

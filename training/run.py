@@ -11,7 +11,7 @@ import json
 import math
 import platform
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,10 +23,30 @@ import torch
 import natsdb
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.names import did_you_mean
-from natsdb.schema.schedules import HPS
+from natsdb.schema.schedules import epochs_of
 from natsdb.training.data import TrainingData, load
-from natsdb.training.recipe import PRECISIONS, STEPS, Measured, Training, arithmetic, start, train_epoch
-from natsdb.training.run_files import TrainingRun, checkpoint_path, finished, key_of, remove_traces, write, write_with
+from natsdb.training.own_data import Own
+from natsdb.training.recipe import (
+    OFFICIAL,
+    PRECISIONS,
+    STEPS,
+    Measured,
+    Recipe,
+    Training,
+    arithmetic,
+    start,
+    train_epoch,
+)
+from natsdb.training.run_files import (
+    TrainingRun,
+    check_recipe,
+    checkpoint_path,
+    finished,
+    key_of,
+    remove_traces,
+    write,
+    write_with,
+)
 from natsdb.training.stack import stacks, train_epoch_together
 
 
@@ -115,10 +135,12 @@ def train(
     step: str = "eager",
     keep_weights: bool = False,
     download: bool = False,
+    recipe: Recipe = OFFICIAL,
+    own: Mapping[str, Own] | None = None,
     trainer: Trainer | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> TrainReport:
-    """Train runs, each by the official recipe; those that are finished already are left alone.
+    """Train runs, each by the official recipe, or by one of one's own; those that are finished already are left alone.
 
     Killed at any moment, the same call goes on after the last whole epoch; on a CPU, with as many threads, its numbers
     are those of a run that nothing disturbed, bit for bit (seconds apart). A run that fails is noted, with its reason,
@@ -138,6 +160,9 @@ def train(
             captured as a CUDA graph. Numbers are the same but for rounding.
         keep_weights: keep the trained weights too.
         download: fetch CIFAR if it is not there.
+        recipe: of one's own; a folder of runs has those of one recipe.
+        own: data sets of one's own by name, of which nothing is read from `data`; see
+            `natsdb.training.own_data.own_data`.
         trainer: what trains elsewhere than here, and then decides on the device; see `natsdb.training.cluster`.
         progress: called after each epoch.
 
@@ -160,18 +185,28 @@ def train(
         raise NatsdbError(f"there is no step {step!r}", remedy=f"choose {', '.join(STEPS)}")
     if trainer is None:
         _check_step(step, where)
+    check_recipe(folder, recipe.said)
     loaded: dict[str, TrainingData] = {}
     settings: dict[str, dict[str, Any]] = {}
     for dataset in dict.fromkeys(run.dataset for run in runs):
-        loaded[dataset] = load(dataset, data, where, images=images, download=download)
-        settings[dataset] = settings_of(loaded[dataset], precision, step, images)
-    todo = [run for run in runs if not finished(run, folder, settings[run.dataset], epochs or HPS[run.hp])]
+        loaded[dataset] = load(
+            dataset,
+            data,
+            where,
+            images=images,
+            download=download,
+            flip=recipe.flip,
+            crop=recipe.crop,
+            own=(own or {}).get(dataset),
+        )
+        settings[dataset] = settings_of(loaded[dataset], precision, step, images, recipe)
+    todo = [run for run in runs if not finished(run, folder, settings[run.dataset], epochs or epochs_of(run.hp))]
     tasks = [
-        Task(tuple(of), loaded[of[0].dataset], settings[of[0].dataset], epochs or HPS[of[0].hp], keep_weights)
+        Task(tuple(of), loaded[of[0].dataset], settings[of[0].dataset], epochs or epochs_of(of[0].hp), keep_weights)
         for of in stacks(todo, stack)
     ]
     number = {run: place for place, run in enumerate((run for task in tasks for run in task.runs), 1)}
-    last = {run: epochs or HPS[run.hp] for run in todo}
+    last = {run: epochs or epochs_of(run.hp) for run in todo}
     left = dict(last)
     failed: list[tuple[TrainingRun, str]] = []
     spent: list[float] = []
@@ -253,14 +288,15 @@ def train_together(task: Task, folder: Path) -> Generator[Epoch | Failure, None,
                 yield Epoch(member.run, epoch, figures, sum(images.values()), seconds)
     for member in members:
         try:
-            _finish(member, folder, images, settings, keep_weights)
+            _finish(member, folder, images, data.described, settings, keep_weights)
         except Exception as error:
             yield Failure(member.run, reason_of(error), settings)
 
 
 def _begin(run: TrainingRun, folder: Path, data: TrainingData, settings: dict[str, Any], epochs: int) -> _Member:
     """A run from its checkpoint, or from its initial weights."""
-    training = start(run.space, run.arch, run.seed, data, settings["precision"])
+    recipe = Recipe(**settings.get("recipe", {}))
+    training = start(run.space, run.arch, run.seed, data, settings["precision"], recipe)
     member = _Member(run, checkpoint_path(run, folder, settings, epochs), training)
     if member.checkpoint.exists():
         _resume(member)
@@ -293,7 +329,12 @@ def _keep(member: _Member, measured: dict[str, Measured], stack: int) -> None:
 
 
 def _finish(
-    member: _Member, folder: Path, images: dict[str, int], settings: dict[str, Any], keep_weights: bool
+    member: _Member,
+    folder: Path,
+    images: dict[str, int],
+    described: dict[str, Any] | None,
+    settings: dict[str, Any],
+    keep_weights: bool,
 ) -> None:
     """Write a run's file: from here on it is finished."""
     run, training = member.run, member.training
@@ -302,6 +343,7 @@ def _finish(
         write_with(run.path(folder, ".npz"), lambda file: np.savez(file, **weights))
     done = {
         **key_of(run),
+        **({"data_set": described} if described else {}),
         "epochs": training.epoch,
         "flops": training.flops,
         "params": training.params,
@@ -316,7 +358,9 @@ def _finish(
     remove_traces(run, folder)
 
 
-def settings_of(data: TrainingData, precision: str, step: str, images: int | None) -> dict[str, Any]:
+def settings_of(
+    data: TrainingData, precision: str, step: str, images: int | None, recipe: Recipe = OFFICIAL
+) -> dict[str, Any]:
     """All that decides a run's numbers besides its key and epochs, on the data's device: what its provenance says."""
     device = data.train.labels.device
     name = (
@@ -334,6 +378,7 @@ def settings_of(data: TrainingData, precision: str, step: str, images: int | Non
         "step": step,
         "data": data.fingerprint,
         "images": images,
+        **({"recipe": recipe.said} if recipe.said else {}),
     }
 
 

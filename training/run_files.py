@@ -18,7 +18,7 @@ from typing import Any
 from natsdb.schema.datasets import DATASETS
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.names import did_you_mean
-from natsdb.schema.schedules import HPS
+from natsdb.schema.schedules import epochs_of
 from natsdb.schema.spaces import arch_str, strings
 from natsdb.store.writing import whole_file, writing
 
@@ -54,8 +54,7 @@ def runs_of(
     archs = list(archs)
     for arch in archs:
         arch_str(space, arch)
-    if hp not in HPS:
-        raise NatsdbError(f"there is no schedule {hp!r}", remedy=did_you_mean(hp, HPS))
+    epochs_of(hp)
     for dataset in datasets:
         if dataset not in DATASETS:
             raise NatsdbError(f"there is no data set {dataset!r}", remedy=did_you_mean(dataset, DATASETS))
@@ -130,6 +129,29 @@ def finished(run: TrainingRun, folder: Path, settings: dict[str, Any], epochs: i
                 remedy="name another folder with --runs, or ask for the same",
             )
     return True
+
+
+def check_recipe(folder: Path, recipe: dict[str, Any] | None) -> None:
+    """Refuse to put runs beside those of another recipe: a folder's runs become rows of one source.
+
+    Args:
+        recipe: as provenance says it; None for the official one.
+
+    Raises:
+        NatsdbError: the folder has finished runs by another recipe.
+    """
+    for path in folder.glob("*/*/*.json"):
+        if path.name.endswith(".failed.json"):
+            continue
+        try:
+            held = json.loads(path.read_text(encoding="utf-8"))["provenance"].get("recipe")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue  # whoever needs it says that it is damaged
+        if held != recipe:
+            raise NatsdbError(
+                "its runs were trained by another recipe", where=str(path), remedy="name another folder with --runs"
+            )
+        return  # as it was checked before it, they are all alike
 
 
 def remove_traces(run: TrainingRun, folder: Path) -> None:

@@ -50,6 +50,23 @@ def halves_of_test(dataset: str, images: int) -> tuple[list[int], list[int]]:
     return np.flatnonzero(valid).tolist(), np.flatnonzero(~valid).tolist()
 
 
+def cut_by_rule(labels: Sequence[int]) -> tuple[list[int], list[int]]:
+    """The rule for a data set of one's own that comes in one part: the images of each class in their order, shuffled by
+    Python's generator with seed 1021; the last fifth of them, one at least, is for testing.
+
+    Returns:
+        (train, test): ids of the images in ascending order; a class of a single image has none for testing.
+    """
+    train, test = [], []
+    for label in sorted(set(labels)):
+        ids = [number for number, of in enumerate(labels) if of == label]
+        random.Random(1021).shuffle(ids)
+        count = max(1, (len(ids) + 2) // 5) if len(ids) > 1 else 0
+        train += ids[: len(ids) - count]
+        test += ids[len(ids) - count :]
+    return sorted(train), sorted(test)
+
+
 def some(ids: Sequence[int], count: int | None) -> list[int]:
     """So many of the ids, in ascending order, drawn by a fixed seed: for reduced runs. All if None or not so many."""
     return list(ids) if count is None or count >= len(ids) else sorted(random.Random(1021).sample(list(ids), count))

@@ -155,21 +155,23 @@ def train_epoch_together(
     precision: str,
     how: str = "eager",
 ) -> list[dict[str, Measured]]:
-    """What `natsdb.training.recipe.train_epoch` does, for several runs at once; all have done as many epochs.
+    """What `natsdb.training.recipe.train_epoch` does, for several runs at once, by one recipe; all have done as many
+    epochs.
 
     A member that diverged has figures that are not finite. Seconds are a member's share: those of all, divided.
     """
     epoch = members[0].epoch
     stack = Stack([member.net for member in members]).to(data.train.labels.device)
-    optimizer = sgd(stack, epoch, epochs)
+    recipe = members[0].recipe
+    optimizer = sgd(stack, epoch, epochs, recipe)
     state = {part: member.optimizer.state[part] for member in members for part in member.net.parameters()}
     for whole, parts in stack.links:
-        if all(state.get(part) for part in parts):
-            held = [state[part]["momentum_buffer"] for part in parts]
+        held = [(state.get(part) or {}).get("momentum_buffer") for part in parts]
+        if all(one is not None for one in held):
             optimizer.state[whole]["momentum_buffer"] = torch.cat(held).view_as(whole)
     stack.train()
     step = training_step(forward, stack, optimizer, precision, how)
-    found = [{"train": one} for one in measured_pass(step, batches(data, seeds, epoch, BATCH), len(members))]
+    found = [{"train": one} for one in measured_pass(step, batches(data, seeds, epoch, recipe.batch), len(members))]
     stack.eval()
     step = evaluation_step(forward, stack, precision, how)
     for split in data.evals:
@@ -181,9 +183,9 @@ def train_epoch_together(
             pieces = whole.chunk(len(parts)) if whole.ndim else [whole] * len(parts)
             for part, piece in zip(parts, pieces, strict=True):
                 part.copy_(piece.view_as(part))
-            if whole in optimizer.state:
-                held = optimizer.state[whole]["momentum_buffer"].chunk(len(parts))
-                for part, piece in zip(parts, held, strict=True):
+            momentum = (optimizer.state.get(whole) or {}).get("momentum_buffer")  # none where the recipe has none
+            if momentum is not None:
+                for part, piece in zip(parts, momentum.chunk(len(parts)), strict=True):
                     state[part]["momentum_buffer"] = piece.view_as(part).clone()
     for member in members:
         member.epoch += 1

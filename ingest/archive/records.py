@@ -17,7 +17,7 @@ import numpy as np
 
 from natsdb.schema.datasets import DATASETS
 from natsdb.schema.errors import Damaged
-from natsdb.schema.schedules import HPS
+from natsdb.schema.schedules import HPS, is_schedule
 
 # What NAS-Bench-201 calls its schedules.
 NAS_201_HPS = {"less": "12", "full": "200"}
@@ -89,7 +89,7 @@ class _Bad(Exception):
     """A record is not as official records are: what, and at which key."""
 
 
-def read_record(record: Any, arch: int, arch_str: str, where: str) -> list[HpRecord]:
+def read_record(record: Any, arch: int, arch_str: str, where: str, *, own_schedules: bool = False) -> list[HpRecord]:
     """The numbers of an architecture's record, an entry for each hp.
 
     Args:
@@ -97,6 +97,7 @@ def read_record(record: Any, arch: int, arch_str: str, where: str) -> list[HpRec
             NAS-Bench-201's names.
         arch, arch_str: official index and string that the record must have.
         where: file name, for errors.
+        own_schedules: admit hps that are no official ones, as natsdb's own training has them.
 
     Raises:
         NatsdbError: a field is missing, has a wrong type, or contradicts another; file and key are named.
@@ -106,6 +107,9 @@ def read_record(record: Any, arch: int, arch_str: str, where: str) -> list[HpRec
             raise _Bad(f"expected a dictionary of hps, found {type(record).__name__}")
         kind, record = _name(record), with_hps(record)
         hps = [kind, [_text(hp, "hp") for hp in record]]
+        for hp in record:
+            if hp not in HPS and not (own_schedules and is_schedule(hp)):
+                raise _Bad(f"key {hp!r}: an hp is one of {', '.join(HPS)}")
         return [_read_hp(hp, result, arch, arch_str, hps) for hp, result in record.items()]
     except _Bad as bad:
         raise Damaged(
@@ -136,8 +140,6 @@ def _text(value: Any, key: str) -> str:
 
 
 def _read_hp(hp: str, result: Any, arch: int, arch_str: str, hps: list[Any]) -> HpRecord:
-    if hp not in HPS:
-        raise _Bad(f"key {hp!r}: an hp is one of {', '.join(HPS)}")
     if not isinstance(result, dict):
         raise _Bad(f"key {hp}: expected a dictionary, found {type(result).__name__}")
     fields = {"arch_index", "arch_str", "all_results", "dataset_seed", "clear_net_done"}

@@ -29,7 +29,7 @@ from natsdb.ingest.fanout import fan_out, leave_if_starting, note_progress, proc
 from natsdb.ingest.hub.card import Place, card
 from natsdb.ingest.hub.croissant import croissant
 from natsdb.schema.errors import NatsdbError, NotWritable
-from natsdb.schema.tables import PAGE_ROWS, Table, column_types
+from natsdb.schema.tables import Table, column_types, page_rows
 from natsdb.store.damage import sha256_of
 from natsdb.store.locations import local
 from natsdb.store.manifest import NAME, Manifest, Part
@@ -185,7 +185,7 @@ def _rewrite(task: _Task, path: Path) -> None:
     """Write a file with all columns of its table, in the row groups and pages that it has."""
     part, types = task.part, column_types(task.table)
     schema = pa.schema([pa.field(name, kind) for name, kind in types.items()])
-    options = write_options(schema, PAGE_ROWS.get(part.hp) if part.table == "metric" else None)
+    options = write_options(schema, page_rows(part.hp) if part.table == "metric" else None)
     with (
         open_parquet(task.database / part.path, part) as file,
         pq.ParquetWriter(path, schema, **options) as writer,

@@ -10,7 +10,7 @@ import numpy as np
 
 from natsdb.schema.datasets import DATASETS, check_searched
 from natsdb.schema.errors import NatsdbError
-from natsdb.schema.schedules import HPS
+from natsdb.schema.schedules import epochs_of
 from natsdb.schema.spaces import space_of
 from natsdb.store.locations import located
 
@@ -73,7 +73,7 @@ def read_metrics(
 
     of = space_of(space)
     check_searched(dataset)
-    hp = max(of.hps, key=HPS.__getitem__) if hp is None else hp
+    hp = max(of.hps, key=epochs_of) if hp is None else hp
     names = tuple(metric_names) if metric_names is not None else ("val_acc",)
     if hp not in of.hps:
         raise NatsdbError(f"{space} has no schedule {hp!r}", remedy=f"choose {', '.join(of.hps)}")
@@ -85,7 +85,7 @@ def read_metrics(
         runs = connection.execute(
             f"""select arch, {", ".join(f"({column})::double as m{at}" for at, column in enumerate(columns))}
             from (
-                select result.*, spent.* exclude (source, space, hp, arch, dataset, seed), {HPS[hp]} as epochs
+                select result.*, spent.* exclude (source, space, hp, arch, dataset, seed), {epochs_of(hp)} as epochs
                 from chosen_final as result
                 left join chosen_cost as spent using (source, space, hp, arch, dataset, seed)
                 where space = ? and hp = ? and dataset = ? and split = 'x-valid'

@@ -11,7 +11,7 @@ import optuna
 
 from natsdb.adapters import arch_of, elapsed
 from natsdb.schema.errors import NatsdbError
-from natsdb.schema.schedules import HPS
+from natsdb.schema.schedules import epochs_of
 from natsdb.schema.spaces import SPACES, space_of
 from natsdb.search.simulation import Trainings, published_budget, read_trainings
 
@@ -124,8 +124,9 @@ def objective(
         NatsdbError: no such space, data set, schedule, epoch or measure; the database lacks the rows; nothing is
             feasible.
     """
-    outside = [epoch for epoch in epochs if hp in HPS and not 0 <= epoch < HPS[hp]]
+    last = epochs_of(hp) - 1
+    outside = [epoch for epoch in epochs if not 0 <= epoch <= last]
     if outside:
-        raise NatsdbError(f"there is no epoch {outside[0]} at hp {hp}", remedy=f"choose 0 to {HPS[hp] - 1}")
+        raise NatsdbError(f"there is no epoch {outside[0]} at hp {hp}", remedy=f"choose 0 to {last}")
     answers = read_trainings(space, dataset, hp, db, epochs, cost=cost, at_most=at_most)
     return Objective(answers, published_budget(space, dataset) if budget is None else budget, seed)

@@ -11,7 +11,7 @@ from syne_tune import config_space
 
 from natsdb.adapters import elapsed
 from natsdb.schema.errors import NatsdbError
-from natsdb.schema.schedules import HPS
+from natsdb.schema.schedules import epochs_of
 from natsdb.schema.spaces import SPACES, space_of
 from natsdb.search.simulation import read_trainings
 
@@ -66,11 +66,10 @@ def blackbox(
     import pandas as pd
     from syne_tune.blackbox_repository.blackbox_tabular import BlackboxTabular
 
-    if hp not in HPS:
-        raise NatsdbError(f"there is no schedule {hp!r}", remedy=f"choose {', '.join(HPS)}")
-    fidelities = sorted({*(range(1, HPS[hp] + 1) if epochs is None else epochs), HPS[hp]})
-    if fidelities[0] < 1 or fidelities[-1] > HPS[hp]:
-        raise NatsdbError(f"not all epochs are in 1 to {HPS[hp]}", remedy="count them from 1")
+    last = epochs_of(hp)
+    fidelities = sorted({*(range(1, last + 1) if epochs is None else epochs), last})
+    if fidelities[0] < 1 or fidelities[-1] > last:
+        raise NatsdbError(f"not all epochs are in 1 to {last}", remedy="count them from 1")
     answers = read_trainings(space, dataset, hp, db, [epoch - 1 for epoch in fidelities], cost=cost, at_most=at_most)
     archs = np.array(answers.nearest if answers.nearest is not None else range(len(answers.start) - 1))
     start = np.array(answers.start)

@@ -12,7 +12,7 @@ import numpy as np
 
 from natsdb.api.results import ArchResults, mean, superseded
 from natsdb.ingest.archive.stored import StoredForm
-from natsdb.schema.schedules import HPS
+from natsdb.schema.schedules import epochs_of
 from natsdb.schema.tables import BLOCK
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def runs_of(
                 chosen = chosen[np.isin(block.arch[chosen], archs)]
             if own is not None:
                 chosen = chosen[own[chosen]]
-            if hidden is not None and hidden[chosen].any() and iepoch in (None, HPS[hp] - 1):
+            if hidden is not None and hidden[chosen].any() and iepoch in (None, epochs_of(hp) - 1):
                 first = int(block.arch[chosen][hidden[chosen]][0])
                 raise superseded(database.space, first, dataset, hp, by)
             if not _all_regular(block, chosen, iepoch, timed):

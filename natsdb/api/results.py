@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from natsdb.schema.errors import NatsdbError
-from natsdb.schema.schedules import HPS
+from natsdb.schema.schedules import epochs_of
 
 if TYPE_CHECKING:
     from natsdb.ingest.archive.rebuild import StoredRun
@@ -283,7 +283,7 @@ class ResultsCount(_Fields):
             NatsdbError: it does.
         """
         run = self._rows[0] if self._rows is not None else None
-        if run is not None and run.superseded_by and (iepoch is None or iepoch == HPS[run.block.hp] - 1):
+        if run is not None and run.superseded_by and (iepoch is None or iepoch == epochs_of(run.block.hp) - 1):
             raise superseded(run.block.space, run.arch, run.key[0], run.block.hp, run.superseded_by)
 
     def get_eval_set(self) -> list[str]:

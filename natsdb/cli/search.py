@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from natsdb.cli.archives import DbOption, JobsOption, SourceOption, _list_failures, _progress
-from natsdb.cli.training import _numbers, _time
+from natsdb.cli.training import _numbers, _time, data_sets, with_torch
 from natsdb.schema.errors import NatsdbError
 
 if TYPE_CHECKING:
@@ -90,16 +90,37 @@ def search(
         list[str] | None,
         typer.Option("--option", help="NAME=VALUE, any option of an algorithm by its name; may be repeated."),
     ] = None,
-    data: Annotated[Path | None, typer.Option(help="Shared weights: folder of the data set, as for train.")] = None,
+    train: Annotated[
+        bool, typer.Option("--train", help="Train an architecture that the database lacks when the search asks for it.")
+    ] = False,
+    trainings: Annotated[int | None, typer.Option(min=1, help="With --train: evaluations of a run at most.")] = None,
+    kept: Annotated[
+        Path | None, typer.Option("--kept", help="With --train: folder of runs; beside the database if not given.")
+    ] = None,
+    image_size: Annotated[
+        int | None, typer.Option("--image-size", min=4, help="With --train: as for train, of your own pictures.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="--train, shared weights: folder of the data set, as for train.")
+    ] = None,
     searches: Annotated[
         Path | None, typer.Option(help="Shared weights: folder of searches; beside the database if not given.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Shared weights: 100.")] = None,
-    images: Annotated[
-        int | None, typer.Option(min=1, help="Shared weights: at most so many images for weights, and for the search.")
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Shared weights: 100; with --train a schedule of so many, for --hp.")
     ] = None,
-    device: Annotated[str | None, typer.Option(help="Shared weights: cpu, cuda, …; a GPU if there is one.")] = None,
-    download: Annotated[bool, typer.Option("--download", help="Shared weights: fetch CIFAR into --data.")] = False,
+    images: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Shared weights: at most so many images for weights, and for the search; --train: a split."
+        ),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="--train, shared weights: cpu, cuda, …; a GPU if there is one.")
+    ] = None,
+    download: Annotated[
+        bool, typer.Option("--download", help="--train, shared weights: fetch CIFAR into --data.")
+    ] = False,
     arch_learning_rate: Annotated[
         float | None, typer.Option("--arch_learning_rate", help="Shared weights: 0.0003; enas 0.001.")
     ] = None,
@@ -122,6 +143,12 @@ def search(
     import natsdb.search
     from natsdb.schema.spaces import SPACES
 
+    names = list(dict.fromkeys(one.strip() for one in (dataset or "").split(",") if one.strip()))
+    how: dict[str, Any] = {"data": data, "device": device, "images": images, "download": download}
+    if train:
+        names, hp, epochs, how = _to_train(names, db, hp, epochs, kept, image_size, how)
+    elif kept is not None or image_size is not None:
+        raise NatsdbError("--kept and --image-size are for searches that train", remedy="say --train")
     given = {
         "learning_rate": learning_rate,
         "EMA_momentum": ema_momentum,
@@ -146,7 +173,7 @@ def search(
         done = natsdb.search.run(
             algorithm,
             space,
-            list(dict.fromkeys(one.strip() for one in (dataset or "").split(",") if one.strip())),
+            names,
             db,
             runs=runs,
             budget=budget,
@@ -161,11 +188,9 @@ def search(
             warm_up=warm_up,
             of=of,
             objectives=objectives or (),
-            data=data,
+            trainings=trainings,
             searches=searches,
-            device=device,
-            images=images,
-            download=download,
+            **how,
             progress=progress,
             epoch_done=_print_epoch,
             report=lambda one: _print_report(one, space),
@@ -182,6 +207,36 @@ def search(
     if done.failures:
         _list_failures(done.failures, ("search", "why it failed"), "searches failed")
         raise typer.Exit(1)
+
+
+def _to_train(
+    names: list[str],
+    db: Path | None,
+    hp: str | None,
+    epochs: int | None,
+    kept: Path | None,
+    image_size: int | None,
+    how: dict[str, Any],
+) -> tuple[list[str], str | None, None, dict[str, Any]]:
+    """Data sets, schedule and the rest of a search that trains, as `natsdb.search.run` takes them."""
+    from natsdb import _home
+    from natsdb.schema.schedules import hp_of
+    from natsdb.search import Training
+
+    with_torch()
+    if epochs is not None:
+        if hp is not None:
+            raise NatsdbError("--hp and --epochs are two schedules", remedy="leave one of them out")
+        hp = hp_of(epochs)
+    names, own = data_sets(names, _home(db), image_size)
+    return names, hp, None, {"training": Training(**how, own=own, runs=kept, progress=_print_trained)}
+
+
+def _print_trained(done: Any) -> None:
+    """A line a training that a search asked for, on standard error."""
+    if done.epoch + 1 == done.epochs:
+        found = f"x-valid {done.measured['x-valid'].accuracy:.2f} %"
+        print(f"trained {done.run}: {found}", file=sys.stderr, flush=True)
 
 
 def _print_report(done: SearchReport, space: str) -> None:

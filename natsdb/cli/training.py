@@ -14,6 +14,8 @@ from natsdb.cli.archives import DbOption, _list_failures
 from natsdb.schema.errors import NatsdbError
 
 if TYPE_CHECKING:
+    from natsdb.training.own_data import Own
+    from natsdb.training.recipe import Recipe
     from natsdb.training.run import Progress, Trainer
 
 ReplaceOption = Annotated[bool, typer.Option("--replace", help="Overwrite runs that are there with other numbers.")]
@@ -23,10 +25,16 @@ SourceOption = Annotated[str, typer.Option(help="What the column `source` says o
 def train(
     space: Annotated[str, typer.Option(help="tss or sss.")],
     archs: Annotated[str, typer.Option(help="Architectures: 0-99,1462, or all.")],
-    hp: Annotated[str, typer.Option(help="Schedule by its official name: 01, 12, 90 or 200 epochs.")],
     dataset: Annotated[
-        str, typer.Option(help="cifar10-valid, cifar10, cifar100, ImageNet16-120; several with commas.")
+        str,
+        typer.Option(
+            help="cifar10-valid, cifar10, cifar100, ImageNet16-120, or your own pictures, as in pets=FOLDER; "
+            "several with commas."
+        ),
     ],
+    hp: Annotated[
+        str | None, typer.Option(help="Schedule by its official name: 01, 12, 90 or 200 epochs; or another number.")
+    ] = None,
     seeds: Annotated[str, typer.Option(help="Seeds, with commas.")] = "777",
     data: Annotated[Path, typer.Option(help="Folder of the data set: official files, Parquet, or pictures.")] = Path(
         "data"
@@ -42,7 +50,15 @@ def train(
     graph: Annotated[bool, typer.Option("--graph", help="Capture the step as a CUDA graph.")] = False,
     keep_weights: Annotated[bool, typer.Option("--keep-weights", help="Keep the trained weights too.")] = False,
     images: Annotated[int | None, typer.Option(min=1, help="Reduced run: at most so many images a split.")] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Reduced run: so many epochs, not the schedule's.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="A schedule of so many epochs; beside --hp a reduced run of it.")
+    ] = None,
+    recipe: Annotated[
+        Path | None, typer.Option(metavar="FILE.toml", help="A recipe of your own; its name is the source.")
+    ] = None,
+    image_size: Annotated[
+        int | None, typer.Option(min=4, help="Your own pictures: scale their middle squares to so many pixels.")
+    ] = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch CIFAR into --data if it is not there.")] = False,
     ray: Annotated[
         str | None, typer.Option(metavar="ADDRESS|auto", help="Spread the runs over this Ray cluster.")
@@ -51,7 +67,10 @@ def train(
     gpus_per_run: Annotated[
         float, typer.Option(min=0, max=1, help="With --ray: share of a GPU for a run or stack; 0 trains on CPUs.")
     ] = 0,
-    source: SourceOption = "regenerated",
+    source: Annotated[
+        str | None,
+        typer.Option(help="What the column `source` says of these rows: regenerated; with --recipe, the file's name."),
+    ] = None,
     replace: ReplaceOption = False,
 ) -> None:
     """Train architectures by the official recipe, and add what was measured to the database.
@@ -63,6 +82,7 @@ def train(
     """
     from natsdb import _home
     from natsdb.ingest import collect as take
+    from natsdb.schema.schedules import epochs_of, hp_of
     from natsdb.training import run_files as plan
 
     with_torch()
@@ -72,9 +92,17 @@ def train(
         raise NatsdbError("a step is compiled or captured, not both", remedy="leave out --compile or --graph")
     if ray is None and (cpus_per_run > 1 or gpus_per_run):
         raise NatsdbError("--cpus-per-run and --gpus-per-run are for a Ray cluster", remedy="say --ray auto")
-    todo = plan.runs_of(space, plan.indexes(archs, space), hp, dataset.split(","), _numbers(seeds))
     home = _home(db)
-    kept = runs or home.resolve().with_name(f"{home.resolve().name}-runs")
+    by, rows = _recipe(recipe, source)
+    if hp is None:
+        if epochs is None:
+            raise NatsdbError("a training needs a number of epochs", remedy="say --hp 12, or --epochs 600")
+        hp, epochs = hp_of(epochs), None
+    epochs_of(hp)
+    datasets, own = data_sets(dataset.split(","), home, image_size)
+    todo = plan.runs_of(space, plan.indexes(archs, space), hp, datasets, _numbers(seeds))
+    suffix = "-runs" if recipe is None else f"-runs-{rows}"
+    kept = runs or home.resolve().with_name(home.resolve().name + suffix)
     with _progress() as progress:
         report = run(
             todo,
@@ -88,12 +116,14 @@ def train(
             step="compile" if compile else "graph" if graph else "eager",
             keep_weights=keep_weights,
             download=download,
+            recipe=by,
+            own=own,
             trainer=None if ray is None else _on_cluster(ray, cpus_per_run, gpus_per_run),
             progress=progress,
         )
     print(f"{report.finished:,} runs finished, {report.before:,} were before → {kept}")
     if report.finished or report.before:
-        added = take(kept, home, source=source, replace=replace)
+        added = take(kept, home, source=rows, replace=replace)
         print(
             f"{added.archs:,} architectures, {added.rows:,} rows → {home}" + ("" if added.changed else " (no change)")
         )
@@ -106,6 +136,40 @@ def train(
         )
     if report.failed:
         raise typer.Exit(1)
+
+
+def _recipe(path: Path | None, source: str | None) -> tuple[Recipe, str]:
+    """The recipe to train by, and the source of its rows."""
+    from natsdb.ingest.report import check_name
+    from natsdb.store.choice import OFFICIAL, REGENERATED
+    from natsdb.training import recipe
+
+    rows = source or (REGENERATED if path is None else path.stem)
+    check_name(rows)
+    if path is None:
+        return recipe.OFFICIAL, rows
+    if rows in (OFFICIAL, REGENERATED):
+        raise NatsdbError(f"rows by a recipe of your own are not {rows}", remedy="name their source with --source")
+    return recipe.read_recipe(path), rows
+
+
+def data_sets(texts: list[str], home: Path, size: int | None) -> tuple[list[str], dict[str, Own]]:
+    """Names of data sets, and those among them that are somebody's own, as in `pets=FOLDER`."""
+    from natsdb.store.manifest import NAME
+    from natsdb.store.snapshot import read_manifest
+    from natsdb.training.own_data import own_data
+
+    if (home / NAME).exists():
+        read_manifest(home)  # what it has of these is known from here on
+    names, own = [], {}
+    for one in texts:
+        name, given, place = one.partition("=")
+        names.append(name)
+        if given:
+            own[name] = own_data(name, Path(place).expanduser(), size)
+    if size is not None and not own:
+        raise NatsdbError("--image-size is for your own pictures", remedy="name them as in --dataset pets=FOLDER")
+    return names, own
 
 
 def with_torch() -> None:

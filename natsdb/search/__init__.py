@@ -20,6 +20,7 @@ from natsdb.search.multi_trial import Search, mutated
 from natsdb.search.repeated import SearchReport, search
 from natsdb.search.running import ALGORITHMS, LATER
 from natsdb.search.simulation import Benchmark, Trainings, published_budget, read_trainings
+from natsdb.search.trained import Training, search_and_train
 
 __all__ = [
     "ALGORITHMS",
@@ -31,10 +32,12 @@ __all__ = [
     "Done",
     "Search",
     "SearchReport",
+    "Training",
     "Trainings",
     "mutated",
     "published_budget",
     "read_trainings",
     "run",
     "search",
+    "search_and_train",
 ]

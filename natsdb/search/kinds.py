@@ -17,6 +17,7 @@ from natsdb.schema.topology import TSS
 from natsdb.search.algorithm import Algorithm
 from natsdb.search.repeated import SearchReport, loaded, search
 from natsdb.search.running import ALGORITHMS, NAMED, options_of
+from natsdb.search.trained import Training, search_and_train
 from natsdb.store.snapshot import asked_first
 
 # With shared weights, by space; PyTorch is not imported to tell them apart.
@@ -54,6 +55,8 @@ def run(
     warm_up: str | None = None,
     of: int | None = None,
     objectives: str | Sequence[str] = (),
+    training: Training | None = None,
+    trainings: int | None = None,
     data: str | os.PathLike[str] | None = None,
     searches: str | os.PathLike[str] | None = None,
     device: str | None = None,
@@ -78,6 +81,7 @@ def run(
         seeds: one for all runs on the database (0); with shared weights one or several (777).
         options: of the algorithm, by name; of all, each takes its own.
         best_of_all_epochs: the best of a run of BOHB is the most accurate at any epoch, as in the original.
+        training, trainings: train what the database lacks, so many at most; see `natsdb.search.trained`.
         data, device, images, download: of searches with shared weights, as in `natsdb.training.weight_sharing.search`.
         searches: folder of searches with shared weights; beside the database if None.
         progress: called now and then with (name, runs done, runs in all, evaluations done).
@@ -106,6 +110,33 @@ def run(
         _refuse(algorithm, {**many, **best})
         return _with_shared_weights(algorithm, space, datasets, db, seeds, options or {}, own, epoch_done, told)
     name = _name_of(algorithm)
+    if training is not None:
+        _refuse(name, {**own, **{option: many[option] for option in ("jobs", "cost", "at_most", "warm_up", "of")}})
+        _refuse(name, {} if name == "bohb" else best)
+        if name == "all" or len(seeds) > 1 or not datasets:
+            raise NatsdbError("a search that trains has one algorithm, one seed and data sets", remedy="name them")
+        made = Done()
+        for dataset in datasets:
+            made.reports.append(
+                search_and_train(
+                    algorithm,
+                    space,
+                    dataset,
+                    db,
+                    training=training,
+                    trainings=trainings,
+                    budget=budget,
+                    runs=runs or 1,
+                    seed=seeds[0] if seeds else 0,
+                    hp=hp or "12",
+                    options=options,
+                    mixed=best_of_all_epochs,
+                    source=source,
+                )
+            )
+            told(made.reports[-1])
+        return made
+    _refuse(name, {"trainings": trainings})
     _refuse(name, own if name in ("bohb", "all") else {**own, **best})
     if len(seeds) > 1:
         raise NatsdbError("a search on the database has one seed for all its runs", remedy="say how many with --runs")

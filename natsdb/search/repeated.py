@@ -15,7 +15,6 @@ from types import CodeType
 from typing import Any
 
 from natsdb.schema.errors import NatsdbError
-from natsdb.schema.names import did_you_mean
 from natsdb.search.algorithm import Algorithm
 from natsdb.search.fronts import Judges, front_rows, read_judges
 from natsdb.search.others import is_others, versions
@@ -107,10 +106,6 @@ def search(
 
     leave_if_starting()
     chosen, work = loaded(algorithm)
-    if chosen.name in NAMED and chosen is not NAMED[chosen.name]:
-        raise NatsdbError(
-            f"a search of your own is named {chosen.name}, as one of natsdb's", remedy="give it another name"
-        )
     if runs < 1:
         raise NatsdbError("a search needs a run at least", remedy="leave --runs out")
     given = options_of(chosen, options or {})
@@ -144,13 +139,13 @@ def search(
                 remedy="choose random, optuna:NSGAIISampler, pymoo:NSGA2 or another of several",
             )
         said |= {"objectives": ",".join(judges.names)}
-    name = _digest(chosen.name, space, dataset, hp, spend, seed, said, *([source] if source is not None else []))
+    name = digest_of(chosen.name, space, dataset, hp, spend, seed, said, *([source] if source is not None else []))
     provenance = {
         "natsdb": natsdb.__version__,
         "source": answers.sources,
         "archs": answers.held,
         "rows": _rows(answers),
-        "code": _code(algorithm),
+        "code": code_of(algorithm),
         **versions(chosen),
         **({"judged": judges.digest()} if judges is not None else {}),
     }
@@ -168,8 +163,8 @@ def search(
         "seed": seed,
         "provenance": json.dumps(provenance),
     }
-    with writing(home), _alone(home, name):
-        staging = Staging(home, f"{name}-{_digest(provenance)}")
+    with writing(home), held_alone(home, name):
+        staging = Staging(home, f"{name}-{digest_of(provenance)}")
         for left in staging.folder.parent.glob(f"{name}-*"):
             # Of the same search on other rows, or by other code.
             if left != staging.folder:
@@ -191,13 +186,13 @@ def search(
         for _ in fan_out(run_task, tasks, 1 if here else processes(jobs, len(tasks)), tick):
             pass
         paths = [task.path for task in sorted([*done, *tasks], key=lambda task: task.first)]
-        changed = _publish(home, name, about, paths, judges)
+        changed = publish(home, name, about, paths, judges)
         staging.clear()
     return SearchReport(name, chosen.name, dataset, runs, before, changed, answers.held, notes)
 
 
 @contextmanager
-def _alone(home: Path, search: str) -> Iterator[None]:
+def held_alone(home: Path, search: str) -> Iterator[None]:
     """Hold a search, so that the same command at the same time does not take its files away."""
     from natsdb.store.staging import STAGING
     from natsdb.store.writing import hold
@@ -213,7 +208,20 @@ def _alone(home: Path, search: str) -> Iterator[None]:
 
 
 def loaded(algorithm: str | Callable[..., Any] | Algorithm) -> tuple[Algorithm, str | Algorithm]:
-    """An algorithm, and what another process can find it by: its name where it has one."""
+    """An algorithm, and what another process can find it by: its name where it has one.
+
+    Raises:
+        NatsdbError: there is none, or one of the user's own has the name of one of natsdb's.
+    """
+    chosen, work = _found(algorithm)
+    if chosen.name in NAMED and chosen is not NAMED[chosen.name]:
+        raise NatsdbError(
+            f"a search of your own is named {chosen.name}, as one of natsdb's", remedy="give it another name"
+        )
+    return chosen, work
+
+
+def _found(algorithm: str | Callable[..., Any] | Algorithm) -> tuple[Algorithm, str | Algorithm]:
     if isinstance(algorithm, str):
         return load_algorithm(algorithm), algorithm
     if isinstance(algorithm, Algorithm):
@@ -226,18 +234,16 @@ def loaded(algorithm: str | Callable[..., Any] | Algorithm) -> tuple[Algorithm, 
 
 
 def _epochs(algorithm: Algorithm, hp: str, options: dict[str, Any]) -> list[int]:
-    from natsdb.schema.schedules import HPS
+    from natsdb.schema.schedules import epochs_of
 
-    if hp not in HPS:
-        raise NatsdbError(f"there is no schedule {hp!r}", remedy=did_you_mean(hp, HPS))
-    return list(algorithm.epochs(HPS[hp], options))
+    return list(algorithm.epochs(epochs_of(hp), options))
 
 
-def _digest(*parts: Any) -> str:
+def digest_of(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _code(algorithm: Any) -> str:
+def code_of(algorithm: Any) -> str:
     """Digest of a user's own algorithm: when it is changed, its runs are done anew."""
     if isinstance(algorithm, str):
         file = "" if is_others(algorithm) else algorithm.rpartition(":")[0]
@@ -247,7 +253,7 @@ def _code(algorithm: Any) -> str:
     if code is None:
         return ""
     held = [repr(cell.cell_contents) for cell in getattr(function, "__closure__", None) or ()]
-    return _digest(_of_code(code), repr(function.__defaults__), repr(function.__kwdefaults__), held)
+    return digest_of(_of_code(code), repr(function.__defaults__), repr(function.__kwdefaults__), held)
 
 
 def _of_code(code: CodeType) -> list[Any]:
@@ -305,7 +311,7 @@ def _held(home: Path, search: str, runs: int, provenance: dict[str, Any]) -> boo
     return bool(held[0] >= runs and held[1] == json.dumps(provenance))
 
 
-def _publish(home: Path, search: str, about: dict[str, Any], paths: list[Path], judges: Judges | None) -> bool:
+def publish(home: Path, search: str, about: dict[str, Any], paths: list[Path], judges: Judges | None = None) -> bool:
     import numpy as np
     import pyarrow as pa
 

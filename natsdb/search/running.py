@@ -82,6 +82,7 @@ def play(
     options: dict[str, Any] | None = None,
     *,
     mixed: bool = False,
+    most: int | None = None,
 ) -> Steps:
     """One run of a search, until its simulated seconds reach the budget; the last evaluation may go over it.
 
@@ -91,6 +92,7 @@ def play(
     Args:
         seed, run: all chance comes from these, the algorithm's name, the space and the data set.
         mixed: the best is the most accurate at whatever epoch, as in the original BOHB.
+        most: so many evaluations at most.
 
     Raises:
         NatsdbError: the search proposes what is no architecture, an epoch that was not read, or nothing feasible.
@@ -111,7 +113,7 @@ def play(
     best, best_at, best_accuracy = -1, -1, -1.0
     told: float | tuple[float, ...] | None = None
     more, refused = algorithm.after, 0
-    while True:
+    while most is None or len(steps.arch) < most:
         if benchmark.spent >= budget:
             if more == 0:
                 break
@@ -175,6 +177,7 @@ class Task:
     first: int
     end: int
     path: Path
+    most: int | None = None
 
 
 def run_task(task: Task) -> Path:
@@ -188,7 +191,8 @@ def run_task(task: Task) -> Path:
     algorithm = load_algorithm(task.algorithm) if isinstance(task.algorithm, str) else task.algorithm
     runs = []
     for run in range(task.first, task.end):
-        runs.append(play(algorithm, task.answers, task.budget, task.seed, run, dict(task.options), mixed=task.mixed))
+        asked = (algorithm, task.answers, task.budget, task.seed, run, dict(task.options))
+        runs.append(play(*asked, mixed=task.mixed, most=task.most))
         note_progress(1, len(runs[-1].arch))
     lengths = [len(steps.arch) for steps in runs]
     table = pa.table(

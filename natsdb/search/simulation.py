@@ -19,8 +19,7 @@ import numpy as np
 from natsdb.objectives import Objective, read_objectives, values
 from natsdb.schema.datasets import DATASETS, check_searched
 from natsdb.schema.errors import NatsdbError
-from natsdb.schema.names import did_you_mean
-from natsdb.schema.schedules import HPS
+from natsdb.schema.schedules import epochs_of
 from natsdb.schema.space import Choices
 from natsdb.schema.spaces import SPACES, arch_index, space_of
 from natsdb.store.locations import located
@@ -56,7 +55,8 @@ class Trainings:
     architecture the one that answers for it, itself where the database holds it. `sources`: of the rows. `over`: for
     each architecture by how much the one that answers for it exceeds a limit (infinitely where its value is not known),
     so that those of at most 0 are feasible; None without a limit. `warm_up`: None without one. `several`: None where
-    accuracy is the only objective; architectures that lack a value are infeasible.
+    accuracy is the only objective; architectures that lack a value are infeasible. `lacking`: called with an
+    architecture that is asked for, to train it where its run is not there yet (see `natsdb.search.trained`).
     """
 
     space: str
@@ -70,6 +70,7 @@ class Trainings:
     over: list[float] | None = None
     warm_up: WarmUp | None = None
     several: Several | None = None
+    lacking: Callable[[int], None] | None = None
 
     @cached_property
     def passes(self) -> np.ndarray:
@@ -125,12 +126,11 @@ def read_trainings(
 
     size = space_of(space).size
     check_searched(dataset)
-    if hp not in HPS:
-        raise NatsdbError(f"there is no schedule {hp!r}", remedy=did_you_mean(hp, HPS))
+    last = epochs_of(hp) - 1
     where, trained = str(located(db)), DATASETS[dataset].validated
     accuracy, seconds, starts, sources = {}, {}, None, ""
     with natsdb.connect(db, source=source) as connection:
-        for epoch in sorted({HPS[hp] - 1, *epochs}, reverse=True):
+        for epoch in sorted({last, *epochs}, reverse=True):
             rows = connection.execute(
                 "select arch, accuracy, seconds, source from simulated(?, ?, ?, ?) order by arch, seed, source",
                 [space, trained, hp, epoch],
@@ -377,7 +377,7 @@ class Benchmark:
                 remedy="register it above the script's `if __name__ == '__main__'`",
             )
         of = SPACES[self.space]
-        self.positions, self.values, self.epochs = len(of.positions), len(of.choices), HPS[answers.hp]
+        self.positions, self.values, self.epochs = len(of.positions), len(of.choices), epochs_of(answers.hp)
         self.spent = 0.0
         self._answers, self._chance, self._index = answers, chance, of.by_numbers
         self._last = self.epochs - 1
@@ -500,6 +500,8 @@ class Benchmark:
         return arch, epoch, answers.accuracy[epoch][run]
 
     def _drawn_run(self, arch: int) -> int:
+        if self._answers.lacking is not None:
+            self._answers.lacking(arch)
         first, end = self._answers.start[arch], self._answers.start[arch + 1]
         return first + int(self._chance.random() * (end - first)) if end - first > 1 else first
 

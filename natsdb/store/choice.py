@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from natsdb.schema.errors import Missing
 from natsdb.schema.names import did_you_mean
-from natsdb.schema.schedules import HPS
+from natsdb.schema.schedules import epochs_of
 from natsdb.store.manifest import Manifest, Part
 
 OFFICIAL, REGENERATED, SYNTHETIC = "official", "regenerated", "synthetic"
@@ -101,4 +101,4 @@ def check_source(manifest: Manifest, source: str, where: str) -> None:
 
 def is_reduced(hp: str, epochs: int, code: str | None) -> bool:
     """Whether a run is a reduced one, where its file is of format 1 and does not say so in a column."""
-    return epochs < HPS[hp] or (code is not None and json.loads(code).get("images") is not None)
+    return epochs < epochs_of(hp) or (code is not None and json.loads(code).get("images") is not None)

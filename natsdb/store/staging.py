@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -150,10 +151,13 @@ def open_manifest(database: Path) -> Manifest:
     return Manifest()
 
 
-def with_catalogue(manifest: Manifest, staging: Staging) -> Manifest:
-    """The manifest with the tables of the catalogue, computed and staged if it has none, or none of some space or data
-    set that there is. Rows of those that this process knows nothing of are kept. It lists the data sets that natsdb
-    does not know by itself.
+def with_catalogue(manifest: Manifest, staging: Staging, used: Iterable[tuple[str, str]] = ()) -> Manifest:
+    """The manifest with the tables of the catalogue, computed and staged if it has none, or none of some space, data
+    set or schedule that there is. Rows of those that this process knows nothing of are kept. It lists the data sets
+    that natsdb does not know by itself.
+
+    Args:
+        used: (space, hp) of runs that are about to come in.
 
     Raises:
         Damaged: a table of the catalogue is not as it was written.
@@ -161,14 +165,19 @@ def with_catalogue(manifest: Manifest, staging: Staging) -> Manifest:
     known_by_name = {one.name: one for one in (*manifest.datasets, *added())}
     manifest = replace(manifest, datasets=tuple(known_by_name[name] for name in sorted(known_by_name)))
     held = {part.table: part for part in manifest.parts if part.table in CATALOGUE}
+    used = {*used, *((part.space, part.hp) for part in manifest.parts if part.table == "seed")}
+    from natsdb.schema.catalogue import catalogue_tables, own_schedules
+
     if len(held) == len(CATALOGUE):
-        known = {column: set(_held_names(held[table], staging, column)) for column, table in _NAMED_BY.items()}
-        if known["space"].issuperset(SPACES) and known["dataset"].issuperset(DATASETS):
+        schedules = set(_held(held["epoch"], staging, ["space", "hp"]))
+        spaces = {space for space, _ in schedules}
+        datasets = {name for (name,) in _held(held["dataset"], staging, ["dataset"])}
+        new = own_schedules(used) - schedules
+        if not new and spaces.issuperset(SPACES) and datasets.issuperset(DATASETS):
             return manifest
-    from natsdb.schema.catalogue import catalogue_tables
 
     parts = []
-    for name, table in catalogue_tables().items():
+    for name, table in catalogue_tables(used).items():
         if name in held:
             old = read_columns(staging.path(held[name].path), held[name], table.column_names)
             table = _with_others(table, old, name)
@@ -176,12 +185,10 @@ def with_catalogue(manifest: Manifest, staging: Staging) -> Manifest:
     return with_parts(manifest, parts)
 
 
-# The smallest table of the catalogue that has all names of a kind.
-_NAMED_BY = {"space": "epoch", "dataset": "dataset"}
-
-
-def _held_names(part: Part, staging: Staging, column: str) -> list[str]:
-    return read_columns(staging.path(part.path), part, [column])[column].unique().to_pylist()
+def _held(part: Part, staging: Staging, columns: list[str]) -> list[tuple[str, ...]]:
+    """The distinct values of columns of a table of the catalogue."""
+    rows = read_columns(staging.path(part.path), part, columns).group_by(columns).aggregate([])
+    return list(zip(*(rows[column].to_pylist() for column in columns), strict=True))
 
 
 def _with_others(table: pa.Table, old: pa.Table, name: str) -> pa.Table:

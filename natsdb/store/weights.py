@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from natsdb.schema.errors import Damaged
-from natsdb.schema.schedules import HPS
+from natsdb.schema.schedules import epochs_of
 from natsdb.store.choice import rank
 from natsdb.store.manifest import Manifest, WeightsFile
 
@@ -137,7 +137,12 @@ def kept_runs(snapshot: Snapshot, space: str, arch: int) -> list[Kept]:
     ]
     return sorted(
         found,
-        key=lambda one: (rank(one.source, published=one.source in published), -HPS[one.hp], one.dataset, one.seed),
+        key=lambda one: (
+            rank(one.source, published=one.source in published),
+            -epochs_of(one.hp),
+            one.dataset,
+            one.seed,
+        ),
     )
 
 

@@ -32,10 +32,9 @@ def test_learning_rates_are_the_official_ones() -> None:
     assert recipe.schedule is cosine
 
 
-def test_two_epochs_equal_a_loop_written_out_by_hand(data: TrainingData, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recipe, "BATCH", 16)
+def test_two_epochs_equal_a_loop_written_out_by_hand(data: TrainingData) -> None:
     # In float64: the recipe keeps channels last in memory, and float32 sums in another order end elsewhere.
-    training = recipe.start("sss", 1234, 777, data, "float64")
+    training = recipe.start("sss", 1234, 777, data, "float64", recipe.Recipe(batch=16))
     found = [recipe.train_epoch(training, data, 777, 2, "float64") for _ in range(2)]
 
     torch.manual_seed(777)

@@ -289,7 +289,7 @@ def test_wrong_options_are_one_sentence(pictures: Path, tmp_path: Path) -> None:
     for option, value, message in (
         ("--space", "nas", "there is no space 'nas'"),
         ("--archs", "3-x", "'3-x' is no index or range; write architectures as in 0-99,1462"),
-        ("--hp", "13", "there is no schedule '13'; there are 01, 12, 90, 200"),
+        ("--hp", "1", "there is no schedule '1'; did you mean 01? there are 01, 12, 90, 200"),
         ("--dataset", "mnist", "there is no data set 'mnist'"),
         ("--seeds", "a", "'a' are no seeds"),
         ("--device", "abacus", "there is no device 'abacus'"),

@@ -24,8 +24,16 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> TrainingData:
     return load("cifar10", write_parquet(tmp_path_factory.mktemp("data"), 20, 12))
 
 
-def _alone(space: str, arch: int, seed: int, data: TrainingData, epochs: int, precision: str) -> tuple[Any, Any]:
-    training = recipe.start(space, arch, seed, data, precision)
+def _alone(
+    space: str,
+    arch: int,
+    seed: int,
+    data: TrainingData,
+    epochs: int,
+    precision: str,
+    by: recipe.Recipe = recipe.OFFICIAL,
+) -> tuple[Any, Any]:
+    training = recipe.start(space, arch, seed, data, precision, by)
     return training, [recipe.train_epoch(training, data, seed, epochs, precision) for _ in range(epochs)]
 
 
@@ -50,11 +58,12 @@ def test_members_equal_the_same_runs_alone(
     monkeypatch.setattr(recipe, "schedule", lambda epoch, epochs: 1e-4 / (1 + epoch))
     monkeypatch.setattr(recipe, "BATCH", 8)
     monkeypatch.setattr("natsdb.training.stack.BATCH", 8)
-    together = [recipe.start(space, arch, seed, data, "float64") for arch, seed in members]
+    by = recipe.Recipe(batch=8)
+    together = [recipe.start(space, arch, seed, data, "float64", by) for arch, seed in members]
     seeds = [seed for _, seed in members]
     found = [train_epoch_together(together, data, seeds, 2, "float64") for _ in range(2)]
     for number, (arch, seed) in enumerate(members):
-        training, expected = _alone(space, arch, seed, data, 2, "float64")
+        training, expected = _alone(space, arch, seed, data, 2, "float64", by)
         for epoch in range(2):
             for split, one in expected[epoch].items():
                 assert found[epoch][number][split][:3] == pytest.approx(one[:3], rel=1e-9, abs=1e-9)

@@ -40,7 +40,7 @@ def _equal_to_eager(
     monkeypatch.setattr(recipe, "schedule", lambda epoch, epochs: 1e-4 / (1 + epoch))
     for module in ("recipe", "stack"):
         monkeypatch.setattr(f"natsdb.training.{module}.BATCH", batch)
-    how: dict[str, Any] = {"device": device, "precision": "float64", "epochs": 2}
+    how: dict[str, Any] = {"device": device, "precision": "float64", "epochs": 2, "recipe": recipe.Recipe(batch=batch)}
     train(RUNS, folder / "eager", pictures, **how)
     for stack in (1, 2):
         runs = RUNS[:stack]
