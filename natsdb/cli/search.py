@@ -23,7 +23,7 @@ def search(
         typer.Argument(
             help="random, regularized_ea, reinforce, bohb; all of these: all; local_search, successive_halving, "
             "hyperband, bananas, npenas; of other packages optuna:TPESampler, …, syne-tune:ASHA, …, pymoo:NSGA2, …; "
-            "your own: FILE.py:FUNCTION; with shared weights "
+            "your own: FILE.py:FUNCTION; several with commas; with shared weights "
             "on tss: darts-v1, darts-v2, gdas, setn, rsps, enas; on sss: tas, mask_gumbel, mask_rl."
         ),
     ],

@@ -25,7 +25,8 @@ SHARING = {
     TSS.name: ("darts-v1", "darts-v2", "gdas", "setn", "rsps", "enas"),
     SSS.name: ("tas", "mask_gumbel", "mask_rl"),
 }
-_NAMES = (*NAMED, *(name for names in SHARING.values() for name in names))
+_SHARED = tuple(name for names in SHARING.values() for name in names)
+_NAMES = (*NAMED, *_SHARED)
 
 
 @dataclass(frozen=True)
@@ -71,15 +72,15 @@ def run(
     What `natsdb search` does. Interrupted, the same call goes on; done, it does nothing.
 
     Args:
-        algorithm: as in `natsdb.search.search`; all for the four of the paper; or one of `SHARING`, which trains on
-            images.
+        algorithm: as in `natsdb.search.search`; all for the four of the paper; several with commas; or one of
+            `SHARING`, which trains on images.
         space: tss or sss.
         datasets: one or several of cifar10, cifar100, ImageNet16-120; if none those that the database can answer for,
             and with shared weights cifar10.
         runs, budget, hp, jobs, source, cost, at_most, warm_up, of, objectives: of searches on the database, as in
             `natsdb.search.search`.
         seeds: one for all runs on the database (0); with shared weights one or several (777).
-        options: of the algorithm, by name; of all, each takes its own.
+        options: of the algorithm, by name; of several, each takes its own.
         best_of_all_epochs: the best of a run of BOHB is the most accurate at any epoch, as in the original.
         training, trainings: train what the database lacks, so many at most; see `natsdb.search.trained`.
         data, device, images, download: of searches with shared weights, as in `natsdb.training.weight_sharing.search`.
@@ -92,12 +93,8 @@ def run(
         NatsdbError: no such algorithm, option, space or data set; or the only search that was asked for failed.
     """
     told = report or (lambda one: None)
-    if isinstance(algorithm, str) and ":" not in algorithm and algorithm not in ("all", *_NAMES):
-        raise NatsdbError(
-            f"there is no algorithm {algorithm!r}",
-            remedy=f"{did_you_mean(algorithm, ('all', *_NAMES))}, other packages' as in optuna:TPESampler, and "
-            "FILE.py:FUNCTION for your own",
-        )
+    algorithms = _listed(algorithm)
+    several = len(algorithms) > 1
     space_of(space)
     datasets = (datasets,) if isinstance(datasets, str) else datasets
     for dataset in datasets:
@@ -106,14 +103,14 @@ def run(
     many: dict[str, Any] = {"runs": runs, "budget": budget, "hp": hp, "jobs": jobs, "source": source}
     many |= {"cost": cost, "at_most": at_most, "warm_up": warm_up, "of": of, "objectives": objectives or None}
     best = {"best_of_all_epochs": best_of_all_epochs or None}
-    if isinstance(algorithm, str) and any(algorithm in names for names in SHARING.values()):
+    if isinstance(algorithm, str) and algorithm in _SHARED:
         _refuse(algorithm, {**many, **best})
         return _with_shared_weights(algorithm, space, datasets, db, seeds, options or {}, own, epoch_done, told)
-    name = _name_of(algorithm)
+    name = str(algorithm) if several else _name_of(algorithm)
     if training is not None:
         _refuse(name, {**own, **{option: many[option] for option in ("jobs", "cost", "at_most", "warm_up", "of")}})
         _refuse(name, {} if name == "bohb" else best)
-        if name == "all" or len(seeds) > 1 or not datasets:
+        if several or len(seeds) > 1 or not datasets:
             raise NatsdbError("a search that trains has one algorithm, one seed and data sets", remedy="name them")
         made = Done()
         for dataset in datasets:
@@ -137,7 +134,7 @@ def run(
             told(made.reports[-1])
         return made
     _refuse(name, {"trainings": trainings})
-    _refuse(name, own if name in ("bohb", "all") else {**own, **best})
+    _refuse(name, own if "bohb" in algorithms else {**own, **best})
     if len(seeds) > 1:
         raise NatsdbError("a search on the database has one seed for all its runs", remedy="say how many with --runs")
     many |= {
@@ -146,7 +143,7 @@ def run(
         "runs": 500 if runs is None else runs,
         "objectives": objectives,
     }
-    return _on_the_database(algorithm, space, datasets, db, options or {}, best_of_all_epochs, many, progress, told)
+    return _on_the_database(algorithms, space, datasets, db, options or {}, best_of_all_epochs, many, progress, told)
 
 
 def _name_of(algorithm: str | Callable[..., Any] | Algorithm) -> str:
@@ -162,8 +159,29 @@ def _refuse(algorithm: str, options: dict[str, Any]) -> None:
             raise NatsdbError(f"{algorithm} has no option --{name}", remedy="leave it out")
 
 
+def _listed(algorithm: str | Callable[..., Any] | Algorithm) -> list[Any]:
+    """The algorithms that are meant.
+
+    Raises:
+        NatsdbError: there is no algorithm of a name, or several share weights.
+    """
+    if not isinstance(algorithm, str):
+        return [algorithm]
+    asked = list(dict.fromkeys(one.strip() for one in algorithm.split(",")))
+    for name in asked:
+        if ":" not in name and name not in ("all", *_NAMES):
+            raise NatsdbError(
+                f"there is no algorithm {name!r}",
+                remedy=f"{did_you_mean(name, ('all', *_NAMES))}, other packages' as in optuna:TPESampler, and "
+                "FILE.py:FUNCTION for your own",
+            )
+        if name in _SHARED and len(asked) > 1:
+            raise NatsdbError(f"{name} trains on images", remedy="run it by itself, and leave it out here")
+    return list(dict.fromkeys(one for name in asked for one in (ALGORITHMS if name == "all" else [name])))
+
+
 def _on_the_database(
-    algorithm: str | Callable[..., Any] | Algorithm,
+    algorithms: list[Any],
     space: str,
     datasets: Sequence[str],
     db: str | os.PathLike[str] | None,
@@ -173,15 +191,14 @@ def _on_the_database(
     progress: Callable[[str, int, int, int], None] | None,
     told: Callable[[SearchReport], None],
 ) -> Done:
-    every = algorithm == "all"
-    algorithms: list[Any] = list(ALGORITHMS) if every else [algorithm]
-    if every and (unknown := set(options) - {name for one in ALGORITHMS.values() for name in one.options}):
-        named = ", ".join(ALGORITHMS)
+    found = [loaded(one)[0] for one in algorithms]
+    several = len(algorithms) > 1
+    if several and (unknown := set(options) - {name for one in found for name in one.options}):
+        named = ", ".join(one.name for one in found)
         raise NatsdbError(f"none of {named} has an option --{sorted(unknown)[0]}", remedy="leave it out")
     taken = []
-    for one in algorithms:
-        chosen, _ = loaded(one)
-        own = {name: value for name, value in options.items() if name in chosen.options} if every else options
+    for one, chosen in zip(algorithms, found, strict=True):
+        own = {name: value for name, value in options.items() if not several or name in chosen.options}
         # Else it would fail on each data set.
         options_of(chosen, own)
         taken.append((one, own))

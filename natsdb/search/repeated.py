@@ -281,7 +281,8 @@ def _notes(algorithm: Algorithm, answers: Trainings, warm_up: str | None) -> tup
     if not algorithm.seeded:
         notes.append(f"{algorithm.name} takes no seed: each repetition of its runs finds something else")
     if answers.warm_up is not None and not answers.warm_up.counted:
-        notes.append(f"no table has {warm_up}_seconds, so the seconds of {warm_up} itself count nothing")
+        unknown = f"there are no {warm_up}_seconds on {answers.dataset}"
+        notes.append(f"{unknown}, so the seconds of {warm_up} itself count nothing")
     return tuple(notes)
 
 

@@ -219,7 +219,8 @@ def checked_warm_up(measure: str | None, of: int | None) -> tuple[str, int] | No
 
 
 def _warm_up(connection: Any, space: str, dataset: str, warm: tuple[str, int], size: int, where: str) -> WarmUp:
-    """A measure of all architectures, and the seconds that it took: the measure of that name and `_seconds`."""
+    """A measure of all architectures, and the seconds that it took: the measure of that name and `_seconds`, where an
+    architecture has a value and no seconds the mean of those that do."""
     measure, of = warm
 
     def values(name: str, otherwise: float) -> tuple[list[float], int]:
@@ -239,8 +240,15 @@ def _warm_up(connection: Any, space: str, dataset: str, warm: tuple[str, int], s
             remedy="choose another measure: `select distinct name from measure` lists them",
         )
     name = f"{measure}_seconds"
-    counted = bool(connection.execute("select count(*) from measure where name = ?", [name]).fetchone()[0])
-    return WarmUp(of, value, values(name, 0.0)[0] if counted else [0.0] * size, counted)
+    if not connection.execute("select count(*) from measure where name = ?", [name]).fetchone()[0]:
+        return WarmUp(of, value, [0.0] * size, False)
+    seconds, known = values(name, np.nan)
+    mean = float(np.nanmean(seconds)) if known else 0.0
+    took = [
+        one if not math.isnan(one) else mean if of_one > -math.inf else 0.0
+        for one, of_one in zip(seconds, value, strict=True)
+    ]
+    return WarmUp(of, value, took, bool(known))
 
 
 def _over(
