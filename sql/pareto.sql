@@ -10,5 +10,5 @@ select
     best.arch_str,
     best.source,
     best.coverage
-from front(['accuracy', cost], dataset, split, hp, space) as best
+from front(['accuracy', cost], dataset, split, hp, space := space) as best
 order by best.value_2
