@@ -58,6 +58,9 @@ def compare_searches(
         Layout | None, typer.Option(help="How to write the table; by default as OUT's name says (.md, .tex, .csv).")
     ] = None,
     out: Annotated[Path | None, typer.Option("--output", "-o", help="File to write, whole or not at all.")] = None,
+    picture: Annotated[
+        Path | None, typer.Option("--plot", help="Draw the mean ranks too, as `plot ranks` does (.png, .svg, .html).")
+    ] = None,
     confidence: ConfidenceOption = 0.95,
     resamples: Annotated[int, typer.Option(help="Resamples of the bootstrap.")] = 2000,
     seed: Annotated[int, typer.Option(min=0, help="Where the bootstrap's draws come from.")] = 0,
@@ -67,6 +70,7 @@ def compare_searches(
 
     Example: natsdb compare-searches --space tss --format latex -o searches.tex
     """
+    from natsdb import plot
     from natsdb.statistics import printed, printed_pairs
 
     found = _compared(space, dataset, db, search, role, by, confidence, resamples, seed, source)
@@ -78,10 +82,14 @@ def compare_searches(
             print(f"natsdb: {note}", file=sys.stderr)
     if out is None:
         print(text, end="")
-        return
-    with writing(out, "name another file with -o"), whole_file(out) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="")
-    print(out)
+    else:
+        with writing(out, "name another file with -o"), whole_file(out) as temporary:
+            temporary.write_text(text, encoding="utf-8", newline="")
+        print(out)
+    if picture is not None:
+        drawn = plot.save(plot.ranks(found), picture)
+        # What is written to standard output may be a table for another program.
+        print(drawn, file=sys.stderr if out is None else sys.stdout)
 
 
 def plot_ranks(

@@ -329,6 +329,11 @@ def test_without_scipy_the_extra_is_named(searched: Path, monkeypatch: pytest.Mo
 def test_the_diagram_has_each_search_at_its_mean_rank(searched: Path, compared: Comparison, tmp_path: Path) -> None:
     code, shown, said = _run("plot", "ranks", "--space", "tss", "--db", searched, "-o", tmp_path / "ranks.svg")
     assert (code, shown) == (0, f"{tmp_path / 'ranks.svg'}\n"), said
+    both = _run(
+        "compare-searches", "--space", "tss", "--db", searched, "--plot", tmp_path / "both.svg", "--format", "csv"
+    )
+    assert (tmp_path / "both.svg").read_text(encoding="utf-8") == (tmp_path / "ranks.svg").read_text(encoding="utf-8")
+    assert str(tmp_path) not in both[1]
     from natsdb.plot import ranks
 
     drawn = json.dumps(ranks(compared).to_dict())
