@@ -132,7 +132,7 @@ def play(
             if refused > benchmark.DRAWS:
                 raise NatsdbError(
                     f"the search {algorithm.name} proposed {refused:,} infeasible architectures one after the other",
-                    remedy="choose a wider limit, or let it draw with `benchmark.random` or `benchmark.drawn`",
+                    remedy="let it draw with `benchmark.random` or `benchmark.drawn`, or choose a wider limit",
                 )
             told = benchmark.told(proposal[0] if pair else proposal, 0.0)
             continue

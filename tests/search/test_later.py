@@ -288,3 +288,16 @@ def test_their_options_are_those_of_their_functions() -> None:
     assert LATER["local_search"].options == {"num_init": 10, "query_full_nbhd": False}
     with pytest.raises(NatsdbError, match="bananas has no option --encodin; did you mean --encoding"):
         options_of(LATER["bananas"], {"encodin": "paths"})
+
+
+@pytest.mark.parametrize("name", ["hyperband", "bananas"])
+def test_they_search_a_database_of_either_space(made_up_db: Path, tmp_path: Path, name: str) -> None:
+    """With curves, of sizes without paths; judged and kept like the others."""
+    if name == "bananas":
+        pytest.importorskip("sklearn", reason="the extra `predict` is not installed")
+    db = Path(shutil.copytree(made_up_db, tmp_path / "db"))
+    done = search(name, "sss", "cifar100", db, runs=2, budget=6000.0)
+    steps = natsdb.query(f"from search_step where search = '{done.search}' order by run, step", db)
+    assert set(steps["epoch"]) == ({0, 3, 11} if name == "hyperband" else {11})
+    judged = natsdb.query("select role, judged from search_result", db).rows()
+    assert ("test", 2) in judged
