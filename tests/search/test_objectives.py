@@ -297,7 +297,7 @@ def test_pictures_show_what_the_views_hold(searched: Path) -> None:
         assert {row["label"] for row in drawn["data"]["values"]} == {f"{name} budget 12000" for name in SEARCHES}
         with pytest.raises(NatsdbError, match="no search of sss with several objectives to draw"):
             plot.fronts(connection, "sss", "cifar100")
-        with pytest.raises(NatsdbError, match=r"did you mean accuracy,mine\.ms"):
+        with pytest.raises(NatsdbError, match=r"with objectives accuracy,mine\.m; there is accuracy,mine\.ms"):
             plot.fronts(connection, "tss", "cifar100", "accuracy,mine.m")
         with pytest.raises(NatsdbError, match="there is no metric 'hypervolum'; did you mean hypervolume"):
             plot.hypervolumes(connection, "tss", metric="hypervolum")
