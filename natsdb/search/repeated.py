@@ -108,6 +108,11 @@ def search(
     chosen, work = loaded(algorithm)
     if runs < 1:
         raise NatsdbError("a search needs a run at least", remedy="leave --runs out")
+    if objectives and not chosen.several:
+        raise NatsdbError(
+            f"{chosen.name} heeds one objective only",
+            remedy="choose random, optuna:NSGAIISampler, pymoo:NSGA2 or another of several",
+        )
     given = options_of(chosen, options or {})
     home = natsdb._home(db)
     spend = published_budget(space, dataset) if budget is None else float(budget)
@@ -133,11 +138,6 @@ def search(
     said |= _warm_up_said(warm_up, of)
     judges = read_judges(answers, asked, source)
     if judges is not None:
-        if not chosen.several:
-            raise NatsdbError(
-                f"{chosen.name} heeds one objective only",
-                remedy="choose random, optuna:NSGAIISampler, pymoo:NSGA2 or another of several",
-            )
         said |= {"objectives": ",".join(judges.names)}
     name = digest_of(chosen.name, space, dataset, hp, spend, seed, said, *([source] if source is not None else []))
     provenance = {
@@ -229,7 +229,7 @@ def _found(algorithm: str | Callable[..., Any] | Algorithm) -> tuple[Algorithm, 
     name = getattr(algorithm, "__name__", "")
     if not callable(algorithm) or not name:
         raise NatsdbError(f"{algorithm!r} is no search", remedy="give a generator function or an algorithm's name")
-    own = Algorithm(name, algorithm)
+    own = Algorithm(name, algorithm, several=True)
     return own, own
 
 
