@@ -36,8 +36,8 @@ def pictures(test_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A few of the real pictures, of all classes."""
     folder = tmp_path_factory.mktemp("pictures")
     for part in ("train", "test"):
-        rows = pq.read_table(test_data / "images" / f"cifar10_jpeg_{part}.parquet").slice(0, 120)
-        pq.write_table(rows, folder / f"{part}.parquet")
+        every = pq.read_table(test_data / "images" / f"cifar10_jpeg_{part}.parquet")
+        pq.write_table(every.take(list(range(0, len(every), len(every) // 120))), folder / f"{part}.parquet")
     return folder
 
 
@@ -177,7 +177,8 @@ def test_evolution_over_twenty_trainings_is_killed_and_resumed(pictures: Path, t
     assert process.returncode == -9
     assert all(line.startswith("trained sss ") for line in first), first
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "db-runs").glob("*/*/*.json")}
-    assert len(before) >= 7
+    # The seventh says so after its epoch, and is finished a moment later.
+    assert len(before) >= 6
     done = subprocess.run(
         command, **{name: of for name, of in pipes.items() if name == "env"}, capture_output=True, text=True
     )
@@ -188,7 +189,8 @@ def test_evolution_over_twenty_trainings_is_killed_and_resumed(pictures: Path, t
     assert len(steps) == 20
     runs = [json.loads(path.read_text()) for path in (tmp_path / "db-runs").glob("*/*/*.json")]
     assert sorted(run["arch"] for run in runs) == sorted(archs)
-    assert done.stderr.count("trained sss ") == len(archs) - len(before)
+    # One that was killed after its epoch is finished from its checkpoint, without another epoch.
+    assert len(archs) - len(before) - done.stderr.count("trained sss ") in (0, 1)
     again = _replayed(home, {"ea_population": 5}, 20)
     assert [(arch, accuracy) for arch, _, accuracy in steps] == list(zip(again.arch, again.accuracy, strict=True))
     # Every run counts as any other: reduced, as it saw a few images only.
