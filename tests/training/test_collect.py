@@ -206,7 +206,7 @@ def test_a_contradiction_is_refused_and_replaced_if_asked(runs: Path, home: Path
         {"provenance": {}},
         {"arch": 40_000},
         {"seed": "x"},
-        {"hp": "13"},
+        {"hp": "1"},
     ],
 )
 def test_a_damaged_run_is_named_and_nothing_changes(runs: Path, tmp_path: Path, change: dict[str, Any]) -> None:

@@ -20,6 +20,7 @@ from PIL import Image  # noqa: E402
 from typer.testing import CliRunner  # noqa: E402
 
 import natsdb  # noqa: E402
+from natsdb.api import create  # noqa: E402
 from natsdb.cli import app  # noqa: E402
 from natsdb.evaluating import evaluate  # noqa: E402
 from natsdb.ingest import collect  # noqa: E402
@@ -268,6 +269,9 @@ def test_rows_of_a_data_set_and_schedule_of_ones_own(tmp_path: Path) -> None:
     assert natsdb.query("select flops, params from cost", home).row(0) == (flops[0], params[0])
     best = natsdb.query("select arch, coverage from best('pets', 'x-test', '2', space := 'sss')", home)
     assert best.row(0) == (0, "1 of 32,768")
+    told = create(home, "sss", verbose=False).get_more_info(0, "pets", hp="2", is_random=False)
+    final = natsdb.query("select accuracy from final where split = 'x-valid'", home).item()
+    assert told["valid-accuracy"] == final
     # A process that has never heard of it: the database says what it is, and so does the folder of runs.
     del DATASETS["pets"]
     assert natsdb.query("select count(*) from final", home).item() == 4
