@@ -57,7 +57,7 @@ def _brute(points: list[Any]) -> list[int]:
     ]
 
 
-@pytest.mark.parametrize(("kinds", "levels"), product((2, 3), (3, 12, 1000)))
+@pytest.mark.parametrize(("kinds", "levels"), list(product((2, 3), (3, 12, 1000))))
 def test_nondominated_is_what_comparing_all_pairs_gives(con: Connection, kinds: int, levels: int) -> None:
     chance = np.random.default_rng(levels)
     for count in (1, 2, 3, 5, 64, 65, 150):
