@@ -162,6 +162,7 @@ def test_it_needs_images(tmp_path: Path) -> None:
         search_and_train("random", "sss", "cifar10", tmp_path / "db", training=Training(), trainings=1, hp="01")
 
 
+@pytest.mark.slow
 def test_evolution_over_twenty_trainings_is_killed_and_resumed(pictures: Path, tmp_path: Path) -> None:
     home = tmp_path / "db"
     command = [sys.executable, "-c", "from natsdb.cli import app; app()", "search", "regularized_ea", "--space", "sss"]
