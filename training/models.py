@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +19,7 @@ from natsdb.schema.spaces import arch_str
 from natsdb.store.snapshot import Snapshot, open_with_builtin
 from natsdb.store.weights import Kept, kept_runs, run_weights
 from natsdb.store.writing import whole_file, writing
-from natsdb.training.networks import Network, network
+from natsdb.training.networks import Network, export_onnx, network
 from natsdb.training.plain import plain_source
 
 # What the outputs of an ONNX file may differ by from torch's, relative to the largest of them.
@@ -188,18 +187,13 @@ def _export(made: Model, path: Path) -> float | None:
     except ImportError as error:
         raise NatsdbError("writing ONNX needs the package onnx", remedy="pip install 'natsdb[onnx]'") from error
     batch = {0: "batch"}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it says that it is not the newest exporter
-        # The newer one (dynamo=True) takes 18 s of CPU for a network, this one 0.8, and their outputs are the same.
-        torch.onnx.export(
-            made.net,
-            (made.images,),
-            str(path),
-            dynamo=False,
-            input_names=["images"],
-            output_names=["features", "logits"],
-            dynamic_axes={"images": batch, "features": batch, "logits": batch},
-        )
+    export_onnx(
+        made.net,
+        made.images,
+        str(path),
+        output_names=["features", "logits"],
+        dynamic_axes={"images": batch, "features": batch, "logits": batch},
+    )
     written = onnx.load(str(path))
     onnx.helper.set_model_props(written, {f"natsdb.{name}": json.dumps(is_) for name, is_ in described(made).items()})
     onnx.checker.check_model(written)

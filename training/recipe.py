@@ -11,8 +11,8 @@ import json
 import math
 import time
 import tomllib
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -226,6 +226,17 @@ def measured_pass(step: Step, batches: Iterable[tuple[Tensor, Tensor]], members:
         several = labels.expand(members, -1)
         meter.add(*step(pixels, several), several)
     return meter.measured()
+
+
+@contextmanager
+def threads(number: int) -> Iterator[None]:
+    """So many threads of PyTorch on the CPU meanwhile: sums of one are the same on any number of cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def arithmetic() -> AbstractContextManager[object]:

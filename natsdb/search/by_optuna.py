@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -89,19 +88,12 @@ def _search(
             study.tell(trial, told)
 
 
-@contextmanager
-def _one_thread(sampler: str) -> Iterator[None]:
+def _one_thread(sampler: str) -> AbstractContextManager[object]:
     """Gaussian processes compute in PyTorch: on any number of cores in one thread, for the same digits."""
     if sampler != "GPSampler":
-        yield
-        return
+        return nullcontext()
     try:
-        import torch
+        from natsdb.training.recipe import threads
     except ImportError as error:
         raise NatsdbError("optuna:GPSampler needs PyTorch", remedy="pip install 'natsdb[training]'") from error
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    return threads(1)

@@ -152,17 +152,7 @@ def search(
     notes = _notes(chosen, answers, warm_up) + (judges.said() if judges is not None else ())
     if _held(home, name, runs, provenance):
         return SearchReport(name, chosen.name, dataset, runs, runs, False, answers.held, notes)
-    about = {
-        "search": name,
-        "algorithm": chosen.name,
-        "space": space,
-        "dataset": dataset,
-        "hp": hp,
-        "options": json.dumps(said, sort_keys=True),
-        "budget": spend,
-        "seed": seed,
-        "provenance": json.dumps(provenance),
-    }
+    about = about_runs(name, chosen, space, dataset, hp, said, spend, seed, provenance)
     with writing(home), held_alone(home, name):
         staging = Staging(home, f"{name}-{digest_of(provenance)}")
         for left in staging.folder.parent.glob(f"{name}-*"):
@@ -310,6 +300,31 @@ def _held(home: Path, search: str, runs: int, provenance: dict[str, Any]) -> boo
             "select count(*), min(provenance) from search_run where search = ?", [search]
         ).fetchone()
     return bool(held[0] >= runs and held[1] == json.dumps(provenance))
+
+
+def about_runs(
+    search: str,
+    algorithm: Algorithm,
+    space: str,
+    dataset: str,
+    hp: str,
+    options: dict[str, Any],
+    budget: float | None,
+    seed: int,
+    provenance: dict[str, Any],
+) -> dict[str, Any]:
+    """What all runs of a search have in common in `search_run`."""
+    return {
+        "search": search,
+        "algorithm": algorithm.name,
+        "space": space,
+        "dataset": dataset,
+        "hp": hp,
+        "options": json.dumps(options, sort_keys=True),
+        "budget": budget,
+        "seed": seed,
+        "provenance": json.dumps(provenance),
+    }
 
 
 def publish(home: Path, search: str, about: dict[str, Any], paths: list[Path], judges: Judges | None = None) -> bool:

@@ -23,7 +23,7 @@ from natsdb.schema.schedules import epochs_of
 from natsdb.schema.spaces import space_of
 from natsdb.search.algorithm import Algorithm
 from natsdb.search.others import versions
-from natsdb.search.repeated import SearchReport, code_of, digest_of, held_alone, loaded, publish
+from natsdb.search.repeated import SearchReport, about_runs, code_of, digest_of, held_alone, loaded, publish
 from natsdb.search.running import Task, options_of, run_task
 from natsdb.search.simulation import Trainings
 from natsdb.store.choice import REGENERATED
@@ -124,17 +124,7 @@ def search_and_train(
             run_task(task)
         finally:
             kept.keep()
-        about = {
-            "search": name,
-            "algorithm": chosen.name,
-            "space": space,
-            "dataset": dataset,
-            "hp": hp,
-            "options": json.dumps(said, sort_keys=True),
-            "budget": budget,
-            "seed": seed,
-            "provenance": json.dumps(provenance),
-        }
+        about = about_runs(name, chosen, space, dataset, hp, said, budget, seed, provenance)
         changed = publish(home, name, about, [path])
         staging.clear()
     note = f"{kept.new:,} architectures were trained now, {len(kept.asked) - kept.new:,} were there"

@@ -26,7 +26,6 @@ from natsdb.schema.errors import NatsdbError  # noqa: E402
 from natsdb.training.cluster import train_on_cluster  # noqa: E402
 from natsdb.training.run import Progress, train  # noqa: E402
 from natsdb.training.run_files import TrainingRun, runs_of  # noqa: E402
-from pictures import write_parquet  # noqa: E402
 
 COMMAND = [sys.executable, "-c", "from natsdb.cli import app; app()"]
 # A node process of one CPU. 80 MB are about the least that Ray's object store accepts.
@@ -36,16 +35,6 @@ NODE: dict[str, Any] = {
     "object_store_memory": 80_000_000,
     "include_dashboard": False,
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_parquet(tmp_path_factory.mktemp("pictures"), 60, 20)
 
 
 @pytest.fixture(scope="module")

@@ -23,11 +23,6 @@ from natsdb.training.untrained import files, latency  # noqa: E402
 from natsdb.training.untrained.energy import Meter  # noqa: E402
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 @pytest.fixture(autouse=True)
 def _few_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(latency, "_SECONDS", 0.0)

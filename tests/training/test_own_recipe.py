@@ -22,17 +22,6 @@ from natsdb.training.recipe import OFFICIAL, Recipe, read_recipe, start, train_e
 from natsdb.training.run import settings_of, train  # noqa: E402
 from natsdb.training.run_files import runs_of  # noqa: E402
 from natsdb.training.stack import train_epoch_together  # noqa: E402
-from pictures import write_parquet  # noqa: E402
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_parquet(tmp_path_factory.mktemp("pictures"), 60, 20)
 
 
 def _file(folder: Path, text: str, name: str = "fast.toml") -> Path:

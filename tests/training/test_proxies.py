@@ -23,11 +23,6 @@ from natsdb.training.untrained.proxies import PROXIES, Batch, grad_norm, jacov, 
 NONE = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 class TwoLayers(nn.Module):
     """A 1×1 convolution of one pixel, normalization if it is wanted, ReLU, a linear classifier."""
 

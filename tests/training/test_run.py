@@ -36,16 +36,6 @@ from pictures import write_parquet  # noqa: E402
 COMMAND = [sys.executable, "-c", "from natsdb.cli import app; app()"]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_parquet(tmp_path_factory.mktemp("pictures"), 60, 20)
-
-
 def _train(home: Path, pictures: Path, *more: str) -> list[str]:
     where = ["--data", str(pictures), "--db", str(home), "--device", "cpu"]
     return ["train", "--space", "sss", "--archs", "0,3", "--hp", "12", "--dataset", "cifar10-valid", *where, *more]

@@ -18,7 +18,6 @@ import natsdb.scoring  # noqa: E402
 from natsdb.cli import app  # noqa: E402
 from natsdb.schema.errors import NatsdbError  # noqa: E402
 from natsdb.training.untrained import files  # noqa: E402
-from pictures import write_parquet  # noqa: E402
 
 COMMAND = [sys.executable, "-c", "from natsdb.cli import app; app()"]
 OWN = '''
@@ -41,16 +40,6 @@ def killing(network, batch):
         os.kill(os.getpid(), signal.SIGKILL)
     return network.stem[0].weight.sum()
 """
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_parquet(tmp_path_factory.mktemp("pictures"), 60, 20)
 
 
 def _score(home: Path, pictures: Path, *more: str) -> list[str]:

@@ -23,20 +23,9 @@ from natsdb.training import recipe  # noqa: E402
 from natsdb.training.run import train  # noqa: E402
 from natsdb.training.run_files import TrainingRun, runs_of  # noqa: E402
 from natsdb.training.stack import stacks  # noqa: E402
-from pictures import write_parquet  # noqa: E402
 
 SEEDS = [777, 888, 999]
 RUNS = runs_of("sss", [0], "12", ["cifar10-valid"], SEEDS)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_parquet(tmp_path_factory.mktemp("pictures"), 60, 20)
 
 
 @pytest.fixture

@@ -24,11 +24,6 @@ from pictures import write_parquet  # noqa: E402
 METHODS = (TAS, MaskGumbel, MaskRL)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def _started(kind: type[SizeMethod], **options: Any) -> tuple[SizeMethod, Any]:
     torch.manual_seed(6)
     method = kind(SizeSupernet(10), Options(**{"epochs": 10, "arch_weight_decay": 0, **options}))

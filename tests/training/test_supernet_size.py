@@ -29,11 +29,6 @@ EPOCHS = 11
 CLASSES = 10
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def _theirs(name: str) -> Any:
     config = {"super_type": "search-shape", "name": "generic", "candidate_Cs": list(CHANNELS), "max_num_Cs": 5}
     config |= {"genotype": SSS_CELL, "num_classes": CLASSES, "affine": False, "track_running_stats": False}

@@ -40,11 +40,6 @@ KEYS = [f"{target}<-{source}" for target, source in EDGES]
 ARCHS = [*(arch_of([op] * 6) for op in range(5)), *random.Random(3).sample(range(SPACES["tss"].size), 15)]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def _theirs(width: int = 4, cells: int = 1, algorithm: str = "gdas") -> Any:
     net = GenericNAS201Model(width, cells, 4, 10, list(OPS), False, False)
     net.set_algo(algorithm)

@@ -7,10 +7,8 @@ import os
 import platform
 import statistics
 import time
-import warnings
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +18,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from natsdb.schema.datasets import DATASETS
 from natsdb.schema.errors import NatsdbError
-from natsdb.training.networks import Network, network
+from natsdb.training.networks import Network, export_onnx, network
+from natsdb.training.recipe import threads
 from natsdb.training.run import reason_of
 from natsdb.training.untrained import files
 from natsdb.training.untrained.energy import Meter
@@ -114,7 +113,7 @@ def measure_file(task: MeasureTask, done: Callable[[int], None], meter: Meter | 
             if any(column(measure, batch) in names for measure in MEASURES):
                 yield from _measure(task, arch, batch, meter)
 
-    with _threads(task.setting.threads):
+    with threads(task.setting.threads):
         return files.fill(task.path, task.archs, task.keys, compute, done)
 
 
@@ -238,10 +237,7 @@ def _onnx(net: Network, images: Tensor, setting: Setting) -> Pass:
     import onnxruntime
 
     file = io.BytesIO()
-    with warnings.catch_warnings():
-        # Of PyTorch's two exporters the older takes a second for a network, the newer a quarter of a minute.
-        warnings.simplefilter("ignore")
-        torch.onnx.export(_Logits(net).eval(), (images,), file, dynamo=False, input_names=["images"])
+    export_onnx(_Logits(net).eval(), images, file)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = setting.threads
     options.inter_op_num_threads = 1
@@ -256,16 +252,6 @@ def _provider(device: str) -> str:
 
 def _nothing() -> None:
     pass
-
-
-@contextmanager
-def _threads(number: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _processor() -> str:

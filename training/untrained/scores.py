@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +13,7 @@ import torch
 from natsdb.schema.errors import NatsdbError
 from natsdb.training.data import draws, load, normalized
 from natsdb.training.networks import network
+from natsdb.training.recipe import threads
 from natsdb.training.run import reason_of
 from natsdb.training.untrained import files
 from natsdb.training.untrained.files import Figure, Figures
@@ -76,7 +76,7 @@ def score_file(task: ScoreTask, proxies: Mapping[str, Function], done: Callable[
             if name in names or name + SECONDS in names:
                 yield from _score(task, arch, name, proxy, batch)
 
-    with _one_thread():
+    with threads(1):
         return files.fill(task.path, task.archs, task.keys, compute, done)
 
 
@@ -94,14 +94,3 @@ def _score(task: ScoreTask, arch: int, name: str, proxy: Function, batch: Batch)
     yield score
     seconds = name + SECONDS
     yield Figure(arch, seconds, task.keys[seconds], time.process_time() - began)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """The same sums on any machine and any number of processes."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
