@@ -25,7 +25,7 @@ from natsdb.store.locations import local, located
 from natsdb.store.manifest import NAME, Attached, Manifest, Part, with_ingested, with_parts, with_weights
 from natsdb.store.remote import remote_text
 from natsdb.store.snapshot import open_snapshot, read_manifest
-from natsdb.store.staging import STAGING, Staging, open_manifest
+from natsdb.store.staging import STAGING, Staging, open_manifest, with_catalogue
 from natsdb.store.writing import hold, only_writer, writing
 
 Progress = Callable[[str, int, int, int], None]
@@ -94,7 +94,8 @@ def _pull_archive(
     name = offer.file if offer else re.sub(r"[^\w.-]", "_", what.rpartition("/")[2].removeprefix(DRIVE))
     for line in about(offer) if offer else [f"{what}: licence and size are not known beforehand"]:
         tell(line)
-    if (home / NAME).exists() and any(one.name == name for one in read_manifest(home).ingests):
+    # One without a fingerprint came with some of its tables only.
+    if (home / NAME).exists() and any(one.name == name and one.fingerprint for one in read_manifest(home).ingests):
         return Pulled(home, 0, False)
     folder = home / STAGING / f"pull-{hashlib.sha256(what.encode()).hexdigest()[:12]}"
     with writing(home):
@@ -128,8 +129,10 @@ def _pull_archive(
     except Damaged as error:
         if not str(error.where).startswith((str(path), name)):
             raise  # it is the database
-        for left in folder.glob(f"{name}*"):
+        for left in (*folder.glob(f"{name}*"), *folder.glob("coming")):
             left.unlink()
+        # What was read of it as it came.
+        shutil.rmtree(home / STAGING / f"{folder.name}-rows", ignore_errors=True)
         said = f"what came is no whole archive ({error.what})"
         raise Damaged(said, where=error.where, remedy="it is removed: run the same command again") from error
     size = path.stat().st_size
@@ -190,6 +193,8 @@ def _pull_database(
             except BaseException:
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
+        # With the data sets and schedules that came.
+        after = with_catalogue(after, staging)
         if after.same_contents(before) and not todo:
             staging.clear()
             return Pulled(home, count[0], False)
@@ -225,6 +230,8 @@ def _only(manifest: Manifest, tables: Sequence[str]) -> Manifest:
         parts=tuple(part for part in manifest.parts if part.table in kept),
         attached=tuple(one for one in manifest.attached if one.name in kept),
         weights=(),
+        # So that an archive whose curves are left out is read when it is asked for.
+        ingests=tuple(replace(one, fingerprint="") for one in manifest.ingests),
     )
 
 
@@ -249,8 +256,10 @@ def _together(before: Manifest, pulled: Manifest, replacing: bool, home: Path) -
             remedy="name another folder with --db, or take these in their place with --replace",
         )
     manifest = with_weights(with_parts(before, new), pulled.weights)
-    for ingested in pulled.ingests:
-        manifest = with_ingested(manifest, ingested)
+    read = {(one.source, one.space, one.kind, one.name) for one in before.ingests}
+    for one in pulled.ingests:
+        if one.fingerprint or (one.source, one.space, one.kind, one.name) not in read:
+            manifest = with_ingested(manifest, one)
     names = {one.name for one in pulled.attached}
     return replace(
         manifest, attached=_by_name([*(t for t in before.attached if t.name not in names), *pulled.attached])

@@ -8,6 +8,7 @@ import io
 import os
 import random
 import re
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -28,6 +29,7 @@ from natsdb.ingest.hub.publish import publish
 from natsdb.ingest.hub.upload import upload
 from natsdb.ingest.pull import pull
 from natsdb.ingest.pull.registry import OFFERS
+from natsdb.schema.datasets import DATASETS
 from natsdb.schema.errors import Damaged, Missing, NatsdbError, NotWritable
 from natsdb.store.check import check
 from natsdb.store.snapshot import read_manifest
@@ -345,6 +347,8 @@ def test_a_published_database_comes_whole_or_in_part(elsewhere: Elsewhere, publi
     ):
         with pytest.raises(Missing, match="there is no table 'metric' beside the others; pull it"):
             command()
+    # The archive's curves did not come, so it has not been read.
+    assert {one.fingerprint for one in read_manifest(db).ingests} == {""}
     # The rest only.
     elsewhere.sent = 0
     assert pull(url, db, tell=lambda _: None).changed
@@ -353,6 +357,8 @@ def test_a_published_database_comes_whole_or_in_part(elsewhere: Elsewhere, publi
     assert contents(db) == contents(published)
     assert natsdb.query(QUESTION, db).equals(natsdb.query(QUESTION, published))
     assert not pull(url, db, tell=lambda _: None).changed
+    assert not pull(url, db, only=["final"], tell=lambda _: None).changed
+    assert all(one.fingerprint for one in read_manifest(db).ingests)
     # A file that is gone, or was cut since, comes again.
     gone, cut = (db / part.path for part in read_manifest(db).of("final")[:2])
     gone.unlink()
@@ -361,6 +367,28 @@ def test_a_published_database_comes_whole_or_in_part(elsewhere: Elsewhere, publi
     assert not check(db).findings
     with pytest.raises(Missing, match="there is no table 'finale'; did you mean final"):
         pull(url, db, only=["finale"], tell=lambda _: None)
+
+
+def test_data_sets_come_with_a_published_database(elsewhere: Elsewhere, tmp_path: Path) -> None:
+    before = dict(DATASETS)
+    try:
+        made = archives.write_nas_360(tmp_path / "NATS-tss-v1_0-ninapro-simple", [0, 3])
+        ingest([made], tmp_path / "theirs", source="nas-bench-360")
+        elsewhere.put(publish(tmp_path / "nats", tmp_path / "theirs"))
+        own = archives.write_folder(tmp_path / "sss", "sss", [3], jobs=1)
+        for name in DATASETS.keys() - before:
+            del DATASETS[name]
+        # Into a new database, and into one with a catalogue of its own.
+        ingest([own], tmp_path / "mine")
+        for db in (tmp_path / "db", tmp_path / "mine"):
+            assert pull(f"{elsewhere.url}/natsdb.json", db, tell=lambda _: None).changed
+            assert [one.name for one in read_manifest(db).datasets] == ["darcy", "ninapro"]
+            ask = f"import natsdb; print(natsdb.query('from dataset', {str(db)!r})['dataset'].to_list())"
+            said = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True).stdout
+            assert "ninapro" in said
+    finally:
+        for name in DATASETS.keys() - before:
+            del DATASETS[name]
 
 
 def test_an_interrupted_pull_goes_on_with_what_came(
