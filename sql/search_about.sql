@@ -26,7 +26,7 @@ labelled as (
         || case when about.options = '{}' then '' else ' ' || replace(trim(about.options, '{}'), '"', '') end
         || case when about.hp = '12' then '' else coalesce(' hp ' || about.hp, '') end
         || case when about.budget = published.budget then '' else coalesce(format(' budget {:g}', about.budget), '') end
-        || case when about.budget is not null and about.seed != 0 then ' seed ' || about.seed else '' end as label,
+        || case when about.hp is not null and about.seed != 0 then ' seed ' || about.seed else '' end as label,
         about.* exclude (search)
     from about
     left join main.search_budget as published on published.space = about.space and published.dataset = about.dataset

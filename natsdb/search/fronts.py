@@ -16,7 +16,7 @@ import numpy as np
 
 from natsdb.objectives import ExactFront
 from natsdb.schema.errors import NatsdbError
-from natsdb.schema.schedules import HPS
+from natsdb.schema.schedules import epochs_of
 from natsdb.schema.tables import arrow_schema
 from natsdb.search.simulation import Trainings
 
@@ -99,7 +99,7 @@ def read_judges(
             f"no accuracies of full training of {answers.space} on {answers.dataset} are there to judge fronts by",
             remedy="ingest rows of the longest schedule",
         )
-    return Judges(tuple(one.text for one in objectives), signs, seen, judged, exact, HPS[answers.hp] - 1)
+    return Judges(tuple(one.text for one in objectives), signs, seen, judged, exact, epochs_of(answers.hp) - 1)
 
 
 def front_rows(judges: Judges, search: str, steps: pa.Table) -> pa.Table:

@@ -104,11 +104,14 @@ def run(
     many |= {"cost": cost, "at_most": at_most, "warm_up": warm_up, "of": of, "objectives": objectives or None}
     best = {"best_of_all_epochs": best_of_all_epochs or None}
     if isinstance(algorithm, str) and algorithm in _SHARED:
-        _refuse(algorithm, {**many, **best})
+        _refuse(algorithm, {**many, **best, "train": training, "trainings": trainings})
         return _with_shared_weights(algorithm, space, datasets, db, seeds, options or {}, own, epoch_done, told)
     name = str(algorithm) if several else _name_of(algorithm)
     if training is not None:
-        _refuse(name, {**own, **{option: many[option] for option in ("jobs", "cost", "at_most", "warm_up", "of")}})
+        _refuse(
+            name,
+            {**own, **{option: many[option] for option in ("jobs", "cost", "at_most", "warm_up", "of", "objectives")}},
+        )
         _refuse(name, {} if name == "bohb" else best)
         if several or len(seeds) > 1 or not datasets:
             raise NatsdbError("a search that trains has one algorithm, one seed and data sets", remedy="name them")
@@ -134,7 +137,7 @@ def run(
             told(made.reports[-1])
         return made
     _refuse(name, {"trainings": trainings})
-    _refuse(name, own if "bohb" in algorithms else {**own, **best})
+    _refuse(name, own if "bohb" in map(_name_of, algorithms) else {**own, **best})
     if len(seeds) > 1:
         raise NatsdbError("a search on the database has one seed for all its runs", remedy="say how many with --runs")
     many |= {

@@ -116,10 +116,7 @@ def search(
     given = options_of(chosen, options or {})
     home = natsdb._home(db)
     spend = published_budget(space, dataset) if budget is None else float(budget)
-    if not 0 < spend < math.inf:
-        raise NatsdbError("the budget is no number of seconds above 0", remedy="leave --budget out")
-    if not 0 <= seed < 1 << 31:
-        raise NatsdbError(f"the seed {seed} is outside 0 to 2147483647", remedy="leave --seed out")
+    check_numbers(spend, seed)
     asked, epochs = asked_first(db), _epochs(chosen, hp, given)
     answers = read_trainings(
         space,
@@ -300,6 +297,18 @@ def _held(home: Path, search: str, runs: int, provenance: dict[str, Any]) -> boo
             "select count(*), min(provenance) from search_run where search = ?", [search]
         ).fetchone()
     return bool(held[0] >= runs and held[1] == json.dumps(provenance))
+
+
+def check_numbers(budget: float | None, seed: int) -> None:
+    """Refuse a budget or a seed that cannot be one.
+
+    Raises:
+        NatsdbError: it is so.
+    """
+    if budget is not None and not 0 < budget < math.inf:
+        raise NatsdbError("the budget is no number of seconds above 0", remedy="leave --budget out")
+    if not 0 <= seed < 1 << 31:
+        raise NatsdbError(f"the seed {seed} is outside 0 to 2147483647", remedy="leave --seed out")
 
 
 def about_runs(

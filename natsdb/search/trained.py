@@ -23,7 +23,16 @@ from natsdb.schema.schedules import epochs_of
 from natsdb.schema.spaces import space_of
 from natsdb.search.algorithm import Algorithm
 from natsdb.search.others import versions
-from natsdb.search.repeated import SearchReport, about_runs, code_of, digest_of, held_alone, loaded, publish
+from natsdb.search.repeated import (
+    SearchReport,
+    about_runs,
+    check_numbers,
+    code_of,
+    digest_of,
+    held_alone,
+    loaded,
+    publish,
+)
 from natsdb.search.running import Task, options_of, run_task
 from natsdb.search.simulation import Trainings
 from natsdb.store.choice import REGENERATED
@@ -100,8 +109,7 @@ def search_and_train(
     check_searched(dataset)
     if trainings is None and budget is None:
         raise NatsdbError("a search that trains needs an end", remedy="say --trainings 100, or --budget SECONDS")
-    if budget is not None and not 0 < budget < math.inf:
-        raise NatsdbError("the budget is no number of seconds above 0", remedy="leave --budget out")
+    check_numbers(budget, seed)
     if min(runs, 1 if trainings is None else trainings) < 1:
         raise NatsdbError("a search needs a run and a training at least", remedy="leave --runs and --trainings out")
     if not chosen.seeded:

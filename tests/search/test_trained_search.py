@@ -146,6 +146,7 @@ def test_successive_halving_looks_at_trainings_on_the_way(pictures: Path, tmp_pa
         ({"trainings": None}, "needs an end; say --trainings 100, or --budget SECONDS"),
         ({"budget": 0.0}, "the budget is no number of seconds above 0"),
         ({"hp": "1"}, "there is no schedule '1'"),
+        ({"seed": 1 << 31}, "the seed 2147483648 is outside 0 to 2147483647"),
         ({"options": {"population": 3}}, "has no option --population"),
     ],
 )
@@ -155,6 +156,29 @@ def test_what_cannot_be_is_said_before_anything_is_trained(
     with pytest.raises(NatsdbError, match=said):
         _evolved(tmp_path / "db", pictures, **more)
     assert not (tmp_path / "db-runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "more", "said"),
+    [
+        ("random", {"objectives": "accuracy,flops"}, "random has no option --objectives"),
+        ("darts-v1", {}, "darts-v1 has no option --train"),
+    ],
+)
+def test_options_that_it_does_not_heed_are_refused(
+    algorithm: str, more: dict[str, Any], said: str, pictures: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(NatsdbError, match=said):
+        natsdb.search.run(
+            algorithm, "tss", "cifar10", tmp_path / "db", training=Training(pictures), trainings=2, **more
+        )
+
+
+def test_searches_without_a_budget_are_told_apart_by_their_seeds(pictures: Path, tmp_path: Path) -> None:
+    for seed in (0, 1):
+        _evolved(tmp_path / "db", pictures, trainings=1, seed=seed)
+    labels = natsdb.query("select label from search_about order by label", tmp_path / "db")["label"].to_list()
+    assert labels[1] == f"{labels[0]} seed 1"
 
 
 def test_it_needs_images(tmp_path: Path) -> None:
