@@ -46,10 +46,8 @@ def keep_attached(database: Path, table: Attached, rows: pa.Table, *, replacing:
     check_name(table.name)
     with only_writer(database):
         before = open_manifest(database)
-        # (SQL does not tell names by their case.)
-        alike = [one.name for one in before.attached if one.name.lower() == table.name.lower()]
-        if alike and not (replacing and alike == [table.name]):
-            raise _is_there(alike[0], database)
+        if _of_name(before, table.name, database) is not None and not replacing:
+            raise _is_there(table.name, database)
         return _keep(database, before, table, rows)
 
 
@@ -74,11 +72,11 @@ def add_to_attached(database: Path, table: Attached, rows: pa.Table, *, replacin
     check_name(table.name)
     with only_writer(database, _PATIENCE):
         before = open_manifest(database)
-        alike = [one for one in before.attached if one.name.lower() == table.name.lower()]
-        if alike and not replacing:
-            if (alike[0].name, alike[0].key) != (table.name, table.key) or _SETTINGS not in _names(alike[0]):
-                raise _is_there(alike[0].name, database)
-            table, rows = _together(database, before, alike[0], table, rows)
+        old = _of_name(before, table.name, database)
+        if old is not None and not replacing:
+            if old.key != table.key or _SETTINGS not in _names(old):
+                raise _is_there(old.name, database)
+            table, rows = _together(database, before, old, table, rows)
         return _keep(database, before, table, rows)
 
 
@@ -110,6 +108,18 @@ def _together(
 
 def _names(table: Attached) -> list[str]:
     return [one.name for one in table.measures]
+
+
+def _of_name(manifest: Manifest, name: str, database: Path) -> Attached | None:
+    """The attached table of a name, if there is one.
+
+    Raises:
+        NatsdbError: there is one whose name differs in its case, which SQL does not tell apart.
+    """
+    alike = next((one for one in manifest.attached if one.name.lower() == name.lower()), None)
+    if alike is not None and alike.name != name:
+        raise _is_there(alike.name, database)
+    return alike
 
 
 def _is_there(name: str, database: Path) -> NatsdbError:

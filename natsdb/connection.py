@@ -49,7 +49,7 @@ _ACTING = re.compile(r"\b(enable_logging|disable_logging|truncate_duckdb_logs)\b
 _FRAMES = "read files with polars or pandas, and give the frame to `connect(tables=…)`"
 _TEMPORARY = re.compile(
     r"\btemp(?:orary)?\s+(?:recursive\s+)?(?:table|view|macro|function)\s+(?:if\s+not\s+exists\s+)?"
-    r'(?:"?\w+"?\s*\.\s*)*"?(\w+)',
+    r'(?:(?:"[^"]*"|\w+)\s*\.\s*)*(?:"([^"]*)"|(\w+))',
     re.IGNORECASE,
 )
 _EXPLAIN = re.compile(r"\s*explain\s*(analyze\b)?\s*(\([^)]*\))?", re.IGNORECASE)
@@ -169,9 +169,9 @@ class Connection:
                 remedy="use natsdb.connect(unlocked=True), or `natsdb sql -o FILE` to keep a result",
             )
         named = _TEMPORARY.search(statement.query) if kind == "CREATE" else None
-        if named and taken(named[1], self.snapshot.manifest):
+        if named and taken(name := named[1] or named[2] or "", self.snapshot.manifest):
             # Views and macros would read it: DuckDB looks for temporary names first.
-            raise NatsdbError(f"{named[1]!r} is a name of natsdb's own", remedy="give what is temporary another")
+            raise NatsdbError(f"{name!r} is a name of natsdb's own", remedy="give what is temporary another")
         self._installed.for_statement(self._connection, kind, statement.query)
 
     def prepare(self, text: str) -> None:

@@ -16,7 +16,7 @@ from natsdb.schema.encodings import architecture, index_of
 from natsdb.schema.errors import Missing, NatsdbError
 from natsdb.schema.names import did_you_mean, either
 from natsdb.schema.spaces import arch_str
-from natsdb.store.snapshot import Snapshot, open_with_builtin
+from natsdb.store.snapshot import Snapshot, open_local_with_builtin, open_with_builtin
 from natsdb.store.weights import Kept, kept_runs, run_weights
 from natsdb.store.writing import whole_file, writing
 from natsdb.training.networks import Network, export_onnx, network
@@ -99,7 +99,7 @@ def find_model(
             net = network(space, arch, classes)
         return Model(net.eval(), space, arch, dataset, None, fresh)
     arch_str(space, arch)
-    snapshot = open_with_builtin(db)
+    snapshot = open_local_with_builtin(db)
     kept = _chosen(snapshot, space, arch, dataset, hp, seed, source)
     state = {
         name: torch.from_numpy(values)

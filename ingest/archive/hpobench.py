@@ -76,7 +76,7 @@ def _places(data: mmap.mmap, where: str) -> Iterator[tuple[int, str, int, int]]:
         elif token[0] == b"}" and depth == 2:
             if not seed.isdigit():
                 raise Damaged(f"{seed!r:.40} is no seed", where=where, remedy=_REMEDY)
-            yield int(seed), text.decode(), start, token.end()
+            yield int(seed), text.decode(errors="replace"), start, token.end()
     if depth != 0:
         raise Damaged("the JSON ends before its end", where=where, remedy=_REMEDY)
 

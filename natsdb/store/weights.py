@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from natsdb.schema.errors import Damaged
 from natsdb.schema.schedules import epochs_of
@@ -77,12 +78,24 @@ def without_schedule(folder: Path, one: WeightsFile, hp: str) -> WeightsFile:
 
 
 def _read(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
+    with _opened(path) as file:
+        names = json.loads((file.metadata() or {}).get("names", "[]"))
+        return {name: file.get_tensor(name) for name in file.keys()}, names  # noqa: SIM118
+
+
+def _runs(path: Path) -> set[tuple[str, ...]]:
+    """Schedule, data set and seed of the runs of a file, without their tensors."""
+    with _opened(path) as file:
+        return {tuple(name.split("/")[:3]) for name in file.keys()}  # noqa: SIM118
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[Any]:
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, "numpy") as file:
-            names = json.loads((file.metadata() or {}).get("names", "[]"))
-            return {name: file.get_tensor(name) for name in file.keys()}, names  # noqa: SIM118
+            yield file
     except (SafetensorError, OSError, ValueError) as error:
         raise Damaged(
             f"the weights cannot be read ({error})", where=str(path), remedy="mend them: `natsdb repair SOURCE…`"
@@ -133,7 +146,7 @@ def kept_runs(snapshot: Snapshot, space: str, arch: int) -> list[Kept]:
         Kept(one.source, hp, dataset, int(seed), one.path)
         for one in manifest.weights
         if (one.space, one.arch) == (space, arch)
-        for hp, dataset, seed in {tuple(name.split("/")[:3]) for name in _read(Path(snapshot.path(one.path)))[0]}
+        for hp, dataset, seed in _runs(snapshot.file(one.path))
     ]
     return sorted(
         found,
@@ -152,11 +165,12 @@ def run_weights(path: str | Path, run: str) -> dict[str, np.ndarray]:
     Args:
         path: of an architecture's file.
         run: `hp/dataset/seed`.
-    """
-    from safetensors import safe_open
 
+    Raises:
+        Damaged: the file cannot be read.
+    """
     prefix = f"{run}/"
-    with safe_open(path, "numpy") as file:
+    with _opened(path) as file:
         names = [name.removeprefix(prefix) for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
         order = {name: place for place, name in enumerate(json.loads((file.metadata() or {}).get("names", "[]")))}
         names.sort(key=lambda name: order.get(name, len(order)))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
@@ -15,10 +16,12 @@ import natsdb
 from natsdb import encodings
 from natsdb.cli import app
 from natsdb.ingest import ingest
+from natsdb.ingest.attached import add_to_attached, keep_attached
 from natsdb.schema.errors import Contradiction, Damaged, Missing, NatsdbError
 from natsdb.store.check import check
 from natsdb.store.damage import remedy_of
 from natsdb.store.locations import BUILTIN
+from natsdb.store.manifest import Attached, Measure
 from natsdb.store.snapshot import read_manifest
 
 FEW = [0, 11, 2631, 15_624]
@@ -294,3 +297,12 @@ def test_a_damaged_table_is_mended_by_attaching_it_again(mine: Path, tmp_path: P
 def test_what_came_with_natsdb_comes_with_it_again() -> None:
     said = remedy_of(BUILTIN / "attached" / "zero_cost" / "0123456789ab.parquet")
     assert said == "it came with natsdb: `pip install --force-reinstall natsdb`"
+
+
+@pytest.mark.parametrize("keep", [keep_attached, add_to_attached])
+def test_a_name_that_differs_in_its_case_alone_is_taken_by_whichever_way(keep: Any, tmp_path: Path) -> None:
+    rows = pa.table({"space": ["tss"], "arch": pa.array([3], pa.int32()), "ms": [1.0], "settings": ["a batch of 64"]})
+    measures = (Measure("ms", "DOUBLE"), Measure("settings", "VARCHAR"))
+    assert keep(tmp_path / "db", Attached("scores", ("space", "arch"), measures, 0), rows)
+    with pytest.raises(NatsdbError, match="a table 'scores' is attached already"):
+        keep(tmp_path / "db", Attached("Scores", ("space", "arch"), measures, 0), rows, replacing=True)

@@ -340,4 +340,5 @@ def test_a_question_s_own_names_are_no_part_of_views_and_macros(made_up_db: Path
             ):
                 connection.execute(f"create {what.format('Mean_Final')} as select 5 as five")
         connection.execute("create temp table of_mine as from mean_final limit 3")
+        connection.execute('create temp table "best of 3" as from mean_final limit 3')
         assert len(connection.sql("from of_mine").fetchall()) == 3
