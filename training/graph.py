@@ -1,6 +1,6 @@
 """A step as a CUDA graph: its hundreds of small kernels become one launch, and the GPU need not wait for Python.
 
-Not yet run on a GPU. Written after PyTorch's notes on CUDA semantics, "Whole-network capture".
+Written after PyTorch's notes on CUDA semantics, "Whole-network capture".
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class Captured:
     """A step that is captured after its first calls and replayed from then on, for batches of the captured size.
 
     Batches of another size, as the last of a pass, run as they are. What a call returns holds until the next call.
-    Numbers that Python holds, as the learning rate, stay what they were at the capture: make a new one each epoch.
+    Numbers that Python holds stay what they were at the capture; what changes, as the learning rate, is a tensor.
     """
 
     def __init__(self, step: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]) -> None:

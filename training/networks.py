@@ -61,6 +61,42 @@ class Zero(nn.Module):
         return x * 0.0
 
 
+class Pool(nn.AvgPool2d):
+    """The operation `avg_pool_3x3`: see `pooled`."""
+
+    def __init__(self) -> None:
+        super().__init__(3, stride=1, padding=1, count_include_pad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return pooled(x)
+
+
+def pooled(x: Tensor) -> Tensor:
+    """Means of 3×3 pixels, of those that there are.
+
+    On CUDA devices with a gradient of our own: PyTorch's was wrong there for channels last with padding until July 2026
+    (pytorch/pytorch, issue 188344; seen with 2.11), and networks of pools learnt next to nothing.
+    """
+    if x.is_cuda and torch.is_grad_enabled():
+        found: Tensor = Pooled.apply(x)
+        return found
+    return nn.functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
+
+
+class Pooled(torch.autograd.Function):
+    """`pooled`, with its gradient in terms of pooling itself: each pixel's share of the means that it is part of."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return nn.functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        one = gradient.new_ones(1, 1, *gradient.shape[2:])
+        counts = nn.functional.avg_pool2d(one, 3, 1, 1, divisor_override=1)
+        return nn.functional.avg_pool2d(gradient / counts, 3, 1, 1, divisor_override=1)
+
+
 class Cell(nn.Module):
     """Four nodes; each is the sum of the operations on its edges from earlier nodes. Returns the last."""
 
@@ -155,7 +191,7 @@ def _operation(op: str, inputs: int, outputs: int) -> nn.Module:
     # The other two keep their width in both spaces: only sss changes it, and its cell has neither.
     assert op in OPS
     assert inputs == outputs
-    return Zero() if op == "none" else nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
+    return Zero() if op == "none" else Pool()
 
 
 def export_onnx(net: nn.Module, images: Tensor, file: Any, **named: Any) -> None:

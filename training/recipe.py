@@ -11,7 +11,7 @@ import json
 import math
 import time
 import tomllib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -32,7 +32,7 @@ MOMENTUM = 0.9
 WEIGHT_DECAY = 5e-4
 BATCH = 256
 PRECISIONS = ("float32", "bf16", "float64")
-STEPS = ("eager", "compile", "graph")
+STEPS = ("eager", "compile", "graph", "fused")
 # Learning rate of the official recipe by (epoch, epochs).
 schedule: Callable[[int, int], float] = cosine
 
@@ -147,31 +147,83 @@ def start(
 
 
 def sgd(net: nn.Module, epoch: int, epochs: int, recipe: Recipe = OFFICIAL) -> torch.optim.SGD:
-    """The optimizer, at the learning rate of an epoch."""
-    rate, momentum, decay = recipe.rate(epoch, epochs), recipe.momentum, recipe.weight_decay
-    return torch.optim.SGD(net.parameters(), rate, momentum, nesterov=recipe.nesterov, weight_decay=decay)
+    """The optimizer, at the learning rate of an epoch; on a CUDA device one kernel for all weights."""
+    cuda, decay = next(net.parameters()).is_cuda, recipe.weight_decay
+    optimizer = torch.optim.SGD(
+        net.parameters(), 0.1, recipe.momentum, nesterov=recipe.nesterov, weight_decay=decay, fused=cuda or None
+    )
+    set_rate(optimizer, recipe.rate(epoch, epochs))
+    return optimizer
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate; on a CUDA device a tensor, always the same, so that a graph reads it anew."""
+    for group in optimizer.param_groups:
+        device = group["params"][0].device
+        if device.type != "cuda":
+            group["lr"] = rate
+        elif isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = torch.tensor(rate, device=device)
+
+
+class Together:
+    """Runs side by side, whose steps are kept from one epoch to the next: a graph is captured once.
+
+    Each computes what it computes alone, on a CPU to the bit: there they take turns, on a CUDA device their kernels run
+    at the same time, as branches of one graph where there is one. One that diverges does not touch the others.
+
+    Args:
+        members: of one recipe, with as many epochs done.
+        how: one of `STEPS`.
+    """
+
+    def __init__(self, members: Sequence[Training], precision: str, how: str = "eager") -> None:
+        self.members = list(members)
+        train = [training_step(forward, one.net, one.optimizer, precision, how) for one in members]
+        test = [evaluation_step(forward, one.net, precision) for one in members]
+        self._train, self._test = (captured(side_by_side(steps), how) for steps in (train, test))
+
+    def train_epoch(self, data: TrainingData, seeds: Sequence[int], epochs: int) -> list[dict[str, Measured]]:
+        """Train for the next of `epochs` epochs, then evaluate every split; what was measured, `train` first.
+
+        Figures of `train` are taken in training mode, with augmentation, while the weights change. A run that diverged
+        has figures that are not finite. Seconds are a member's share: those of all, divided.
+        """
+        members, epoch, recipe = self.members, self.members[0].epoch, self.members[0].recipe
+        for member in members:
+            set_rate(member.optimizer, recipe.rate(epoch, epochs))
+            member.net.train()
+        batches = batches_together(data, seeds, epoch, recipe.batch)
+        found = [{"train": one} for one in measured_pass(self._train, batches, len(members))]
+        for member in members:
+            member.net.eval()
+        for split in data.evals:
+            several = measured_pass(self._test, eval_batches(data, split, BATCH), len(members))
+            for figures, one in zip(found, several, strict=True):
+                figures[split] = one
+        for member in members:
+            member.epoch += 1
+        return found
 
 
 def train_epoch(
     training: Training, data: TrainingData, seed: int, epochs: int, precision: str, how: str = "eager"
 ) -> dict[str, Measured]:
-    """Train for the next of `epochs` epochs, then evaluate every split; what was measured, `train` first.
+    """An epoch of one run; see `Together.train_epoch`."""
+    return Together([training], precision, how).train_epoch(data, [seed], epochs)[0]
 
-    Figures of `train` are taken in training mode, with augmentation, while the weights change. A run that diverged has
-    figures that are not finite. `how`: one of `STEPS`.
-    """
-    net, epoch = training.net, training.epoch
-    for group in training.optimizer.param_groups:
-        group["lr"] = training.recipe.rate(epoch, epochs)
-    net.train()
-    step = training_step(forward, net, training.optimizer, precision, how)
-    found = {"train": measured_pass(step, train_batches(data, seed, epoch, training.recipe.batch))[0]}
-    net.eval()
-    step = evaluation_step(forward, net, precision, how)
-    for split in data.evals:
-        found[split] = measured_pass(step, eval_batches(data, split, BATCH))[0]
-    training.epoch += 1
-    return found
+
+def batches_together(
+    data: TrainingData, seeds: Sequence[int], epoch: int, size: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Members' batches of an epoch: B×3M×H×H floats and M×B labels; B×3 and B where all have one seed."""
+    if len(set(seeds)) == 1:
+        yield from train_batches(data, seeds[0], epoch, size)
+        return
+    for batch in zip(*(train_batches(data, seed, epoch, size) for seed in seeds), strict=True):
+        yield torch.cat([pixels for pixels, _ in batch], 1), torch.stack([labels for _, labels in batch])
 
 
 def evaluate(net: nn.Module, data: TrainingData, split: str, precision: str) -> Measured:
@@ -190,27 +242,77 @@ def forward(net: nn.Module, pixels: Tensor, labels: Tensor, precision: str) -> t
 def training_step(
     forward: Forward, net: nn.Module, optimizer: torch.optim.Optimizer, precision: str, how: str = "eager"
 ) -> Step:
-    """What is done with a batch in training. `how`: as it is written, compiled, or (CUDA only) captured as a graph."""
-    run = _compiled(forward) if how == "compile" else forward
+    """What is done with a batch in training: as it is written, compiled, or (tss, bf16, CUDA) by kernels of our own."""
+    run = _compiled(forward) if how == "compile" else _fused if how == "fused" else forward
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    zeros: dict[Tensor, Tensor] = {}
 
     def step(pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         optimizer.zero_grad()
         losses, logits = run(net, pixels, labels, precision)
         losses.sum().backward()
+        if unreached := [parameter for parameter in parameters if parameter.grad is None]:
+            # Weights that lead nowhere decay too.
+            for parameter in unreached:
+                parameter.grad = zeros.setdefault(parameter, torch.empty_like(parameter))
+            torch._foreach_zero_([parameter.grad for parameter in unreached])
         optimizer.step()
         return losses.detach(), logits.detach()
 
-    return Captured(step) if how == "graph" else step
+    return step
 
 
-def evaluation_step(forward: Forward, net: nn.Module, precision: str, how: str = "eager") -> Step:
+def evaluation_step(forward: Forward, net: nn.Module, precision: str) -> Step:
     """What is done with a batch in evaluation: never compiled, which would take longer than it saves."""
 
     @torch.no_grad()
     def step(pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         return forward(net, pixels, labels, precision)
 
-    return Captured(step) if how == "graph" else step
+    return step
+
+
+def captured(step: Step, how: str) -> Step:
+    """A step as a CUDA graph, where `how` is a way that has one."""
+    return Captured(step) if how in ("graph", "fused") else step
+
+
+def side_by_side(steps: Sequence[Step]) -> Step:
+    """One step of several runs: B×3M or, the same for all, B×3 images and M×B labels."""
+    streams: list[torch.cuda.Stream] = []
+
+    def step(pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        parts = pixels.split(3, 1) if pixels.shape[1] > 3 else [pixels] * len(steps)
+        each = list(zip(steps, parts, labels.split(1), strict=True))
+        found = []
+        if not pixels.is_cuda:
+            found = [one(part, label) for one, part, label in each]
+        else:
+            main = torch.cuda.current_stream()
+            streams.extend(torch.cuda.Stream() for _ in range(len(steps) - len(streams)))
+            for stream, (one, part, label) in zip(streams, each, strict=True):
+                stream.wait_stream(main)
+                with torch.cuda.stream(stream):
+                    found.append(one(part, label))
+            for stream, returned in zip(streams, found, strict=True):
+                main.wait_stream(stream)
+                if not torch.cuda.is_current_stream_capturing():
+                    for tensor in (pixels, labels):
+                        tensor.record_stream(stream)
+                    for tensor in returned:
+                        tensor.record_stream(main)
+        losses, logits = zip(*found, strict=True)
+        return torch.cat(losses), torch.cat(logits)
+
+    return step if len(steps) > 1 else steps[0]
+
+
+def _fused(net: nn.Module, pixels: Tensor, labels: Tensor, precision: str) -> tuple[Tensor, Tensor]:
+    from natsdb.training.fused import forward  # where there is Triton
+
+    assert isinstance(net, Network)
+    logits = forward(net, pixels)
+    return nn.functional.cross_entropy(logits, labels[0])[None], logits[None]
 
 
 @cache

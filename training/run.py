@@ -7,6 +7,7 @@ see `natsdb.training.run_files.checkpoint_path`.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import math
 import platform
@@ -32,10 +33,10 @@ from natsdb.training.recipe import (
     STEPS,
     Measured,
     Recipe,
+    Together,
     Training,
     arithmetic,
     start,
-    train_epoch,
 )
 from natsdb.training.run_files import (
     TrainingRun,
@@ -47,7 +48,6 @@ from natsdb.training.run_files import (
     write,
     write_with,
 )
-from natsdb.training.stack import stacks, train_epoch_together
 
 
 class Diverged(Exception):
@@ -154,8 +154,8 @@ def train(
         precision: float32 (the official one, without TF32), bf16 (autocast; weights and sums in float32) or float64.
         images, epochs: for reduced runs: at most so many images a split, another number of epochs than the schedule's
             (the learning rate follows it). Reduced runs say so in their provenance.
-        stack: so many runs side by side, where they go together; see `natsdb.training.stack.stacks`. Their numbers are
-            those of the same runs alone but for rounding, also when they are resumed with another `stack`.
+        stack: so many runs side by side, where they go together; see `stacks`. Their numbers are those of the same runs
+            alone, on a CPU to the bit, also when they are resumed with another `stack`.
         step: eager, as it is written; compile, by torch.compile, which takes minutes for a network; or graph,
             captured as a CUDA graph. Numbers are the same but for rounding.
         keep_weights: keep the trained weights too.
@@ -183,8 +183,12 @@ def train(
         raise NatsdbError("a stack needs a run at least", remedy="leave --stack out")
     if step not in STEPS:
         raise NatsdbError(f"there is no step {step!r}", remedy=f"choose {', '.join(STEPS)}")
+    if step == "compile" and stack > 1:
+        raise NatsdbError("compiled runs are trained one after the other", remedy="leave --stack or --compile out")
     if trainer is None:
         _check_step(step, where)
+    if step == "fused" and (precision != "bf16" or {run.space for run in runs} - {"tss"}):
+        raise NatsdbError("fused cells are those of tss, in bf16", remedy="say --precision bf16, or leave --fused out")
     check_recipe(folder, recipe.said)
     loaded: dict[str, TrainingData] = {}
     settings: dict[str, dict[str, Any]] = {}
@@ -246,6 +250,14 @@ class _Member:
     stack: int = 1
 
 
+def stacks(runs: Sequence[TrainingRun], size: int) -> list[list[TrainingRun]]:
+    """Runs that can go side by side, `size` or fewer in a list: of one space, data set and hp."""
+    alike: dict[tuple[str, ...], list[TrainingRun]] = {}
+    for run in runs:
+        alike.setdefault((run.space, run.dataset, run.hp), []).append(run)
+    return [group[at : at + size] for group in alike.values() for at in range(0, len(group), size)]
+
+
 def train_together(task: Task, folder: Path) -> Generator[Epoch | Failure, None, None]:
     """Train runs side by side, epoch by epoch from where each was, then write their files; one that fails leaves.
 
@@ -253,7 +265,7 @@ def train_together(task: Task, folder: Path) -> Generator[Epoch | Failure, None,
     """
     runs, data, settings, epochs, keep_weights = task
     members: list[_Member] = []
-    compiled: list[_Member] = []
+    together: tuple[list[_Member], Together] | None = None
     for run in runs:
         try:
             members.append(_begin(run, folder, data, settings, epochs))
@@ -266,11 +278,14 @@ def train_together(task: Task, folder: Path) -> Generator[Epoch | Failure, None,
         failures: list[Failure] = []
         began = time.perf_counter()
         try:
-            if settings["step"] == "compile" and now != compiled:
-                # What was compiled is of no use to other networks, and PyTorch limits how much of it there may be.
-                torch.compiler.reset()
-                compiled = now
-            measured = _train_epoch(now, data, epochs, settings["precision"], settings["step"])
+            if together is None or together[0] != now:
+                if settings["step"] == "compile":
+                    # What was compiled is of no use to other networks, and PyTorch limits how much of it there may be.
+                    torch.compiler.reset()
+                trainings = [member.training for member in now]
+                together = now, Together(trainings, settings["precision"], settings["step"])
+            with arithmetic():
+                measured = together[1].train_epoch(data, [member.run.seed for member in now], epochs)
         except Exception as error:
             failures = [Failure(member.run, reason_of(error), settings) for member in now]
             measured = []
@@ -301,17 +316,6 @@ def _begin(run: TrainingRun, folder: Path, data: TrainingData, settings: dict[st
     if member.checkpoint.exists():
         _resume(member)
     return member
-
-
-def _train_epoch(
-    members: Sequence[_Member], data: TrainingData, epochs: int, precision: str, step: str
-) -> list[dict[str, Measured]]:
-    """Train members for their next epoch, side by side; a single one as ever, bit for bit."""
-    with arithmetic():
-        if len(members) == 1:
-            return [train_epoch(members[0].training, data, members[0].run.seed, epochs, precision, step)]
-        seeds = [member.run.seed for member in members]
-        return train_epoch_together([member.training for member in members], data, seeds, epochs, precision, step)
 
 
 def _keep(member: _Member, measured: dict[str, Measured], stack: int) -> None:
@@ -406,8 +410,12 @@ def device_of(name: str | None) -> torch.device:
 
 
 def _check_step(step: str, device: torch.device) -> None:
-    if step == "graph" and device.type != "cuda":
-        raise NatsdbError(f"the device {device} has no CUDA graphs", remedy="leave --graph out, or name a CUDA device")
+    if step in ("graph", "fused") and device.type != "cuda":
+        raise NatsdbError(
+            f"the device {device} has no CUDA graphs", remedy=f"leave --{step} out, or name a CUDA device"
+        )
+    if step == "fused" and importlib.util.find_spec("triton") is None:
+        raise NatsdbError("Triton is not installed", remedy="leave --fused out: --graph needs nothing else")
     if step == "compile":
         try:
             torch.compile(lambda x: (x + 1).sum(), fullgraph=True)(torch.zeros(8, device=device))
@@ -439,12 +447,15 @@ def reason_of(error: Exception) -> str:
 
 
 def _save(member: _Member) -> None:
+    optimizer = member.training.optimizer.state_dict()
+    for group in optimizer["param_groups"]:
+        group["lr"] = float(group["lr"])  # a tensor on a CUDA device
     state = {
         "epoch": member.training.epoch,
         "stack": member.stack,
         "curves": member.curves,
         "network": member.training.net.state_dict(),
-        "optimizer": member.training.optimizer.state_dict(),
+        "optimizer": optimizer,
     }
     write_with(member.checkpoint, lambda file: torch.save(state, file))
 

@@ -48,6 +48,7 @@ def train(
     stack: Annotated[int, typer.Option(min=1, help="So many runs side by side, as one program.")] = 1,
     compile: Annotated[bool, typer.Option("--compile", help="Compile the step: takes minutes for a network.")] = False,
     graph: Annotated[bool, typer.Option("--graph", help="Capture the step as a CUDA graph.")] = False,
+    fused: Annotated[bool, typer.Option("--fused", help="tss in bf16: a graph of kernels of our own.")] = False,
     keep_weights: Annotated[bool, typer.Option("--keep-weights", help="Keep the trained weights too.")] = False,
     images: Annotated[int | None, typer.Option(min=1, help="Reduced run: at most so many images a split.")] = None,
     epochs: Annotated[
@@ -88,8 +89,9 @@ def train(
     with_torch()
     from natsdb.training.run import train as run
 
-    if compile and graph:
-        raise NatsdbError("a step is compiled or captured, not both", remedy="leave out --compile or --graph")
+    steps = [name for name, asked in (("compile", compile), ("graph", graph), ("fused", fused)) if asked]
+    if len(steps) > 1:
+        raise NatsdbError("a step is compiled, captured or fused", remedy=f"leave out --{steps[0]} or --{steps[1]}")
     if ray is None and (cpus_per_run > 1 or gpus_per_run):
         raise NatsdbError("--cpus-per-run and --gpus-per-run are for a Ray cluster", remedy="say --ray auto")
     home = _home(db)
@@ -113,7 +115,7 @@ def train(
             images=images,
             epochs=epochs,
             stack=stack,
-            step="compile" if compile else "graph" if graph else "eager",
+            step=steps[0] if steps else "eager",
             keep_weights=keep_weights,
             download=download,
             recipe=by,

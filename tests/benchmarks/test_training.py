@@ -17,7 +17,6 @@ torch = pytest.importorskip("torch", reason="torch is not installed: pip install
 
 from full_scale import Results  # noqa: E402
 from natsdb.training import recipe  # noqa: E402
-from natsdb.training import stack as side_by_side  # noqa: E402
 from natsdb.training.networks import network  # noqa: E402
 
 pytestmark = pytest.mark.slow
@@ -32,6 +31,7 @@ CUDA = [
         ("bf16", "eager"),
         ("float32", "graph"),
         ("bf16", "graph"),
+        ("bf16", "fused"),
         ("bf16", "compile"),
     )
 ]
@@ -55,10 +55,9 @@ def _plain(space: str, arch: int, device: str, images: int) -> Callable[[], None
 
 def _own(space: str, arch: int, device: str, images: int, runs: int, precision: str, how: str) -> Callable[[], None]:
     """natsdb's step for so many runs side by side."""
-    nets = [network(space, arch, 10).to(device, memory_format=torch.channels_last) for _ in range(runs)]
-    net = nets[0] if runs == 1 else side_by_side.Stack(nets).to(device)
-    forward = recipe.forward if runs == 1 else side_by_side.forward
-    step = recipe.training_step(forward, net.train(), recipe.sgd(net, 0, 12), precision, how)
+    nets = [network(space, arch, 10).to(device, memory_format=torch.channels_last).train() for _ in range(runs)]
+    steps = [recipe.training_step(recipe.forward, net, recipe.sgd(net, 0, 12), precision, how) for net in nets]
+    step = recipe.captured(recipe.side_by_side(steps), how)
     pixels = torch.randn(images, 3 * runs, 32, 32, device=device)
     labels = torch.randint(10, (runs, images), device=device)
     return lambda: step(pixels, labels)
@@ -81,6 +80,8 @@ def test_images_a_second(
     if device == "cuda" and not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
     space, arch = ARCHS[name]
+    if how == "fused" and space != "tss":
+        pytest.skip("fused cells are those of tss")
     images, warm, times, rounds = (256, 5, 20, 5) if device == "cuda" else (64, 1, 1, 3)
     torch.compiler.reset()
     with recipe.arithmetic():

@@ -74,8 +74,8 @@ def pictures(given: Given, device: str, images: int | None = None) -> TrainingDa
 def _pictures(folder: Path, scratch: Path, device: str, images: int | None) -> TrainingData:
     if images is not None:
         whole = _pictures(folder, scratch, "cpu", None)
-        evals = {split: _some(of, images) for split, of in whole.evals.items()}
-        return replace(whole, train=_some(whole.train, images), evals=evals).to(device)
+        evals = {split: fewer(of, images) for split, of in whole.evals.items()}
+        return replace(whole, train=fewer(whole.train, images), evals=evals).to(device)
     if device != "cpu":
         return _pictures(folder, scratch, "cpu", None).to(device)
     # Decoded once a call: a worker that takes another's place finds the pixels there.
@@ -88,7 +88,8 @@ def _pictures(folder: Path, scratch: Path, device: str, images: int | None) -> T
     return found
 
 
-def _some(images: Images, count: int) -> Images:
+def fewer(images: Images, count: int) -> Images:
+    """So many images, drawn by a fixed seed."""
     at = some(range(len(images)), count)
     return Images(images.pixels[at], images.labels[at])
 

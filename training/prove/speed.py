@@ -22,13 +22,23 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from natsdb.schema.spaces import arch_index
-from natsdb.training import stack as side_by_side
 from natsdb.training.data import TrainingData
 from natsdb.training.graph import WARM_UP
 from natsdb.training.prove.machine import pictures
 from natsdb.training.prove.published import DATASET, spread
 from natsdb.training.prove.tasks import Found, Given
-from natsdb.training.recipe import BATCH, Forward, Step, arithmetic, forward, measured_pass, sgd, start, training_step
+from natsdb.training.recipe import (
+    BATCH,
+    Step,
+    arithmetic,
+    batches_together,
+    captured,
+    forward,
+    measured_pass,
+    side_by_side,
+    start,
+    training_step,
+)
 from natsdb.training.run import Failure, Task, settings_of, train_together
 from natsdb.training.run_files import TrainingRun, checkpoints
 
@@ -75,8 +85,9 @@ def row(
     """
     data = pictures(given, given.device)
     cuda = given.device.startswith("cuda")
-    seeds = [SEED + n for n in range(runs)]
     archs = [MEAN] * runs if runs == 1 or one_topology else spread(runs)
+    # As in step 3: topologies of one seed, whose batches are the same; of one topology, several seeds.
+    seeds = [SEED + n * one_topology for n in range(runs)]
     if cuda:
         torch.cuda.reset_peak_memory_stats()
     with _flags(plain, free):
@@ -120,7 +131,7 @@ def row(
         gc.collect()
         if cuda:
             torch.cuda.empty_cache()
-        if step != "compile":  # fused, its operations are others
+        if step not in ("compile", "fused"):  # there its operations are others
             found |= _explained("traffic", partial(_traffic, given, found, eager, batches, runs))
     return found
 
@@ -165,30 +176,22 @@ def whole_run(given: Given, precision: str, step: str, epochs: int, images: int 
 def _made(
     data: TrainingData, archs: list[int], seeds: list[int], precision: str, how: str, plain: bool, batch: int
 ) -> tuple[Step, Step, Iterator[tuple[Tensor, Tensor]]]:
-    """A step, the same as it is written, and full batches without end."""
+    """A step, the same before it is captured, and full batches without end."""
     trainings = [start("tss", arch, seed, data, precision) for arch, seed in zip(archs, seeds, strict=True)]
-    net: nn.Module = trainings[0].net
-    function: Forward = forward
     if plain:
-        net, function = net.to(memory_format=torch.contiguous_format), _plain
-    elif len(archs) > 1:
-        net, function = (
-            side_by_side.Stack([one.net for one in trainings]).to(data.train.labels.device),
-            side_by_side.forward,
-        )
-    optimizer = sgd(net.train(), 0, EPOCHS)
+        for one in trainings:
+            one.net.to(memory_format=torch.contiguous_format)
+    function = _plain if plain else forward
+    steps = [training_step(function, one.net.train(), one.optimizer, precision, how) for one in trainings]
 
     def batches() -> Iterator[tuple[Tensor, Tensor]]:
         for epoch in count():
-            for pixels, labels in side_by_side.batches(data, seeds, epoch, batch):
+            for pixels, labels in batches_together(data, seeds, epoch, batch):
                 if len(pixels) == batch:
                     yield pixels, labels
 
-    return (
-        training_step(function, net, optimizer, precision, how),
-        training_step(function, net, optimizer, precision),
-        batches(),
-    )
+    step = side_by_side(steps)
+    return captured(step, how), step, batches()
 
 
 def _plain(net: nn.Module, pixels: Tensor, labels: Tensor, precision: str) -> tuple[Tensor, Tensor]:

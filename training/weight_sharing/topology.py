@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from natsdb.schema.topology import CELLS, EDGES, OPS, WIDTH, tss_ops
-from natsdb.training.networks import Reduction
+from natsdb.training.networks import Reduction, pooled
 
 NONE, SKIP, CONV1, CONV3, POOL = range(len(OPS))
 # The operation of each edge, by its number in OPS.
@@ -55,14 +55,14 @@ class SearchCell(nn.Module):
         sums: list[list[Tensor]] = [[] for _ in range(4)]
         for source, edges in enumerate(LEAVING):
             x = nodes[source]
-            pooled, active = _pool(x), functional.relu(x)
+            means, active = pooled(x), functional.relu(x)
             for op in (CONV1, CONV3):
                 y = _convolved(active, self._weights(op)[source])
                 y = _normalized(y, shares[edges, op].repeat_interleave(x.shape[1]))
                 for edge, part in zip(edges, y.chunk(len(edges), 1), strict=True):
                     sums[EDGES[edge][0]].append(part)
             for edge in edges:
-                sums[EDGES[edge][0]] += [x * shares[edge, SKIP], pooled * shares[edge, POOL]]
+                sums[EDGES[edge][0]] += [x * shares[edge, SKIP], means * shares[edge, POOL]]
             nodes.append(_sum(sums[source + 1]))
         return nodes[3]
 
@@ -100,7 +100,7 @@ class SearchCell(nn.Module):
                 elif op == NONE:
                     target.append(rest[edge].expand_as(at))
                 else:
-                    target.append(torch.addcmul(rest[edge], at if op == SKIP else _pool(at), hard[edge, op]))
+                    target.append(torch.addcmul(rest[edge], at if op == SKIP else pooled(at), hard[edge, op]))
             nodes.append(_sum(sums[source + 1]))
         return nodes[3]
 
@@ -121,7 +121,7 @@ class SearchCell(nn.Module):
                 y = _normalized(_convolved(active, weight))
                 found |= zip(of, y.chunk(len(of), 1), strict=True)
             else:
-                found |= dict.fromkeys(of, x if op == SKIP else _pool(x))
+                found |= dict.fromkeys(of, x if op == SKIP else pooled(x))
         return [found[edge] for edge in edges]
 
 
@@ -166,10 +166,6 @@ def _convolved(x: Tensor, weight: Tensor) -> Tensor:
 def _normalized(x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
     """By the statistics of the batch, then times `weight` and plus `bias`, one for each channel."""
     return functional.batch_norm(x, None, None, weight, bias, training=True)
-
-
-def _pool(x: Tensor) -> Tensor:
-    return functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
 
 
 def _sum(terms: Sequence[Tensor]) -> Tensor:
