@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from natsdb.ingest.archive.gathered import gathered_numbers
-from natsdb.ingest.archive.hpobench import HPOBENCH, extracted_numbers
+from natsdb.ingest.archive.hpobench import extracted_numbers
 from natsdb.ingest.archive.records import HpRecord, read_record
 from natsdb.ingest.archive.single import single_numbers
 from natsdb.ingest.archive.sources import Entry, Source, check_single_md5, record_in
@@ -22,6 +22,7 @@ from natsdb.schema.datasets import DataSet, admit
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.spaces import SPACES, arch_str
 from natsdb.schema.tables import BLOCK
+from natsdb.store.choice import HPOBENCH
 from natsdb.store.manifest import WeightsFile
 from natsdb.store.staging import Receipt, write_receipt
 from natsdb.store.weights import merged_weights

@@ -13,13 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from natsdb.ingest import published, syne_tune
-from natsdb.ingest.archive.hpobench import HP, HPOBENCH, extracted_numbers, is_extracted
+from natsdb.ingest.archive.hpobench import HP, extracted_numbers, is_extracted
 from natsdb.ingest.merge import Tables, differing, plain, rounding_of, row_numbers, run_keys
 from natsdb.ingest.report import Difference, Verified
 from natsdb.ingest.write import HeldRows, Provenance, Rows
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.tables import BLOCK, BLOCK_TABLES, GROUPS
-from natsdb.store.choice import check_source
+from natsdb.store.choice import HPOBENCH, check_source
 from natsdb.store.manifest import PUBLISHED, SYNE_TUNE
 from natsdb.store.snapshot import Snapshot
 

@@ -23,7 +23,6 @@ from natsdb.schema.datasets import DATASETS
 from natsdb.schema.errors import Damaged, NatsdbError
 from natsdb.schema.spaces import arch_str
 from natsdb.schema.topology import TSS
-from natsdb.store.choice import HPOBENCH
 
 HP = "200"
 _HEAD = re.compile(rb'\s*\{\s*"\d+"\s*:\s*\{\s*"\|')

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from natsdb.ingest.archive.gathered import gathered
-from natsdb.ingest.archive.hpobench import HPOBENCH, extracted_records
+from natsdb.ingest.archive.hpobench import extracted_records
 from natsdb.ingest.archive.records import with_hps
 from natsdb.ingest.archive.single import single_records
 from natsdb.ingest.archive.sources import Entry, Source, record_in
 from natsdb.schema.errors import Damaged
+from natsdb.store.choice import HPOBENCH
 
 
 def records_of(source: Source) -> Iterator[tuple[int, str, Any]]:

@@ -13,8 +13,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from natsdb.ingest.archive.sources import Source, open_source
 from natsdb.ingest.fanout import leave_if_starting
-from natsdb.ingest.into_tables import ingest
+from natsdb.ingest.into_tables import ingest_opened
 from natsdb.ingest.pull.fetch import fetch_archive, fetch_listed
 from natsdb.ingest.pull.registry import DRIVE, OFFERS, Offer
 from natsdb.ingest.pull.stream import ingest_as_it_comes
@@ -87,17 +88,35 @@ def _is_url(what: str) -> bool:
     return isinstance(located(what), str)
 
 
+def _offered(what: str) -> Offer | None:
+    """What the registry knows by this name or address."""
+    return OFFERS.get(what) or next((one for one in OFFERS.values() if what in one.addresses), None)
+
+
+def _digest(what: str) -> str:
+    return hashlib.sha256(what.encode()).hexdigest()[:12]
+
+
+def _shown(url: str) -> str:
+    """A URL as others may read it: without name and password."""
+    return re.sub(r"(?<=://)[^/@]*@", "", url)
+
+
 def _pull_archive(
     what: str, home: Path, jobs: int | None, tell: Callable[[str], None], progress: Progress | None
 ) -> Pulled:
-    offer = OFFERS.get(what)
+    offer = _offered(what)
     name = offer.file if offer else re.sub(r"[^\w.-]", "_", what.rpartition("/")[2].removeprefix(DRIVE))
     for line in about(offer) if offer else [f"{what}: licence and size are not known beforehand"]:
         tell(line)
-    # One without a fingerprint came with some of its tables only.
-    if (home / NAME).exists() and any(one.name == name and one.fingerprint for one in read_manifest(home).ingests):
-        return Pulled(home, 0, False)
-    folder = home / STAGING / f"pull-{hashlib.sha256(what.encode()).hexdigest()[:12]}"
+    key = f"pull-{_digest(offer.name if offer else what)}"
+    if (home / NAME).exists():
+        for one in read_manifest(home).ingests:
+            # The name of a known archive has a digest; others' may be of any file. One without a fingerprint came with
+            # some of its tables only.
+            if one.fingerprint == key or (offer and one.fingerprint and one.name == name):
+                return Pulled(home, 0, False)
+    folder = home / STAGING / key
     with writing(home):
         folder.mkdir(parents=True, exist_ok=True)
     path = folder / name
@@ -118,14 +137,18 @@ def _pull_archive(
                     raise
                 tell(f"{error}; the next address is tried")
 
+    def opened() -> Source:
+        said = (offer.addresses[0], offer.licence, offer.citation) if offer else (_shown(what), "", "")
+        return replace(open_source(path), fingerprint=key, said=said)
+
     try:
         with hold(folder / ".lock", "another process pulls this"), writing(home):
             if offer and not path.exists():
-                changed = ingest_as_it_comes(fetch, path, offer.name, home, jobs, progress)
+                changed = ingest_as_it_comes(fetch, path, offer.name, key, opened, home, jobs, progress)
             else:
                 if not path.exists():
                     fetch()
-                changed = ingest([path], home, jobs=jobs, progress=progress).changed
+                changed = ingest_opened([opened()], home, jobs=jobs, progress=progress).changed
     except Damaged as error:
         if not str(error.where).startswith((str(path), name)):
             raise  # it is the database
@@ -167,7 +190,7 @@ def _pull_database(
         before = open_manifest(home)
         after = _together(before, wanted, replacing, home)
         # By where it was said to be: of a data set that changes meanwhile what is the same is kept.
-        staging = Staging(home, f"pull-{hashlib.sha256(what.encode()).hexdigest()[:12]}")
+        staging = Staging(home, f"pull-{_digest(what)}")
         wanted_here = files.keys() & after.listed().keys()
         todo = [files[path] for path in sorted(wanted_here) if not _whole(staging.path(path), files[path].bytes)]
         count, alone = [0], threading.Lock()
@@ -198,7 +221,7 @@ def _pull_database(
         if after.same_contents(before) and not todo:
             staging.clear()
             return Pulled(home, count[0], False)
-        staging.publish(after, f"pull {what}{f' --only {chr(44).join(only)}' if only else ''}")
+        staging.publish(after, f"pull {_shown(what)}{f' --only {chr(44).join(only)}' if only else ''}")
     return Pulled(home, count[0], True)
 
 
@@ -256,9 +279,9 @@ def _together(before: Manifest, pulled: Manifest, replacing: bool, home: Path) -
             remedy="name another folder with --db, or take these in their place with --replace",
         )
     manifest = with_weights(with_parts(before, new), pulled.weights)
-    read = {(one.source, one.space, one.kind, one.name) for one in before.ingests}
+    read = {one.which for one in before.ingests}
     for one in pulled.ingests:
-        if one.fingerprint or (one.source, one.space, one.kind, one.name) not in read:
+        if one.fingerprint or one.which not in read:
             manifest = with_ingested(manifest, one)
     names = {one.name for one in pulled.attached}
     return replace(

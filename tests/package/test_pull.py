@@ -25,6 +25,7 @@ from databases import contents, strays
 from hub import Hub
 from natsdb.cli import app
 from natsdb.ingest import export, ingest
+from natsdb.ingest.hub.card import CITATION
 from natsdb.ingest.hub.publish import publish
 from natsdb.ingest.hub.upload import upload
 from natsdb.ingest.pull import pull
@@ -34,6 +35,7 @@ from natsdb.schema.errors import Damaged, Missing, NatsdbError, NotWritable
 from natsdb.store.check import check
 from natsdb.store.snapshot import read_manifest
 from server import Answering, Listening
+from sources import add_table
 
 pytest.importorskip("aiohttp", reason="the extra `remote` is not installed")
 ROOT = Path(__file__).parents[2]
@@ -261,6 +263,45 @@ def test_an_archive_is_fetched_from_any_server(drive: Elsewhere, tar: bytes, tmp
     assert contents(tmp_path / "db").keys() == contents(tmp_path / "other").keys()
     with pytest.raises(NatsdbError, match=r"it did not come whole \(404"):
         pull(f"{drive.url}/other.tar", tmp_path / "third", tell=lambda _: None)
+
+
+def test_archives_of_one_file_name_are_told_apart_by_their_addresses(drive: Elsewhere, tmp_path: Path) -> None:
+    db, urls = tmp_path / "db", []
+    for arch in (3, 4):  # tars of one size
+        made = archives.write_folder(tmp_path / str(arch), "sss", [arch], jobs=1)
+        drive.files[f"{arch}/sss.tar"] = archives.write_tar(made, tmp_path / f"{arch}.tar").read_bytes()
+        urls.append(f"{drive.url}/{arch}/sss.tar")
+    # What was ingested by hand under this name is another file too.
+    by_hand = archives.write_folder(tmp_path / "5", "sss", [5], jobs=1)
+    ingest([archives.write_tar(by_hand, tmp_path / "sss.tar")], db)
+    for url in urls:
+        assert pull(url, db, tell=lambda _: None).changed
+    assert natsdb.query("select distinct arch from seed order by arch", db)["arch"].to_list() == [3, 4, 5]
+    assert [one.origin for one in natsdb.info(db).ingests] == ["", *urls]
+    drive.sent = 0
+    for url in urls:
+        assert not pull(url, db, tell=lambda _: None).changed
+    assert drive.sent == 0
+
+
+def test_what_a_known_archive_says_of_itself_is_kept(drive: Elsewhere, tar: bytes, tmp_path: Path) -> None:
+    drive.files[_id("sss")] = tar
+    pull("sss", tmp_path / "db", tell=lambda _: None)
+    (one,) = natsdb.info(tmp_path / "db").ingests
+    assert (one.origin, one.licence, one.citation) == (f"gdrive:{_id('sss')}", OFFERS["sss"].licence, CITATION)
+    drive.sent = 0
+    # By its address it is the same one; and so is a file of this name that was ingested by hand.
+    assert not pull(f"gdrive:{_id('sss')}", tmp_path / "db", tell=lambda _: None).changed
+    ingest([_kept(tmp_path, tar)], tmp_path / "other")
+    assert not pull("sss", tmp_path / "other", tell=lambda _: None).changed
+    assert drive.sent == 0
+
+
+def test_official_rows_of_a_table_and_an_archive_are_not_mixed(drive: Elsewhere, tar: bytes, tmp_path: Path) -> None:
+    drive.files[_id("sss")] = tar
+    add_table(tmp_path / "db", source="official")
+    with pytest.raises(NatsdbError, match="its rows of source 'official' are of a published table or a blackbox"):
+        pull("sss", tmp_path / "db", tell=lambda _: None)
 
 
 def _kept(folder: Path, tar: bytes) -> Path:
