@@ -23,7 +23,7 @@ from natsdb.schema.errors import Damaged, Missing, NatsdbError
 from natsdb.schema.names import did_you_mean
 from natsdb.schema.tables import CATALOGUE
 from natsdb.store.locations import local, located
-from natsdb.store.manifest import NAME, Attached, Manifest, Part, with_ingested, with_parts, with_weights
+from natsdb.store.manifest import NAME, Attached, Manifest, Part, WeightsFile, with_ingested, with_parts, with_weights
 from natsdb.store.remote import remote_text
 from natsdb.store.snapshot import open_snapshot, read_manifest
 from natsdb.store.staging import STAGING, Staging, open_manifest, with_catalogue
@@ -203,17 +203,17 @@ def _pull_database(
                     megabytes = (there + count[0]) // 1_000_000
                     progress(f"{what}, MB", megabytes, max(1, total // 1_000_000), count[0] // 1000)
 
+        stop = threading.Event()
+
+        def fetch(one: Part | WeightsFile) -> None:
+            fetch_listed(snapshot.path(one.path), staging.folder / one.path, one.bytes, one.sha256, came, stop)
+
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            every = [
-                pool.submit(
-                    fetch_listed, snapshot.path(one.path), staging.folder / one.path, one.bytes, one.sha256, came
-                )
-                for one in todo
-            ]
             try:
-                for one in every:
-                    one.result()
+                for fetched in [pool.submit(fetch, one) for one in todo]:
+                    fetched.result()
             except BaseException:
+                stop.set()
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
         # With the data sets and schedules that came.

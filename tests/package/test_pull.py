@@ -8,6 +8,7 @@ import io
 import os
 import random
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -50,13 +51,13 @@ _QUOTA = '<p class="uc-error-caption">Sorry</p><p class="uc-error-subcaption">To
 class Elsewhere(Listening):
     """A server of `files` by path, and of those by identifier as Google Drive does it: a page that asks for a
     confirmation, or says that the `quota` is exceeded, then the file from another host. `cuts`: so many answers with a
-    file break off at a random byte; `held_at`: at this byte one waits `until` something is so; `sent`: bytes of files
-    that went out."""
+    file break off at a random byte; `held_at`: at this byte one waits `until` something is so; `slow`: seconds that
+    4 kB of a range take; `sent`: bytes of files that went out."""
 
     def __init__(self, seed: int = 0) -> None:
         self.files: dict[str, bytes] = {}
         self.cuts, self.sent, self.quota = 0, 0, False
-        self.held_at = 0
+        self.held_at, self.slow = 0, 0.0
         self.until: Callable[[], bool] = lambda: True
         chance = random.Random(seed)
         elsewhere = self
@@ -113,6 +114,10 @@ class Elsewhere(Listening):
                         while not elsewhere.until() and waited < 1000:
                             waited += 1
                             time.sleep(0.01)
+                    while elsewhere.slow and status == 206 and content:
+                        self.wfile.write(content[:4096])
+                        content = content[4096:]
+                        time.sleep(elsewhere.slow)
                     self.wfile.write(content)
                 except OSError:
                     return  # who asked looked at the headers only
@@ -454,6 +459,37 @@ def test_an_interrupted_pull_goes_on_with_what_came(
     assert elsewhere.sent < total - before / 2
     assert contents(tmp_path / "db") == contents(published)
     assert strays(tmp_path / "db") == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
+def test_interrupted_on_a_slow_line_it_ends_at_once_and_keeps_what_came(
+    elsewhere: Elsewhere, published: Path, tmp_path: Path
+) -> None:
+    elsewhere.put(published)
+    elsewhere.slow = 0.4
+    db = tmp_path / "db"
+    command = [sys.executable, "-m", "natsdb", "pull", elsewhere.url, "--db", str(db)]
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+    def came() -> int:
+        return sum(path.stat().st_size for path in db.rglob("*.part"))
+
+    try:
+        while not came() and running.poll() is None:
+            time.sleep(0.05)
+        running.send_signal(signal.SIGINT)
+        asked = time.monotonic()
+        _, said = running.communicate(timeout=60)
+        assert time.monotonic() - asked < 2
+    finally:
+        running.kill()
+    assert running.returncode == 130
+    assert said == "natsdb: interrupted; the database is as it was, the same command goes on from here\n"
+    assert not (db / "natsdb.json").exists()
+    kept = came() + sum(path.stat().st_size for path in db.rglob("*.parquet"))
+    elsewhere.slow, elsewhere.sent = 0.0, 0
+    assert pull(elsewhere.url, db, tell=lambda _: None).bytes == sum(read_manifest(published).listed().values()) - kept
+    assert contents(db) == contents(published)
 
 
 def test_other_bytes_and_short_files_are_refused(elsewhere: Elsewhere, published: Path, tmp_path: Path) -> None:
