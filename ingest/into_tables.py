@@ -12,9 +12,8 @@ from pathlib import Path
 from natsdb.ingest.archive.sources import Entry, Source, open_source
 from natsdb.ingest.blocks import BlockTask, Job, stage_block, stage_single
 from natsdb.ingest.fanout import fan_out, leave_if_starting, processes
-from natsdb.ingest.published import ingest_published, is_published
+from natsdb.ingest.forms import row_form
 from natsdb.ingest.report import IngestReport, check_name
-from natsdb.ingest.syne_tune import ingest_blackbox, is_blackbox
 from natsdb.schema.datasets import DATASETS, added, register
 from natsdb.schema.errors import Damaged, NatsdbError
 from natsdb.schema.tables import BLOCK
@@ -65,16 +64,16 @@ def ingest(
         raise NatsdbError("no source is named", remedy="name an archive folder, tar or file")
     home = local(database)
     paths = [Path(path) for path in sources]
-    tables, boxes = [path for path in paths if is_published(path)], [path for path in paths if is_blackbox(path)]
-    if tables or boxes:
-        if len(paths) not in (len(tables), len(boxes)) or len(boxes) > 1:
+    # Some forms of rows are read as records.
+    forms = [form if form is not None and form.ingest is not None else None for form in map(row_form, paths)]
+    if (form := forms[0]) is not None or len(set(forms)) > 1:
+        if form is None or len(set(forms)) > 1 or (len(paths) > 1 and not form.together):
             raise NatsdbError(
                 "published tables, blackboxes and archives are of different sources",
                 remedy="ingest them one after the other",
             )
-        if boxes:
-            return ingest_blackbox(boxes[0], home, source=source, replace=replace)
-        return ingest_published(tables, home, source=source, replace=replace)
+        assert form.ingest is not None
+        return form.ingest(paths, home, source=source, replace=replace)
     return ingest_opened(
         [open_source(path) for path in sources],
         home,
