@@ -56,7 +56,9 @@ def _blackbox(path: Path) -> Iterator[Piece]:
         yield Piece("tss", syne_tune.HP, group, GROUPS[syne_tune.HP], made)
 
 
-def _ingest_blackbox(paths: Sequence[Path], home: Path, *, source: str | None, replace: bool) -> IngestReport:
+def _ingest_blackbox(
+    paths: Sequence[Path], home: Path, *, source: str | None = None, replace: bool = False
+) -> IngestReport:
     (path,) = paths
     return syne_tune.ingest_blackbox(path, home, source=source, replace=replace)
 
