@@ -21,9 +21,22 @@ from natsdb.ingest.pull.registry import DRIVE, OFFERS, Offer
 from natsdb.ingest.pull.stream import ingest_as_it_comes
 from natsdb.schema.errors import Damaged, Missing, NatsdbError
 from natsdb.schema.names import did_you_mean
+from natsdb.schema.spaces import SPACES
 from natsdb.schema.tables import CATALOGUE
+from natsdb.store.choice import OFFICIAL
 from natsdb.store.locations import local, located
-from natsdb.store.manifest import NAME, Attached, Manifest, Part, WeightsFile, with_ingested, with_parts, with_weights
+from natsdb.store.manifest import (
+    NAME,
+    PUBLISHED,
+    Attached,
+    Ingested,
+    Manifest,
+    Part,
+    WeightsFile,
+    with_ingested,
+    with_parts,
+    with_weights,
+)
 from natsdb.store.remote import remote_text
 from natsdb.store.snapshot import open_snapshot, read_manifest
 from natsdb.store.staging import STAGING, Staging, open_manifest, with_catalogue
@@ -32,7 +45,7 @@ from natsdb.store.writing import hold, only_writer, writing
 Progress = Callable[[str, int, int, int], None]
 # Files of a published database that are fetched at once.
 _AT_ONCE = 8
-_ARCHIVE = re.compile(r"\.(tar|pbz2)$")
+_ARCHIVE = re.compile(r"\.(tar|pbz2|pth)$")
 
 
 @dataclass(frozen=True)
@@ -58,7 +71,7 @@ def pull(
 
     Args:
         what: a name of the registry (tss, sss); the URL of a published database (hf://datasets/OWNER/NAME, https://…,
-            s3://…), or of its manifest; the address of an official archive (….tar, ….pickle.pbz2, gdrive:ID).
+            s3://…), or of its manifest; the address of an official archive (….tar, ….pickle.pbz2, ….pth, gdrive:ID).
         database: folder of the database; the default one when None.
         only: of a published database these tables; those of the catalogue and `seed` come in any case.
         replacing: take a published database's rows in the place of others of the same source.
@@ -93,6 +106,17 @@ def _offered(what: str) -> Offer | None:
     return OFFERS.get(what) or next((one for one in OFFERS.values() if what in one.addresses), None)
 
 
+def _is_here(one: Ingested, key: str, offer: Offer | None) -> bool:
+    """Whether what was ingested is what is asked for: from the same address; or of a known archive, the file of that
+    name, which has a digest, or all architectures in another form."""
+    if not one.fingerprint:  # some of its tables only
+        return False
+    if offer is None:
+        return one.fingerprint == key
+    whole = one.source == OFFICIAL and one.kind != PUBLISHED and one.archs == SPACES[offer.name].size
+    return one.fingerprint == key or one.name == offer.file or (whole and one.space == offer.name)
+
+
 def _digest(what: str) -> str:
     return hashlib.sha256(what.encode()).hexdigest()[:12]
 
@@ -110,12 +134,8 @@ def _pull_archive(
     for line in about(offer) if offer else [f"{what}: licence and size are not known beforehand"]:
         tell(line)
     key = f"pull-{_digest(offer.name if offer else what)}"
-    if (home / NAME).exists():
-        for one in read_manifest(home).ingests:
-            # The name of a known archive has a digest; others' may be of any file. One without a fingerprint came with
-            # some of its tables only.
-            if one.fingerprint == key or (offer and one.fingerprint and one.name == name):
-                return Pulled(home, 0, False)
+    if (home / NAME).exists() and any(_is_here(one, key, offer) for one in read_manifest(home).ingests):
+        return Pulled(home, 0, False)
     folder = home / STAGING / key
     with writing(home):
         folder.mkdir(parents=True, exist_ok=True)

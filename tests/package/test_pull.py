@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -35,6 +36,7 @@ from natsdb.schema.datasets import DATASETS
 from natsdb.schema.errors import Damaged, Missing, NatsdbError, NotWritable
 from natsdb.store.check import check
 from natsdb.store.snapshot import read_manifest
+from natsdb.store.versions import publish_manifest
 from server import Answering, Listening
 from sources import add_table
 
@@ -300,6 +302,28 @@ def test_what_a_known_archive_says_of_itself_is_kept(drive: Elsewhere, tar: byte
     ingest([_kept(tmp_path, tar)], tmp_path / "other")
     assert not pull("sss", tmp_path / "other", tell=lambda _: None).changed
     assert drive.sent == 0
+
+
+@pytest.mark.parametrize(
+    ("archs", "source", "known"), [(32_768, "official", True), (2, "official", False), (32_768, "mine", False)]
+)
+def test_a_known_archive_is_there_where_all_of_it_came_in_another_form(
+    archs: int, source: str, known: bool, drive: Elsewhere, tar: bytes, tmp_path: Path
+) -> None:
+    drive.files[_id("sss")], home = tar, tmp_path / "db"
+    ingest([archives.write_folder(tmp_path / "folder", "sss", [3, 5], jobs=1)], home, source=source)
+    manifest = read_manifest(home)
+    (one,) = manifest.ingests
+    publish_manifest(home, replace(manifest, ingests=(replace(one, archs=archs),)), "as if")
+    pull("sss", home, tell=lambda _: None)
+    assert (drive.sent == 0) is known
+
+
+def test_nas_bench_201_is_fetched_by_its_address(drive: Elsewhere, tmp_path: Path) -> None:
+    name = "NAS-Bench-201-v1_1-096897.pth"
+    drive.files[name] = archives.write_nas_201(tmp_path / name, {3: archives.nas_201_record(3)}).read_bytes()
+    assert pull(f"{drive.url}/{name}", tmp_path / "db", tell=lambda _: None).changed
+    assert [(one.source, one.name) for one in natsdb.info(tmp_path / "db").ingests] == [("nas-bench-201", name)]
 
 
 def test_official_rows_of_a_table_and_an_archive_are_not_mixed(drive: Elsewhere, tar: bytes, tmp_path: Path) -> None:
