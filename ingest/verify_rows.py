@@ -51,7 +51,8 @@ def verify_rows(
     for part in snapshot.manifest.parts:
         if part.source == source:
             old.setdefault((part.space, part.block), {})[part.table, part.hp] = snapshot.file(part.path)
-    compared = _Rows(path.name, together=form.together)
+    ingested = {one.fingerprint for one in snapshot.manifest.ingests if one.source == source}
+    compared = _Rows(path.name, ingested if form.together else None)
     opened: tuple[tuple[str, str, int], HeldRows | None] | None = None
     done = 0
     failures: list[tuple[str, str]] = []
@@ -78,10 +79,11 @@ def verify_rows(
 
 
 class _Rows:
-    """What was compared so far; `together`: other tables may have said more of the same runs."""
+    """What was compared so far; `ingested`: digests of the tables that were, where several may have said something of
+    the same runs; None where none may."""
 
-    def __init__(self, file: str, together: bool) -> None:
-        self._file, self._together = file, together
+    def __init__(self, file: str, ingested: set[str] | None) -> None:
+        self._file, self._ingested = file, ingested
         self.runs = self.numbers = self.count = 0
         self.kept: Counter[str] = Counter()
         self.differences: list[Difference] = []
@@ -96,9 +98,9 @@ class _Rows:
             {name: row_numbers(side[name], datasets, runs) for name in BLOCK_TABLES} for side in (made, held)
         )
         others = np.zeros(len(runs), bool)
-        if self._together:
+        if self._ingested is not None:
             both, at_new, at_old = np.intersect1d(mine["seed"], theirs["seed"], return_indices=True)
-            others[both] = ~_same_file(made["seed"].take(at_new), held["seed"].take(at_old))
+            others[both] = ~_same_file(made["seed"].take(at_new), held["seed"].take(at_old), self._ingested)
         absent = np.ones(len(runs), bool)
         absent[theirs["seed"]] = False
         for name in BLOCK_TABLES:
@@ -140,7 +142,11 @@ class _Rows:
             self.differences.append(Difference(self._file, ", ".join(words), f"{mine!s:.80}", f"{theirs!s:.80}"))
 
 
-def _same_file(made: pa.Table, held: pa.Table) -> np.ndarray:
-    """Which runs were read from the file that the database has them from: one of that name, or of that digest."""
-    same = [pc.fill_null(pc.equal(made[column], held[column]), False) for column in ("file", "file_md5")]
-    return np.asarray(pc.or_(*same))
+def _same_file(made: pa.Table, held: pa.Table, ingested: set[str]) -> np.ndarray:
+    """Which runs the database has from the file that they are read from: by its digest, as it may have been renamed; by
+    its name, where it was not ingested as it is, so that it was changed since."""
+    name, digest = (
+        pc.fill_null(pc.equal(made[column], held[column]), False).to_numpy() for column in ("file", "file_md5")
+    )
+    changed = ~pc.is_in(made["file_md5"], pa.array(sorted(ingested), pa.string())).to_numpy()
+    return np.asarray(digest | (name & changed))

@@ -154,6 +154,21 @@ def test_a_renamed_table_is_known_by_its_digest(made: Path, tmp_path: Path) -> N
         assert found.differences[0].key.endswith("params")
 
 
+def test_tables_of_one_name_are_told_apart_by_their_digests(tmp_path: Path) -> None:
+    row = {"space": "tss", "hp": "200", "arch": 5, "dataset": "cifar100", "split": "x-test", "seed": 777}
+    tables = []
+    for number in (1, 2):
+        tables.append(tmp_path / str(number) / "table.parquet")
+        tables[-1].parent.mkdir()
+        pl.DataFrame([{**row, "accuracy": 70.0, "params_mb": float(number)}]).write_parquet(tables[-1])
+        ingest([tables[-1]], tmp_path / "db")
+    found = [verify(table, tmp_path / "db") for table in tables]
+    assert [(one.count, one.notes) for one in found] == [
+        (0, []),
+        (0, ["1 numbers of params are those of another table of these runs"]),
+    ]
+
+
 def test_a_table_that_replaced_another_is_equal_within_rounding_too(tmp_path: Path) -> None:
     def table(name: str, accuracy: float, params: float, splits: list[str]) -> Path:
         row = {"space": "tss", "hp": "200", "arch": 5, "dataset": "cifar100", "seed": 777}
