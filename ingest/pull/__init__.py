@@ -149,6 +149,8 @@ def _pull_archive(
             progress(f"{name}, MB", there // 1_000_000, (total or 0) // 1_000_000, (there - start[0]) // 1000)
 
     def fetch(stop: threading.Event | None = None) -> None:
+        if path.exists():
+            return
         for number, one in enumerate(addresses := offer.addresses if offer else (what,)):
             try:
                 return fetch_archive(one, path, came, stop)
@@ -163,11 +165,10 @@ def _pull_archive(
 
     try:
         with hold(folder / ".lock", "another process pulls this"), writing(home):
-            if offer and not path.exists():
+            if offer:
                 changed = ingest_as_it_comes(fetch, path, offer.name, key, opened, home, jobs, progress)
             else:
-                if not path.exists():
-                    fetch()
+                fetch()
                 changed = ingest_opened([opened()], home, jobs=jobs, progress=progress).changed
     except Damaged as error:
         if not str(error.where).startswith((str(path), name)):

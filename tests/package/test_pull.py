@@ -254,6 +254,26 @@ def test_an_archive_is_ingested_as_it_comes(drive: Elsewhere, tmp_path: Path, mo
     assert not ingest([tar], db).changed
 
 
+def test_what_came_whole_is_ingested_from_where_it_was(
+    drive: Elsewhere, tar: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drive.files[_id("sss")] = tar
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("natsdb.ingest.pull.stream.add_sources", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            pull("sss", tmp_path / "db", tell=lambda _: None)
+    drive.sent = 0
+    assert pull("sss", tmp_path / "db", tell=lambda _: None).changed
+    assert drive.sent == 0
+    # Nor is what had been staged left behind.
+    assert strays(tmp_path / "db") == []
+    assert not list(tmp_path.glob("db/.ingest/*"))
+
+
 def test_a_quota_that_is_exceeded_is_one_sentence(drive: Elsewhere, tar: bytes, tmp_path: Path) -> None:
     drive.files[_id("sss")], drive.quota = tar, True
     result = CliRunner().invoke(app, ["pull", "sss", "--db", str(tmp_path / "db")])
