@@ -7,10 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from natsdb.ingest.archive.gathered import gathered_numbers
-from natsdb.ingest.archive.hpobench import HPOBENCH, extracted_numbers
 from natsdb.ingest.archive.records import HpRecord, read_record
-from natsdb.ingest.archive.single import single_numbers
+from natsdb.ingest.archive.records_of import numbers_of
 from natsdb.ingest.archive.sources import Entry, Source, check_single_md5, record_in
 from natsdb.ingest.archive.templates import Templates, read_file
 from natsdb.ingest.archive.torch_file import may_be_torch
@@ -144,9 +142,6 @@ def _with_weights(
     return read, merged_weights(Path(job.folder), path, job.source, job.space, arch, found, replace=job.replace)
 
 
-_NUMBERS = {"single": single_numbers, "gathered": gathered_numbers, HPOBENCH: extracted_numbers}
-
-
 def stage_single(
     source: Source,
     job: Job,
@@ -160,7 +155,6 @@ def stage_single(
         NatsdbError: the file is damaged, or its MD5 is not the one in its name.
     """
     check_single_md5(Path(source.path))
-    numbers = _NUMBERS[source.kind]
     size = SPACES[source.space].size
     blocks = {number: block(number) for number in range(-(-size // BLOCK))}
     receipts = {number: receipt for number, one in blocks.items() if (receipt := done(one)) is not None}
@@ -175,7 +169,7 @@ def stage_single(
         rows += receipts[number].rows
 
     provenance = Provenance(source.name, None)
-    for arch, record in numbers(Path(source.path), source.space):
+    for arch, record in numbers_of(source):
         number = arch // BLOCK
         files += 1
         if progress is not None and files % 32 == 0:

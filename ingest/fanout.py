@@ -13,17 +13,13 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from typing import Any, TypeVar
 
-from natsdb.schema.errors import NatsdbError
+from natsdb.schema.errors import NatsdbError, Stopped
 
 # A worker takes some 170 MB, the main process 130 MB: with six, all stay under 1.5 GB.
 MOST_JOBS = 6
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
-
-
-class Stopped(Exception):
-    """The command was interrupted."""
 
 
 class _Counts:

@@ -6,14 +6,14 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from natsdb.ingest.archive.sources import Entry, Source, open_source
 from natsdb.ingest.blocks import BlockTask, Job, stage_block, stage_single
 from natsdb.ingest.fanout import fan_out, leave_if_starting, processes
-from natsdb.ingest.published import ingest_published, is_published
+from natsdb.ingest.forms import row_form
 from natsdb.ingest.report import IngestReport, check_name
-from natsdb.ingest.syne_tune import ingest_blackbox, is_blackbox
 from natsdb.schema.datasets import DATASETS, added, register
 from natsdb.schema.errors import Damaged, NatsdbError
 from natsdb.schema.tables import BLOCK
@@ -60,22 +60,44 @@ def ingest(
         KeyboardInterrupt: interrupted; the database is unchanged, the same call resumes.
     """
     leave_if_starting()
-    started = time.monotonic()
     if not sources:
         raise NatsdbError("no source is named", remedy="name an archive folder, tar or file")
     home = local(database)
     paths = [Path(path) for path in sources]
-    tables, boxes = [path for path in paths if is_published(path)], [path for path in paths if is_blackbox(path)]
-    if tables or boxes:
-        if len(paths) not in (len(tables), len(boxes)) or len(boxes) > 1:
+    # Some forms of rows are read as records.
+    forms = [form if form is not None and form.ingest is not None else None for form in map(row_form, paths)]
+    if (form := forms[0]) is not None or len(set(forms)) > 1:
+        if form is None or len(set(forms)) > 1 or (len(paths) > 1 and not form.together):
             raise NatsdbError(
                 "published tables, blackboxes and archives are of different sources",
                 remedy="ingest them one after the other",
             )
-        if boxes:
-            return ingest_blackbox(boxes[0], home, source=source, replace=replace)
-        return ingest_published(tables, home, source=source, replace=replace)
-    opened = [open_source(path) for path in sources]
+        assert form.ingest is not None
+        return form.ingest(paths, home, source=source, replace=replace)
+    return ingest_opened(
+        [open_source(path) for path in sources],
+        home,
+        source=source,
+        jobs=jobs,
+        replace=replace,
+        keep_going=keep_going,
+        weights=weights,
+        progress=progress,
+    )
+
+
+def ingest_opened(
+    opened: Sequence[Source],
+    home: Path,
+    *,
+    source: str | None = None,
+    jobs: int | None = None,
+    replace: bool = False,
+    keep_going: bool = False,
+    weights: bool = False,
+    progress: Progress | None = None,
+) -> IngestReport:
+    """`ingest` of archives that were opened."""
     origins = sorted({one.origin for one in opened})
     if source is None and len(origins) > 1:
         raise NatsdbError(
@@ -84,46 +106,82 @@ def ingest(
     source = source or origins[0]
     check_name(source)
     with only_writer(home):
-        before = open_manifest(home)
+        before = before_records(home, source)
         for dataset in (dataset for one in opened for dataset in one.datasets):
             if dataset.name not in DATASETS:  # what the database, or the caller, says of it counts
                 register(dataset)
-        if source in before.published_sources():
-            raise NatsdbError(
-                f"its rows of source {source!r} are of a published table or a blackbox",
-                where=str(home),
-                remedy="name an archive's rows otherwise, with --source NAME",
-            )
         asked = [(s.kind, s.space, s.name, s.fingerprint) for s in opened]
         options = (source, replace, keep_going, weights, [s.path for s in opened if not s.entries])
         staging = Staging(home, hashlib.sha256(repr((asked, options)).encode()).hexdigest()[:16])
         manifest = with_catalogue(before, staging)
-        archs = rows = resumed = 0
-        failures: list[tuple[str, str]] = []
-        for one in opened:
-            fingerprint = one.fingerprint + ("+weights" if weights else "")
-            if not replace and (source, fingerprint) in {(i.source, i.fingerprint) for i in before.ingests}:
-                continue
-            job = Job(str(staging.folder), source, one.space, replace, keep_going, weights, tuple(added()))
-            receipts, again = stage_source(one, job, staging, manifest, jobs, progress)
-            resumed += again
-            for receipt in receipts:
-                manifest = with_weights(with_parts(manifest, receipt.parts), receipt.weights)
-                failures += receipt.failures
-            archs += (count := sum(receipt.archs for receipt in receipts))
-            rows += sum(receipt.rows for receipt in receipts)
-            if not any(receipt.failures for receipt in receipts):
-                ingested = Ingested(source, one.space, one.kind, one.name, fingerprint, count)
-                manifest = with_ingested(manifest, ingested)
-        changed = set(manifest.parts) != set(before.parts) or manifest.weights != before.weights
-        if failures and not archs:
-            staging.clear()
-            raise Damaged(f"no record could be read; the first: {failures[0][1]}", where=failures[0][0])
-        if manifest.same_contents(before):
-            staging.clear()
-        else:
-            staging.publish(manifest, f"ingest {' '.join(one.name for one in opened)} --source {source}")
-    return IngestReport(home, archs, rows, changed, resumed, failures, seconds=time.monotonic() - started)
+        job = Job(str(staging.folder), source, opened[0].space, replace, keep_going, weights, tuple(added()))
+        command = f"ingest {' '.join(one.name for one in opened)} --source {source}"
+        return add_sources(opened, job, staging, before, manifest, command, jobs, progress)
+
+
+def before_records(home: Path, source: str) -> Manifest:
+    """The manifest of a database that records of a source are about to come into.
+
+    Raises:
+        NatsdbError: its rows of this source are of tables without records; or see `open_manifest`.
+    """
+    before = open_manifest(home)
+    if source in before.published_sources():
+        raise NatsdbError(
+            f"its rows of source {source!r} are of a published table or a blackbox",
+            where=str(home),
+            remedy="name an archive's rows otherwise, with --source NAME",
+        )
+    return before
+
+
+def add_sources(
+    sources: Sequence[Source],
+    job: Job,
+    staging: Staging,
+    before: Manifest,
+    manifest: Manifest,
+    command: str,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+) -> IngestReport:
+    """Stage archives, and publish a version with what came of them, if it is another one; the database is held.
+
+    Args:
+        job: what is asked; its space is that of each archive.
+        before, manifest: the database's, as it is, and with a catalogue that may be staged.
+        command: what `natsdb log` says.
+
+    Raises:
+        NatsdbError: an archive is damaged or contradicts the database, which is unchanged.
+    """
+    started = time.monotonic()
+    archs = rows = resumed = 0
+    failures: list[tuple[str, str]] = []
+    known = set() if job.replace else {(one.source, one.fingerprint) for one in before.ingests}
+    for one in sources:
+        fingerprint = one.fingerprint + ("+weights" if job.weights else "")
+        if (job.source, fingerprint) in known:
+            continue
+        receipts, again = stage_source(one, replace(job, space=one.space), staging, manifest, jobs, progress)
+        resumed += again
+        for receipt in receipts:
+            manifest = with_weights(with_parts(manifest, receipt.parts), receipt.weights)
+            failures += receipt.failures
+        archs += (count := sum(receipt.archs for receipt in receipts))
+        rows += sum(receipt.rows for receipt in receipts)
+        if not any(receipt.failures for receipt in receipts):
+            ingested = Ingested(job.source, one.space, one.kind, one.name, fingerprint, count, *one.said)
+            manifest = with_ingested(manifest, ingested)
+    changed = set(manifest.parts) != set(before.parts) or manifest.weights != before.weights
+    if failures and not archs:
+        staging.clear()
+        raise Damaged(f"no record could be read; the first: {failures[0][1]}", where=failures[0][0])
+    if manifest.same_contents(before):
+        staging.clear()
+    else:
+        staging.publish(manifest, command)
+    return IngestReport(staging.database, archs, rows, changed, resumed, failures, seconds=time.monotonic() - started)
 
 
 def stage_source(

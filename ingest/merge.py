@@ -58,15 +58,19 @@ def merge(
     mine, theirs = ({name: row_numbers(side[name], datasets, runs) for name in BLOCK_TABLES} for side in (new, old))
     fresh = ~np.isin(np.arange(len(runs)), theirs["seed"])
     faults = _Faults(len(runs), new, old)
-    masks = {}
     for name in ("metric", "final"):
-        masks[name] = _measured(faults, name, mine[name], theirs[name], fresh, join is not None)
+        _measured(faults, name, mine[name], theirs[name], len(runs), join is not None)
     _costs(faults, mine["cost"], theirs["cost"], None if replace else join, join is not None)
     if faults.first and not replace:
         raise faults.error(where, mine["seed"], theirs["seed"], holder)
     take = fresh | faults.differ
-    if join is None:
-        masks = {name: (take[mine[name] >> 17], ~take[theirs[name] >> 17]) for name in masks}
+    masks = {}
+    for name in ("metric", "final"):
+        from_new, not_old = take[mine[name] >> 17], take[theirs[name] >> 17]
+        if join is not None:  # what one of them lacks is the other's
+            from_new |= ~np.isin(mine[name], theirs[name])
+            not_old &= np.isin(theirs[name], mine[name])
+        masks[name] = from_new, ~not_old
     gained = np.zeros(len(runs), bool)
     gained[mine["seed"]] = new["seed"]["weights"].to_numpy()
     gained[theirs["seed"]] &= ~old["seed"]["weights"].to_numpy()
@@ -116,8 +120,8 @@ class _Faults:
             if self.first is None or runs[0] < self.first[0]:
                 self.first = int(runs[0]), what
 
-    def compare(self, table: str, column: str, runs: np.ndarray, at: tuple[np.ndarray, np.ndarray], join: bool) -> Any:
-        """Whether rows at some places of the new and the old table differ in a column; `runs`: the run of each."""
+    def compare(self, table: str, column: str, runs: np.ndarray, at: tuple[np.ndarray, np.ndarray], join: bool) -> None:
+        """Note where rows at some places of the new and the old table differ in a column; `runs`: the run of each."""
         mine, theirs = (side[table][column].take(place) for side, place in zip((self.new, self.old), at, strict=True))
         differ = differing(mine, theirs, rounding_of(column) if join else None)
         if differ.any():
@@ -125,7 +129,6 @@ class _Faults:
             keys = [self.new[table][key][int(at[0][n])] for key in ("split", "epoch") if table != "cost"]
             place = "".join(f", {key} {value}" for key, value in zip(("split", "epoch"), keys, strict=False))
             self.add(runs[differ], f"{column}{place} is {mine[n]}, HOLDER holds {theirs[n]}")
-        return differ
 
     def error(self, where: str, mine: np.ndarray, theirs: np.ndarray, holder: str) -> Contradiction:
         """The first difference, with the file and the key of its run."""
@@ -143,28 +146,20 @@ class _Faults:
         )
 
 
-def _measured(
-    faults: _Faults, name: str, mine: np.ndarray, theirs: np.ndarray, fresh: np.ndarray, join: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """Compare measurements; which rows of the new and the old table make the joined one."""
+def _measured(faults: _Faults, name: str, mine: np.ndarray, theirs: np.ndarray, runs: int, join: bool) -> None:
+    """Compare measurements of so many runs."""
     _, at_new, at_old = np.intersect1d(mine, theirs, assume_unique=True, return_indices=True)
-    runs = mine[at_new] >> 17
     if not join:
         lone = np.concatenate([np.delete(mine, at_new), np.delete(theirs, at_old)]) >> 17
-        known = np.zeros(len(fresh), bool)
+        known, held = np.zeros(runs, bool), np.zeros(runs, bool)
         known[theirs >> 17] = True
-        held = np.zeros(len(fresh), bool)
         held[mine >> 17] = True
         faults.add(
             np.sort(lone[known[lone] & held[lone]]),
             "it has measurements of other epochs or splits than the database holds",
         )
-    replaced = np.zeros(len(at_new), bool)
     for column in ("accuracy", "top5", "loss"):
-        replaced |= faults.compare(name, column, runs, (at_new, at_old), join)
-    from_new, from_old = np.ones(len(mine), bool), np.ones(len(theirs), bool)
-    from_new[at_new], from_old[at_old] = replaced, ~replaced
-    return from_new, from_old
+        faults.compare(name, column, mine[at_new] >> 17, (at_new, at_old), join)
 
 
 def _costs(faults: _Faults, mine: np.ndarray, theirs: np.ndarray, kept: Counter[str] | None, join: bool) -> None:

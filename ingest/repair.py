@@ -9,15 +9,16 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from natsdb.ingest.archive.sources import Source, open_source
+from natsdb.ingest.forms import RowForm, row_form
 from natsdb.ingest.into_tables import Job, Progress, stage_source
-from natsdb.ingest.published import ingest_published, is_published
-from natsdb.ingest.syne_tune import ingest_blackbox, is_blackbox
-from natsdb.ingest.trained import collect
+from natsdb.ingest.trained import collect, may_be_of
 from natsdb.schema.datasets import added
+from natsdb.schema.errors import Contradiction
 from natsdb.schema.tables import BLOCK, CATALOGUE
 from natsdb.store.check import Finding, Listed, check, listed_files
 from natsdb.store.locations import local
@@ -57,13 +58,14 @@ def repair(
         Missing: there is no database, or no such source.
         NatsdbError: a source is damaged too; what was mended before stays so.
     """
-    home = local(database)
+    home, paths = local(database), list(map(Path, sources))
     before = check(home, progress=progress).findings
     if not before:
         return Repaired([], [])
     with only_writer(home), writing(home):
         _restore_manifests(home, before)
-        every = listed_files([read_manifest(home), *kept_manifests(home).values()])
+        read = [read_manifest(home), *kept_manifests(home).values()]
+        every = listed_files(read)
         damaged = {finding.path: every[finding.path] for finding in before if finding.path in every}
         staging = Staging(home, "repair")
         shutil.rmtree(staging.folder)
@@ -74,7 +76,7 @@ def repair(
                 _put(home, staging.folder, damaged, with_catalogue(Manifest(), staging, used))
             for name in sorted({one.source for one in damaged.values() if one.source}):
                 mine = [one for one in damaged.values() if one.source == name]
-                for made in _made_again(list(map(Path, sources)), name, mine, staging, jobs, progress):
+                for made in _made_again(paths, name, _ingested_as(read), mine, staging, jobs, progress):
                     _put(home, staging.folder, damaged, made)
         finally:
             staging.clear()
@@ -98,33 +100,61 @@ def _restore_manifests(home: Path, findings: Iterable[Finding]) -> None:
         name_as(max(whole or read).with_suffix(".json"), home / NAME)
 
 
+def _ingested_as(manifests: Iterable[Manifest]) -> dict[str, set[str]]:
+    """What the rows of each source that was ingested were called, by its file's or folder's name."""
+    names: dict[str, set[str]] = {}
+    for manifest in manifests:
+        for one in manifest.ingests:
+            names.setdefault(Path(one.name).name, set()).add(one.source)
+    return names
+
+
 def _made_again(
     paths: Sequence[Path],
     name: str,
+    known: dict[str, set[str]],
     damaged: Sequence[Listed],
     staging: Staging,
     jobs: int | None,
     progress: Progress | None,
 ) -> Iterator[Manifest]:
-    """What the sources make in the staging folder of rows of one name; all together, as they share files."""
-    tables = [path for path in paths if is_published(path)]
-    boxes = [path for path in paths if is_blackbox(path)]
-    others = [path for path in paths if path not in (*tables, *boxes)]
-    runs = [path for path in others if path.is_dir() and any(path.glob("*/*/*.json"))]
+    """What the sources make in the staging folder of rows of one name; all together, as they share files.
+
+    Args:
+        known: what rows of a file are called. One that is known by other names only is left out; of one that is not
+            known, as a copy under another name is, so is what contradicts the others.
+    """
+    rows: dict[RowForm, list[Path]] = {}
+    runs: list[Path] = []
+    archives: list[Path] = []
+    for path in sorted(paths, key=lambda path: path.name not in known):
+        if name not in known.get(path.name, {name}):
+            continue
+        form = row_form(path)
+        if form is not None and form.ingest is not None:
+            rows.setdefault(form, []).append(path)
+        elif path.is_dir() and any(path.glob("*/*/*.json")):
+            runs += [path] if may_be_of(path, name) else []
+        else:
+            archives.append(path)
+
+    def unless_of_others(path: Path) -> AbstractContextManager[None]:
+        return nullcontext() if path.name in known else suppress(Contradiction)
+
     aside = staging.folder / "other"
-    for kind, add in ((tables, None), (boxes, ingest_blackbox), (runs, collect)):
-        if kind:
-            shutil.rmtree(aside, ignore_errors=True)
-            if add is None:
-                ingest_published(kind, aside, source=name)
-            else:
-                for path in kind:
-                    add(path, aside, source=name)
-            shutil.copytree(aside, staging.folder, dirs_exist_ok=True)
-            yield read_manifest(aside)
+    for form, some in [*rows.items(), (None, runs)]:
+        for path in some:
+            with unless_of_others(path):
+                if form is None:
+                    collect(path, aside, source=name)
+                elif form.ingest is not None:
+                    form.ingest([path], aside, source=name)
+                shutil.copytree(aside, staging.folder, dirs_exist_ok=True)
+                yield read_manifest(aside)
+        shutil.rmtree(aside, ignore_errors=True)
     manifest = Manifest()
-    for path in others:
-        if path not in runs:
+    for path in archives:
+        with unless_of_others(path):
             manifest = _staged(open_source(path), name, damaged, manifest, staging, jobs, progress)
     yield manifest
 

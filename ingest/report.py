@@ -48,11 +48,12 @@ class Difference:
 @dataclass(frozen=True)
 class Verified:
     """What was compared: records (of tables without them, runs) and numbers; the differences, at most 1,000 of them
-    kept, and how many there are; notes on what differs rightly."""
+    kept, and how many there are; notes on what differs rightly; files, or records, that could not be read, and why."""
 
     records: int
     numbers: int
     differences: list[Difference]
     count: int
     notes: list[str] = field(default_factory=list)
+    failures: list[tuple[str, str]] = field(default_factory=list)
     unit: str = "records"

@@ -157,12 +157,25 @@ def _check_recipes(found: list[_Finished], source: str, folder: Path) -> None:
             where=str(folder),
             remedy="keep those of a recipe in a folder of their own, as `natsdb train --recipe` does",
         )
-    if recipes != {"null"} and source in (OFFICIAL, REGENERATED):
+    if not _may_be(recipes, source):
         raise NatsdbError(
             f"its runs were trained by a recipe of their own, so they are not {source}",
             where=str(folder),
             remedy="name a source of their own with --source",
         )
+
+
+def may_be_of(runs: Path, source: str) -> bool:
+    """Whether the runs of a folder may be rows of a source: those by a recipe of one's own are no official ones.
+
+    Raises:
+        NatsdbError: a run's file is damaged.
+    """
+    return _may_be({_read(path).recipe for path in _files(runs)}, source)
+
+
+def _may_be(recipes: set[str], source: str) -> bool:
+    return recipes == {"null"} or source not in (OFFICIAL, REGENERATED)
 
 
 def _damaged(path: Path, error: Exception) -> Damaged:

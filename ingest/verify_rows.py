@@ -1,26 +1,21 @@
-"""Verify what holds no whole records, row by row, by the readers of `ingest`: published tables, Syne Tune's blackbox,
-and HPOBench's files, each of which has one data set's part of records."""
+"""Verify what holds no whole records, row by row, by the readers of `ingest`: see `natsdb.ingest.forms`."""
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from natsdb.ingest import published, syne_tune
-from natsdb.ingest.archive.hpobench import HP, HPOBENCH, extracted_numbers, is_extracted
+from natsdb.ingest.forms import RowForm
 from natsdb.ingest.merge import Tables, differing, plain, rounding_of, row_numbers, run_keys
 from natsdb.ingest.report import Difference, Verified
-from natsdb.ingest.write import HeldRows, Provenance, Rows
-from natsdb.schema.errors import NatsdbError
-from natsdb.schema.tables import BLOCK, BLOCK_TABLES, GROUPS
+from natsdb.ingest.write import HeldRows
+from natsdb.schema.tables import BLOCK, BLOCK_TABLES
 from natsdb.store.choice import check_source
-from natsdb.store.manifest import PUBLISHED, SYNE_TUNE
 from natsdb.store.snapshot import Snapshot
 
 _KEY = ("arch", "dataset", "seed", "split", "epoch")
@@ -28,20 +23,14 @@ _KEY = ("arch", "dataset", "seed", "split", "epoch")
 _NOT_COMPARED = (*_KEY, "position", "form", "file", "file_md5", "code", "device", "weights", "reduced")
 
 
-def has_no_records(path: Path) -> bool:
-    """Whether a source is a table of rows, which no whole records are in."""
-    return published.is_published(path) or syne_tune.is_blackbox(path) or _is_extracted(path)
-
-
-def _is_extracted(path: Path) -> bool:
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return is_extracted(file.read(512))
-
-
 def verify_rows(
-    path: Path, snapshot: Snapshot, source: str | None, progress: Callable[[str, int, int, int], None] | None = None
+    path: Path,
+    form: RowForm,
+    snapshot: Snapshot,
+    source: str | None,
+    *,
+    keep_going: bool = False,
+    progress: Callable[[str, int, int, int], None] | None = None,
 ) -> Verified:
     """Compare each row of a table or a blackbox with the database's.
 
@@ -50,62 +39,51 @@ def verify_rows(
 
     Args:
         source: which rows to compare: the value of the column `source`; by default what `ingest` gives them.
+        keep_going: list what cannot be read, and go on.
         progress: called now and then with (source name, architectures done, architectures in all, numbers compared).
 
     Raises:
         NatsdbError: the source cannot be read, or the database has no rows of this source.
     """
-    tables = published.is_published(path)
-    source = source or (PUBLISHED if tables else SYNE_TUNE if syne_tune.is_blackbox(path) else HPOBENCH)
+    source = source or form.source
     check_source(snapshot.manifest, source, str(snapshot.home))
     old: dict[tuple[str, int], dict[tuple[str, str], Path]] = {}
     for part in snapshot.manifest.parts:
         if part.source == source:
             old.setdefault((part.space, part.block), {})[part.table, part.hp] = snapshot.file(part.path)
-    compared = _Rows(path.name, joined=tables)
+    ingested = {one.fingerprint for one in snapshot.manifest.ingests if one.source == source}
+    compared = _Rows(path.name, ingested if form.together else None)
     opened: tuple[tuple[str, str, int], HeldRows | None] | None = None
     done = 0
-    for space, hp, group, size, made in _pieces(path):
-        key = space, hp, group * size // BLOCK
+    failures: list[tuple[str, str]] = []
+    for one in form.pieces(path):
+        if one.failures and not keep_going:
+            raise one.failures[0]
+        failures += [(error.where, f"{error.what}; {error.remedy}") for error in one.failures]
+        if one.rows is None:
+            continue
+        key = one.space, one.hp, one.group * one.size // BLOCK
         if opened is None or opened[0] != key:
-            files = old.get((space, key[2]), {})
-            opened = key, HeldRows(files, hp, size) if ("seed", hp) in files else None
-        held = opened[1].group(group) if opened[1] is not None else None
-        compared.add(f"{space}, hp {hp}", made, held)
-        done += len(pc.unique(made["seed"]["arch"]))
+            files = old.get((one.space, key[2]), {})
+            opened = key, HeldRows(files, one.hp, one.size) if ("seed", one.hp) in files else None
+        held = opened[1].group(one.group) if opened[1] is not None else None
+        compared.add(f"{one.space}, hp {one.hp}", one.rows, held)
+        done += len(pc.unique(one.rows["seed"]["arch"]))
         if progress is not None:
             progress(path.name, done, 0, compared.numbers)
     notes = [
         f"{count:,} numbers of {column} are those of another table of these runs"
         for column, count in compared.kept.items()
     ]
-    return Verified(compared.runs, compared.numbers, compared.differences, compared.count, notes, "runs")
-
-
-def _pieces(path: Path) -> Iterator[tuple[str, str, int, int, Tables]]:
-    """A source's rows: (space, hp, group, architectures a group, rows)."""
-    if syne_tune.is_blackbox(path):
-        for group, made, _ in syne_tune.tables_of(syne_tune.read_blackbox(path)):
-            yield "tss", syne_tune.HP, group, GROUPS[syne_tune.HP], made
-    elif _is_extracted(path):
-        size = GROUPS[HP]
-        for group, records in itertools.groupby(extracted_numbers(path, "tss"), lambda one: one[0] // size):
-            rows = Rows()
-            for arch, record in records:
-                if isinstance(record, NatsdbError):
-                    raise record
-                rows.add(arch, record[0], Provenance(path.name, None))
-            yield "tss", HP, group, size, rows.tables()
-    else:
-        for space, hp, block, made in published.tables_of(published.read_published(path)):
-            yield space, hp, block, BLOCK, made
+    return Verified(compared.runs, compared.numbers, compared.differences, compared.count, notes, failures, "runs")
 
 
 class _Rows:
-    """What was compared so far; `joined`: other tables may have said more of the same runs."""
+    """What was compared so far; `ingested`: digests of the tables that were, where several may have said something of
+    the same runs; None where none may."""
 
-    def __init__(self, file: str, joined: bool) -> None:
-        self._file, self._joined = file, joined
+    def __init__(self, file: str, ingested: set[str] | None) -> None:
+        self._file, self._ingested = file, ingested
         self.runs = self.numbers = self.count = 0
         self.kept: Counter[str] = Counter()
         self.differences: list[Difference] = []
@@ -120,7 +98,9 @@ class _Rows:
             {name: row_numbers(side[name], datasets, runs) for name in BLOCK_TABLES} for side in (made, held)
         )
         others = np.zeros(len(runs), bool)
-        others[theirs["seed"]] = self._joined & pc.not_equal(held["seed"]["file"], self._file).to_numpy()
+        if self._ingested is not None:
+            both, at_new, at_old = np.intersect1d(mine["seed"], theirs["seed"], return_indices=True)
+            others[both] = ~_same_file(made["seed"].take(at_new), held["seed"].take(at_old), self._ingested)
         absent = np.ones(len(runs), bool)
         absent[theirs["seed"]] = False
         for name in BLOCK_TABLES:
@@ -160,3 +140,13 @@ class _Rows:
             words += [f"{name} {value}" for name, value in zip(_KEY[3:], more, strict=False)]
             words += [column] if column else []
             self.differences.append(Difference(self._file, ", ".join(words), f"{mine!s:.80}", f"{theirs!s:.80}"))
+
+
+def _same_file(made: pa.Table, held: pa.Table, ingested: set[str]) -> np.ndarray:
+    """Which runs the database has from the file that they are read from: by its digest, as it may have been renamed; by
+    its name, where it was not ingested as it is, so that it was changed since."""
+    name, digest = (
+        pc.fill_null(pc.equal(made[column], held[column]), False).to_numpy() for column in ("file", "file_md5")
+    )
+    changed = ~pc.is_in(made["file_md5"], pa.array(sorted(ingested), pa.string())).to_numpy()
+    return np.asarray(digest | (name & changed))

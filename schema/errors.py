@@ -36,6 +36,10 @@ class NotWritable(NatsdbError):
     """A file or folder cannot be written: the disk is full, it is read-only, or another process is writing."""
 
 
+class Stopped(Exception):
+    """The command was interrupted: what is under way ends, and nobody reads what came of it."""
+
+
 def _rebuild(kind: type[NatsdbError], what: str, where: str, remedy: str) -> NatsdbError:
     # Errors cross process borders; keyword-only arguments need a helper to survive pickling.
     return kind(what, where=where, remedy=remedy)

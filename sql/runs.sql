@@ -1,6 +1,7 @@
 -- runs: a row is a training run, with its cost, its schedule and its data set.
--- Key: space, hp, arch, dataset, seed. Of each (space, hp, arch, dataset) the runs of one source: official records, then one's
--- own by name, regenerated ones, published tables, reduced runs (of fewer images or epochs), synthetic rows.
+-- Key: space, hp, arch, dataset, seed. Of each (space, hp, arch, dataset) the runs of one source: official records,
+-- NAS-Bench-201's, HPOBench's, one's own by name, regenerated ones, published tables, reduced runs (of fewer images or epochs),
+-- synthetic rows.
 -- train_all_seconds: seconds of training over all epochs. flops, params: as recorded; in millions.
 create or replace view runs as
 with

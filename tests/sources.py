@@ -26,9 +26,11 @@ def add_run(
     epochs: int | None = None,
     images: int | None = None,
     source: str = "regenerated",
-) -> None:
+    recipe: dict[str, Any] | None = None,
+) -> Path:
     """Add a run to a database, as `natsdb train` keeps it: of one accuracy (percent) at all epochs and splits, but
-    for one percent less at every epoch before its last. It is a reduced one if it has fewer epochs, or images."""
+    for one percent less at every epoch before its last. It is a reduced one if it has fewer epochs, or images.
+    Returns the folder of runs."""
     count = epochs or HPS[hp]
     values = {"accuracy": [accuracy - 1.0] * (count - 1) + [accuracy], "top5": [50.0] * count, "loss": [1.5] * count}
     splits = list(DATASETS[dataset].splits)
@@ -36,12 +38,13 @@ def add_run(
     run |= {"hp": hp, "dataset": dataset, "seed": seed, "epochs": count, "params": 0.5, "flops": 50.0}
     run["measured"] = {split: values | {"seconds": [2.0] * count} for split in ["train", *set(splits) - {"train"}]}
     run["images"] = dict.fromkeys(run["measured"], 512)
-    run["provenance"] = {"device": "cpu", "images": images}
+    run["provenance"] = {"device": "cpu", "images": images, **({"recipe": recipe} if recipe else {})}
     folder = home.parent / "runs" / f"{source}-{space}-{hp}-{arch}-{dataset}-{seed}-{accuracy}"
     path = folder / space / f"{arch}" / "run.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(run))
     collect(folder, home, source=source)
+    return folder
 
 
 def add_table(home: Path, *, source: str = "published", **columns: Any) -> None:

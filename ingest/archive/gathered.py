@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from natsdb.ingest.archive.records import HpRecord, read_record, with_hps
+from natsdb.ingest.archive.records import with_hps
 from natsdb.ingest.archive.unpickle import LARGEST_RECORD, decompress, first_value, unpickle
-from natsdb.schema.errors import Damaged, NatsdbError
-from natsdb.schema.spaces import arch_str
+from natsdb.schema.errors import Damaged
 
 _KEY = re.compile(r"\W*(.+?)\W+(\d+)\W*")
 _MISSING: dict[str, Any] = {"train_acc5es": None, "train_times": None, "net_state_dict": None, "eval_times": {}}
@@ -65,15 +63,6 @@ def as_records(value: Any, where: str) -> dict[int, Any]:
     if not are_records(value):
         raise Damaged("it holds no records by the indexes of architectures", where=where, remedy=_REMEDY)
     return {arch: with_hps(value[arch]) for arch in sorted(value)}
-
-
-def gathered_numbers(path: Path, space: str) -> Iterator[tuple[int, list[HpRecord] | NatsdbError]]:
-    """The numbers of every record of a file, or what is wrong with it, by architecture."""
-    for arch, record in gathered(path).items():
-        try:
-            yield arch, read_record(record, arch, arch_str(space, arch), f"{path.name}: {arch}")
-        except NatsdbError as error:
-            yield arch, error
 
 
 def _of_json(value: Any) -> Any:

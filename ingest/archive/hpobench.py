@@ -18,13 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from natsdb.ingest.archive.gathered import record_of_json
-from natsdb.ingest.archive.records import HpRecord, read_record
 from natsdb.schema.datasets import DATASETS
-from natsdb.schema.errors import Damaged, NatsdbError
+from natsdb.schema.errors import Damaged
 from natsdb.schema.spaces import arch_str
 from natsdb.schema.topology import TSS
 
-HPOBENCH = "hpobench"
 HP = "200"
 _HEAD = re.compile(rb'\s*\{\s*"\d+"\s*:\s*\{\s*"\|')
 _TOKEN = re.compile(rb'"((?:[^"\\]|\\.)*)"|[{}]')
@@ -37,7 +35,8 @@ def is_extracted(head: bytes) -> bool:
 
 
 def extracted_records(path: Path) -> Iterator[tuple[int, Any]]:
-    """The records of a file by architecture, ascending, of hp 200 and the file's data set; one at a time in memory.
+    """The records of a file by architecture, ascending, of hp 200 and the file's data set, or what is wrong with a
+    run of it, as a `Damaged`; one at a time in memory.
 
     Raises:
         Damaged: it cannot be read, or is not as HPOBench's are.
@@ -50,16 +49,11 @@ def extracted_records(path: Path) -> Iterator[tuple[int, Any]]:
                 raise Damaged(f"{text!r:.80} is no architecture of tss", where=where, remedy=_REMEDY)
             places.setdefault(TSS.index[text], []).append((seed, start, end))
         for arch in sorted(places):
-            yield arch, _record(data, arch, sorted(places[arch]), path)
-
-
-def extracted_numbers(path: Path, space: str) -> Iterator[tuple[int, list[HpRecord] | NatsdbError]]:
-    """The numbers of every record of a file, or what is wrong with it, by architecture."""
-    for arch, record in extracted_records(path):
-        try:
-            yield arch, read_record(record, arch, arch_str(space, arch), f"{path.name}: {arch}")
-        except NatsdbError as error:
-            yield arch, error
+            try:
+                record = _record(data, arch, sorted(places[arch]), path)
+            except Damaged as error:
+                record = error
+            yield arch, record
 
 
 def _places(data: mmap.mmap, where: str) -> Iterator[tuple[int, str, int, int]]:
@@ -86,15 +80,15 @@ def _record(data: mmap.mmap, arch: int, places: list[tuple[int, int, int]], path
     for seed, start, end in places:
         try:
             run = json.loads(data[start:end])
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             what = f"architecture {arch}, seed {seed}: the JSON cannot be read ({error})"
             raise Damaged(what, where=str(path), remedy=_REMEDY) from error
         own = run.pop("seed", seed)
         if str(own).isdecimal() and int(own) == seed and run not in kept.values():
             kept[seed] = run
     runs = {f"{run.get('name')}-{seed}": {**run, "seed": seed} for seed, run in kept.items()}
-    names = {run.get("name") for run in kept.values()}
+    names = {str(run.get("name")) for run in kept.values()}
     if len(names) != 1 or not names <= set(DATASETS):
-        what = f"architecture {arch} has runs of {', '.join(map(str, names)) or 'no data set'}"
+        what = f"architecture {arch} has runs of {', '.join(sorted(names)) or 'no data set'}"
         raise Damaged(what, where=str(path), remedy=_REMEDY)
     return record_of_json({HP: {"arch_index": arch, "arch_str": arch_str("tss", arch), "all_results": runs}})

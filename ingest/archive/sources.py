@@ -16,14 +16,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from natsdb.ingest.archive.gathered import are_records, gathered, may_be_gathered
-from natsdb.ingest.archive.hpobench import HPOBENCH, is_extracted
+from natsdb.ingest.archive.hpobench import is_extracted
 from natsdb.ingest.archive.single import single_records
 from natsdb.ingest.archive.torch_file import is_torch, may_be_torch, open_pickle, unpickle_torch
 from natsdb.ingest.archive.unpickle import DAMAGE, DOWNLOAD_AGAIN, damaged, decompress, unpickle
 from natsdb.schema.datasets import DataSet, learnt
 from natsdb.schema.errors import Damaged, Missing, NatsdbError
 from natsdb.schema.spaces import SPACES
-from natsdb.store.choice import NAS_201, OFFICIAL
+from natsdb.store.choice import HPOBENCH, NAS_201, OFFICIAL
 
 _RECORD = re.compile(r"(\d{1,6})(\.pickle\.pbz2|-(FULL|SIMPLE)\.pth)")
 _SINGLE_NAME = re.compile(r"-([0-9a-f]{5})\.pickle\.pbz2$")
@@ -63,7 +63,8 @@ class Entry:
 class Source:
     """A source of records. `kind`: folder, tar, file (one architecture), single (all in one pickle), gathered,
     hpobench; `origin`: what the column `source` says of its rows, where nobody says otherwise; `datasets`: those that
-    its first record has and natsdb knows nothing of."""
+    its first record has and natsdb knows nothing of; `said`: where it comes from, its licence, what to cite, of one
+    that was fetched."""
 
     kind: str
     space: str
@@ -73,6 +74,7 @@ class Source:
     path: str = ""
     origin: str = OFFICIAL
     datasets: tuple[DataSet, ...] = ()
+    said: tuple[str, str, str] = ("", "", "")
 
 
 class _Joined(RawIOBase):

@@ -16,8 +16,10 @@ from natsdb.ingest.archive.rebuild import RecordBlock, blocks_of
 from natsdb.ingest.archive.records_of import record_of, records_of
 from natsdb.ingest.archive.sources import Entry, Source, open_source
 from natsdb.ingest.fanout import fan_out, leave_if_starting, note_progress, processes
+from natsdb.ingest.forms import row_form
 from natsdb.ingest.report import Difference, Verified
-from natsdb.ingest.verify_rows import has_no_records, verify_rows
+from natsdb.ingest.verify_rows import verify_rows
+from natsdb.schema.errors import Damaged, NatsdbError
 from natsdb.schema.tables import BLOCK
 from natsdb.store.locations import local
 from natsdb.store.manifest import Part
@@ -30,6 +32,7 @@ def verify(
     *,
     name: str | None = None,
     jobs: int | None = None,
+    keep_going: bool = False,
     progress: Callable[[str, int, int, int], None] | None = None,
 ) -> Verified:
     """Compare each record of a source with the record that the database's rows make; of tables, each row.
@@ -39,6 +42,7 @@ def verify(
         database: folder of the database; the default one when None.
         name: which rows to compare: the value of the column `source`; by default what `ingest` gives them.
         jobs: processes; by default one a core, at most six.
+        keep_going: list damaged records in what is returned, and go on, instead of stopping.
         progress: called now and then with (source name, files done, files in all, numbers compared).
 
     Raises:
@@ -48,8 +52,8 @@ def verify(
     home = local(database)
     # Held until the end: what is published meanwhile changes nothing here.
     snapshot = open_snapshot(home)
-    if has_no_records(Path(source)):
-        return verify_rows(Path(source), snapshot, name, progress)
+    if (form := row_form(Path(source))) is not None:
+        return verify_rows(Path(source), form, snapshot, name, keep_going=keep_going, progress=progress)
     opened = open_source(source)
     files = blocks_of(snapshot.manifest, name or opened.origin, opened.space)
 
@@ -59,19 +63,22 @@ def verify(
 
     tasks: list[_Task] = []
     if not opened.entries:
-        tasks.append(_Task(home, opened, (), files))
+        tasks.append(_Task(home, opened, (), files, keep_going))
     else:
         by_block: dict[int, list[Entry]] = {}
         for entry in opened.entries:
             by_block.setdefault(entry.arch // BLOCK, []).append(entry)
-        tasks += [_Task(home, opened, tuple(entries), files) for _, entries in sorted(by_block.items())]
+        tasks += [_Task(home, opened, tuple(entries), files, keep_going) for _, entries in sorted(by_block.items())]
     records = numbers = differing = 0
     differences: list[Difference] = []
+    failures: list[tuple[str, str]] = []
     few = jobs is None and len(opened.entries) < 64
     for part in fan_out(_verify_block, tasks, 1 if few else processes(jobs, len(tasks)), tick):
         records, numbers, differing = records + part.records, numbers + part.numbers, differing + part.count
         differences += part.differences[: 1000 - len(differences)]
-    return Verified(records, numbers, sorted(differences, key=lambda d: (d.file, d.key)), differing)
+        failures += part.failures
+    differences.sort(key=lambda one: (one.file, one.key))
+    return Verified(records, numbers, differences, differing, failures=sorted(failures))
 
 
 @dataclass(frozen=True)
@@ -80,13 +87,21 @@ class _Task:
     source: Source
     entries: tuple[Entry, ...]
     files: dict[int, dict[tuple[str, str], Part]]
+    keep_going: bool
 
 
 def _verify_block(task: _Task) -> Verified:
     records = numbers = differing = 0
     kept: list[Difference] = []
+    failures: list[tuple[str, str]] = []
     blocks: dict[int, RecordBlock] = {}
     for arch, file, record in _each(task):
+        if not isinstance(record, dict):
+            record = record if isinstance(record, NatsdbError) else Damaged("it is no record", where=file)
+            if not task.keep_going:
+                raise record
+            failures.append((record.where, f"{record.what}; {record.remedy}"))
+            continue
         number = arch // BLOCK
         if number not in blocks and number in task.files:
             blocks = {number: RecordBlock(task.database, task.source.space, task.files[number])}
@@ -99,14 +114,19 @@ def _verify_block(task: _Task) -> Verified:
         records, numbers, differing = records + 1, numbers + compared.numbers, differing + len(compared.differences)
         kept += compared.differences[: 1000 - len(kept)]
         note_progress(1, compared.numbers)
-    return Verified(records, numbers, kept, differing)
+    return Verified(records, numbers, kept, differing, failures=failures)
 
 
 def _each(task: _Task) -> Iterator[tuple[int, str, Any]]:
+    """Architecture and file of each record, and the record, or what is wrong with it."""
     if not task.source.entries:
         yield from records_of(task.source)
     for entry in task.entries:
-        yield entry.arch, entry.name, record_of(entry)
+        try:
+            record: Any = record_of(entry)
+        except NatsdbError as error:
+            record = error
+        yield entry.arch, entry.name, record
 
 
 class _Comparison:

@@ -13,16 +13,30 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from natsdb.ingest.archive.sources import Source, open_source
 from natsdb.ingest.fanout import leave_if_starting
-from natsdb.ingest.into_tables import ingest
+from natsdb.ingest.into_tables import ingest_opened
 from natsdb.ingest.pull.fetch import fetch_archive, fetch_listed
 from natsdb.ingest.pull.registry import DRIVE, OFFERS, Offer
 from natsdb.ingest.pull.stream import ingest_as_it_comes
 from natsdb.schema.errors import Damaged, Missing, NatsdbError
 from natsdb.schema.names import did_you_mean
+from natsdb.schema.spaces import SPACES
 from natsdb.schema.tables import CATALOGUE
+from natsdb.store.choice import OFFICIAL
 from natsdb.store.locations import local, located
-from natsdb.store.manifest import NAME, Attached, Manifest, Part, with_ingested, with_parts, with_weights
+from natsdb.store.manifest import (
+    NAME,
+    PUBLISHED,
+    Attached,
+    Ingested,
+    Manifest,
+    Part,
+    WeightsFile,
+    with_ingested,
+    with_parts,
+    with_weights,
+)
 from natsdb.store.remote import remote_text
 from natsdb.store.snapshot import open_snapshot, read_manifest
 from natsdb.store.staging import STAGING, Staging, open_manifest, with_catalogue
@@ -31,7 +45,7 @@ from natsdb.store.writing import hold, only_writer, writing
 Progress = Callable[[str, int, int, int], None]
 # Files of a published database that are fetched at once.
 _AT_ONCE = 8
-_ARCHIVE = re.compile(r"\.(tar|pbz2)$")
+_ARCHIVE = re.compile(r"\.(tar|pbz2|pth)$")
 
 
 @dataclass(frozen=True)
@@ -57,7 +71,7 @@ def pull(
 
     Args:
         what: a name of the registry (tss, sss); the URL of a published database (hf://datasets/OWNER/NAME, https://…,
-            s3://…), or of its manifest; the address of an official archive (….tar, ….pickle.pbz2, gdrive:ID).
+            s3://…), or of its manifest; the address of an official archive (….tar, ….pickle.pbz2, ….pth, gdrive:ID).
         database: folder of the database; the default one when None.
         only: of a published database these tables; those of the catalogue and `seed` come in any case.
         replacing: take a published database's rows in the place of others of the same source.
@@ -87,17 +101,42 @@ def _is_url(what: str) -> bool:
     return isinstance(located(what), str)
 
 
+def _offered(what: str) -> Offer | None:
+    """What the registry knows by this name or address."""
+    return OFFERS.get(what) or next((one for one in OFFERS.values() if what in one.addresses), None)
+
+
+def _is_here(one: Ingested, key: str, offer: Offer | None) -> bool:
+    """Whether what was ingested is what is asked for: from the same address; or of a known archive, the file of that
+    name, which has a digest, or all architectures in another form."""
+    if not one.fingerprint:  # some of its tables only
+        return False
+    if offer is None:
+        return one.fingerprint == key
+    whole = one.source == OFFICIAL and one.kind != PUBLISHED and one.archs == SPACES[offer.name].size
+    return one.fingerprint == key or one.name == offer.file or (whole and one.space == offer.name)
+
+
+def _digest(what: str) -> str:
+    return hashlib.sha256(what.encode()).hexdigest()[:12]
+
+
+def _shown(url: str) -> str:
+    """A URL as others may read it: without name and password."""
+    return re.sub(r"(?<=://)[^/@]*@", "", url)
+
+
 def _pull_archive(
     what: str, home: Path, jobs: int | None, tell: Callable[[str], None], progress: Progress | None
 ) -> Pulled:
-    offer = OFFERS.get(what)
+    offer = _offered(what)
     name = offer.file if offer else re.sub(r"[^\w.-]", "_", what.rpartition("/")[2].removeprefix(DRIVE))
     for line in about(offer) if offer else [f"{what}: licence and size are not known beforehand"]:
         tell(line)
-    # One without a fingerprint came with some of its tables only.
-    if (home / NAME).exists() and any(one.name == name and one.fingerprint for one in read_manifest(home).ingests):
+    key = f"pull-{_digest(offer.name if offer else what)}"
+    if (home / NAME).exists() and any(_is_here(one, key, offer) for one in read_manifest(home).ingests):
         return Pulled(home, 0, False)
-    folder = home / STAGING / f"pull-{hashlib.sha256(what.encode()).hexdigest()[:12]}"
+    folder = home / STAGING / key
     with writing(home):
         folder.mkdir(parents=True, exist_ok=True)
     path = folder / name
@@ -110,6 +149,8 @@ def _pull_archive(
             progress(f"{name}, MB", there // 1_000_000, (total or 0) // 1_000_000, (there - start[0]) // 1000)
 
     def fetch(stop: threading.Event | None = None) -> None:
+        if path.exists():
+            return
         for number, one in enumerate(addresses := offer.addresses if offer else (what,)):
             try:
                 return fetch_archive(one, path, came, stop)
@@ -118,14 +159,17 @@ def _pull_archive(
                     raise
                 tell(f"{error}; the next address is tried")
 
+    def opened() -> Source:
+        said = (offer.addresses[0], offer.licence, offer.citation) if offer else (_shown(what), "", "")
+        return replace(open_source(path), fingerprint=key, said=said)
+
     try:
         with hold(folder / ".lock", "another process pulls this"), writing(home):
-            if offer and not path.exists():
-                changed = ingest_as_it_comes(fetch, path, offer.name, home, jobs, progress)
+            if offer:
+                changed = ingest_as_it_comes(fetch, path, offer.name, key, opened, home, jobs, progress)
             else:
-                if not path.exists():
-                    fetch()
-                changed = ingest([path], home, jobs=jobs, progress=progress).changed
+                fetch()
+                changed = ingest_opened([opened()], home, jobs=jobs, progress=progress).changed
     except Damaged as error:
         if not str(error.where).startswith((str(path), name)):
             raise  # it is the database
@@ -167,7 +211,7 @@ def _pull_database(
         before = open_manifest(home)
         after = _together(before, wanted, replacing, home)
         # By where it was said to be: of a data set that changes meanwhile what is the same is kept.
-        staging = Staging(home, f"pull-{hashlib.sha256(what.encode()).hexdigest()[:12]}")
+        staging = Staging(home, f"pull-{_digest(what)}")
         wanted_here = files.keys() & after.listed().keys()
         todo = [files[path] for path in sorted(wanted_here) if not _whole(staging.path(path), files[path].bytes)]
         count, alone = [0], threading.Lock()
@@ -180,17 +224,17 @@ def _pull_database(
                     megabytes = (there + count[0]) // 1_000_000
                     progress(f"{what}, MB", megabytes, max(1, total // 1_000_000), count[0] // 1000)
 
+        stop = threading.Event()
+
+        def fetch(one: Part | WeightsFile) -> None:
+            fetch_listed(snapshot.path(one.path), staging.folder / one.path, one.bytes, one.sha256, came, stop)
+
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            every = [
-                pool.submit(
-                    fetch_listed, snapshot.path(one.path), staging.folder / one.path, one.bytes, one.sha256, came
-                )
-                for one in todo
-            ]
             try:
-                for one in every:
-                    one.result()
+                for fetched in [pool.submit(fetch, one) for one in todo]:
+                    fetched.result()
             except BaseException:
+                stop.set()
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
         # With the data sets and schedules that came.
@@ -198,7 +242,7 @@ def _pull_database(
         if after.same_contents(before) and not todo:
             staging.clear()
             return Pulled(home, count[0], False)
-        staging.publish(after, f"pull {what}{f' --only {chr(44).join(only)}' if only else ''}")
+        staging.publish(after, f"pull {_shown(what)}{f' --only {chr(44).join(only)}' if only else ''}")
     return Pulled(home, count[0], True)
 
 
@@ -256,9 +300,9 @@ def _together(before: Manifest, pulled: Manifest, replacing: bool, home: Path) -
             remedy="name another folder with --db, or take these in their place with --replace",
         )
     manifest = with_weights(with_parts(before, new), pulled.weights)
-    read = {(one.source, one.space, one.kind, one.name) for one in before.ingests}
+    read = {one.which for one in before.ingests}
     for one in pulled.ingests:
-        if one.fingerprint or (one.source, one.space, one.kind, one.name) not in read:
+        if one.fingerprint or one.which not in read:
             manifest = with_ingested(manifest, one)
     names = {one.name for one in pulled.attached}
     return replace(

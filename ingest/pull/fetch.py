@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,31 +15,38 @@ from natsdb.store import remote
 from natsdb.store.damage import sha256_of
 from natsdb.store.writing import sync_folder
 
-# Bytes of a request: so much is lost by a cut. After one it is a quarter, and grows again.
-_MOST, _LEAST = 1 << 22, 1 << 14
+# Bytes of a request: so much is lost by a cut, or when it is stopped. After a cut it is a quarter; it grows as long as
+# a request takes less than some seconds.
+_MOST, _FIRST, _LEAST = 1 << 22, 1 << 18, 1 << 14
+_SECONDS = 2.0
 # So often in a row nothing may come.
 _PATIENCE = 5
 AGAIN = "run the same command again: what came is kept"
 
 
-def fetch_listed(url: str, target: Path, size: int, sha256: str, came: Callable[[int], None]) -> None:
+def fetch_listed(
+    url: str, target: Path, size: int, sha256: str, came: Callable[[int], None], stop: threading.Event
+) -> None:
     """Fetch a file whose size and digest are known, whole or not at all; what came of it before is gone on with.
 
     Args:
         came: called with the bytes that each request brought.
+        stop: when it is set, no more is fetched.
 
     Raises:
+        Stopped: `stop` was set before all of it came.
         Damaged: its bytes are others than those that were published.
         NatsdbError: the server does not answer, or refuses.
         OSError: it cannot be written.
     """
     part = target.with_name(f"{target.name}.part")
     part.parent.mkdir(parents=True, exist_ok=True)
-    failed, step = 0, _MOST
+    failed, step = 0, _FIRST
     with part.open("ab") as file:
         while (at := file.tell()) < size:
+            asked = time.monotonic()
             try:
-                got = remote.remote_bytes(url, at, min(at + step, size))
+                got = remote.remote_bytes(url, at, min(at + step, size), stop)
             except NatsdbError as error:
                 failed += 1
                 if error.__cause__ is None or not remote.may_pass(error.__cause__):
@@ -47,7 +55,8 @@ def fetch_listed(url: str, target: Path, size: int, sha256: str, came: Callable[
                     raise NatsdbError(error.what, where=url, remedy=AGAIN) from error
                 step = max(_LEAST, step // 4)
                 continue
-            failed, step = 0, min(_MOST, 2 * step)
+            quick = time.monotonic() - asked < _SECONDS
+            failed, step = 0, min(_MOST, 2 * step) if quick else max(_LEAST, step // 2)
             file.write(got)
             came(len(got))
         file.flush()

@@ -13,26 +13,26 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from natsdb.ingest.archive.sources import Entry, Source, open_source
+from natsdb.ingest.archive.sources import Entry, Source
 from natsdb.ingest.blocks import Job
-from natsdb.ingest.into_tables import Progress, stage_source
+from natsdb.ingest.into_tables import Progress, add_sources, before_records, stage_source
 from natsdb.schema.spaces import SPACES
 from natsdb.schema.tables import BLOCK
-from natsdb.store.manifest import Ingested, with_ingested, with_parts, with_weights
-from natsdb.store.staging import Staging, open_manifest, with_catalogue
+from natsdb.store.choice import OFFICIAL
+from natsdb.store.staging import Staging, with_catalogue
 from natsdb.store.writing import only_writer, writing
 
 _RECORD = re.compile(r"(\d{6})\.pickle\.pbz2")
-_SOURCE = "official"
 
 
 def ingest_as_it_comes(
     fetch: Callable[[threading.Event], None],
     path: Path,
     space: str,
+    fingerprint: str,
+    opened: Callable[[], Source],
     home: Path,
     jobs: int | None = None,
     progress: Progress | None = None,
@@ -42,6 +42,7 @@ def ingest_as_it_comes(
     Args:
         fetch: called in a thread, it fetches the file to `path`, and stops when the event is set; what came so far is
             beside it as NAME….part.
+        opened: what the file is, when all of it is there; its fingerprint is known beforehand.
         progress: as of `natsdb.ingest.ingest`, of what is ingested when all is there.
 
     Returns:
@@ -51,11 +52,10 @@ def ingest_as_it_comes(
         NatsdbError: as `fetch` does, or the archive is damaged or contradicts the database, which is unchanged.
     """
     with only_writer(home), writing(home):
-        before = open_manifest(home)
-        key = path.parent.name
-        staging = Staging(home, f"{key}-rows")
+        before = before_records(home, OFFICIAL)
+        staging = Staging(home, f"{fingerprint}-rows")
         manifest = with_catalogue(before, staging)
-        job = Job(str(staging.folder), _SOURCE, space, replace=False, keep_going=False, weights=False)
+        job = Job(str(staging.folder), OFFICIAL, space, replace=False, keep_going=False, weights=False)
         coming, done, stop = Coming(path), 0, threading.Event()
         with ThreadPoolExecutor(1) as pool:
             fetching = pool.submit(fetch, stop)
@@ -64,23 +64,12 @@ def ingest_as_it_comes(
                     entries = coming.whole_blocks(space)
                     if len(entries) > done:
                         done = len(entries)
-                        part = Source("tar", space, path.name, tuple(entries), key, str(path))
+                        part = Source("tar", space, path.name, tuple(entries), fingerprint, str(path))
                         stage_source(part, job, staging, manifest, jobs, None)
                 fetching.result()
             finally:
                 stop.set()
-        source = open_source(path)
-        receipts, _ = stage_source(replace(source, fingerprint=key), job, staging, manifest, jobs, progress)
-        for receipt in receipts:
-            manifest = with_weights(with_parts(manifest, receipt.parts), receipt.weights)
-        archs = sum(receipt.archs for receipt in receipts)
-        ingested = Ingested(_SOURCE, source.space, source.kind, source.name, source.fingerprint, archs)
-        manifest = with_ingested(manifest, ingested)
-        if manifest.same_contents(before):
-            staging.clear()
-            return False
-        staging.publish(manifest, f"pull {space}")
-        return True
+        return add_sources([opened()], job, staging, before, manifest, f"pull {space}", jobs, progress).changed
 
 
 class Coming:

@@ -359,10 +359,10 @@ def _by_default(api: NASBench201API, given: str | None) -> str:
     Raises:
         Missing: there is none of these.
     """
-    found = opening.database_by_default(api)
-    if given and os.path.isfile(given) and is_torch(given) and not (found and _has_201(found)):
-        return given
-    found = found or opening.archive_by_default(api)
+    if given and os.path.isfile(given) and is_torch(given):
+        mine = opening.database_of_the_user(api)
+        return mine if mine is not None and _has_201(mine) else given
+    found = opening.database_by_default(api) or opening.archive_by_default(api)
     if found is None:
         raise Missing(
             ("there is no such file" if given else "no file is named") + ", and no natsdb database that stands for it",

@@ -114,8 +114,23 @@ def open_benchmark(api: Space, given: Any, fast_mode: bool, verbose: bool, sourc
 
 
 def database_by_default(api: Space) -> str | None:
-    """A database with rows of the space: `$NATSDB_HOME`, one where archives lie, or the user's; natsdb's own where
-    there is none of these, or none with any runs, and no archive."""
+    """A database with rows of the space: the user's; natsdb's own where there is none of these, or none with any runs,
+    and no archive."""
+    from natsdb.api.backends import is_database
+
+    found = database_of_the_user(api)
+    if found is None and archive_by_default(api) is None and (BUILTIN / NAME).exists():
+        if falls_back(None):
+            say_builtin()
+            return str(BUILTIN)
+        mine = default_database()
+        if is_database(str(mine)) and not any(part.space for part in read_manifest(mine).parts):
+            return str(BUILTIN)  # of searches or attached tables only: to SQL natsdb's own is beside it
+    return found
+
+
+def database_of_the_user(api: Space) -> str | None:
+    """A database with rows of the space: `$NATSDB_HOME`, one where archives lie, or that in the user's folder."""
     from natsdb.api.backends import is_database
 
     try:
@@ -127,13 +142,6 @@ def database_by_default(api: Space) -> str | None:
     for path in [*first, *beside, str(default_database())]:
         if is_database(path) and any(part.space == api._space for part in read_manifest(Path(path)).parts):
             return path
-    if archive_by_default(api) is None and (BUILTIN / NAME).exists():
-        if falls_back(None):
-            say_builtin()
-            return str(BUILTIN)
-        mine = default_database()
-        if is_database(str(mine)) and not any(part.space for part in read_manifest(mine).parts):
-            return str(BUILTIN)  # of searches or attached tables only: to SQL natsdb's own is beside it
     return None
 
 

@@ -84,6 +84,9 @@ def verify(
         str | None, typer.Option("--source", help="Which rows: the value of the column `source`; as ingest names them.")
     ] = None,
     jobs: JobsOption = None,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="Compare the rest where records are damaged; list them; exit with 1.")
+    ] = False,
 ) -> None:
     """Compare every number of a source with the database, bit for bit; exit with 1 if any differs.
 
@@ -92,12 +95,16 @@ def verify(
     from natsdb.ingest import verify as run
 
     with _progress("numbers") as progress:
-        found = run(source, db, name=name, jobs=jobs, progress=progress)
+        found = run(source, db, name=name, jobs=jobs, keep_going=keep_going, progress=progress)
+    if found.failures:
+        _list_failures(found.failures, what="records that cannot be read")
     for note in found.notes:
         print(f"natsdb: note: {note}", file=sys.stderr)
     if not found.count:
         others = " but for those" if found.notes else ""
         print(f"{found.records:,} {found.unit}, {found.numbers:,} numbers: all equal, bit for bit{others}")
+        if found.failures:
+            raise typer.Exit(1)
         return
     from rich.console import Console
     from rich.table import Table

@@ -16,15 +16,19 @@ from natsdb.schema.schedules import epochs_of
 from natsdb.store.manifest import Manifest, Part
 
 OFFICIAL, REGENERATED, SYNTHETIC = "official", "regenerated", "synthetic"
-# Rows of NAS-Bench-201's own records, which `natsdb.api.nas_201` asks for.
-NAS_201 = "nas-bench-201"
+# Rows of NAS-Bench-201's own records, which `natsdb.api.nas_201` asks for, and of HPOBench's extraction of these.
+NAS_201, HPOBENCH = "nas-bench-201", "hpobench"
+# Sources that have a place by name; others are the user's own.
+_PLACES = {OFFICIAL: 0, NAS_201: 1, HPOBENCH: 2, REGENERATED: 4}
+_OWN, _PUBLISHED, _REDUCED, _SYNTHETIC = 3, 5, 6, 7
 
 
 def rank(source: str, *, published: bool = False, reduced: bool = False) -> tuple[int, str]:
     """Sort key of a source's rows among those of others; the lowest counts.
 
-    Official records, then the user's own by name, regenerated ones, published tables, reduced runs of any source, and
-    synthetic rows last. A reduced run never stands before a full result.
+    Official records, those of NAS-Bench-201, HPOBench's extraction of these, which has less of them, then the user's
+    own by name, regenerated ones, published tables and Syne Tune's curves, reduced runs of any source, and synthetic
+    rows last. A reduced run never stands before a full result.
 
     Args:
         source: value of the column `source`.
@@ -32,14 +36,12 @@ def rank(source: str, *, published: bool = False, reduced: bool = False) -> tupl
         reduced: the runs saw fewer images or epochs than their schedule says.
     """
     if source == SYNTHETIC:
-        return 5, source
+        return _SYNTHETIC, source
     if reduced:
-        return 4, source
-    if source == OFFICIAL:
-        return 0, source
-    if published:
-        return 3, source
-    return (2, source) if source == REGENERATED else (1, source)
+        return _REDUCED, source
+    if published and source != OFFICIAL:
+        return _PUBLISHED, source
+    return _PLACES.get(source, _OWN), source
 
 
 class Place(NamedTuple):

@@ -80,6 +80,11 @@ class Ingested:
     licence: str = ""
     citation: str = ""
 
+    @property
+    def which(self) -> tuple[str, ...]:
+        """What tells it from others: files of one name may come from several places."""
+        return self.source, self.space, self.kind, self.name, self.origin
+
 
 @dataclass(frozen=True)
 class Measure:
@@ -326,6 +331,5 @@ def with_weights(manifest: Manifest, weights: Iterable[WeightsFile]) -> Manifest
 
 def with_ingested(manifest: Manifest, ingested: Ingested) -> Manifest:
     """The manifest with a source noted as ingested."""
-    mine = (ingested.source, ingested.space, ingested.kind, ingested.name)
-    others = [one for one in manifest.ingests if (one.source, one.space, one.kind, one.name) != mine]
+    others = [one for one in manifest.ingests if one.which != ingested.which]
     return replace(manifest, ingests=(*others, ingested))

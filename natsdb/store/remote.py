@@ -7,10 +7,13 @@ system for fsspec lists a file's folder before it reads a range of it. `$HF_ENDP
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import wait
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -20,7 +23,7 @@ from urllib.parse import quote
 import fsspec
 import tenacity
 
-from natsdb.schema.errors import Missing, NatsdbError
+from natsdb.schema.errors import Missing, NatsdbError, Stopped
 
 # Seconds to wait before each further try.
 WAITS = (0.2, 0.6, 2.0)
@@ -86,15 +89,23 @@ def pinned(url: str) -> str:
     return f"hf://datasets/{repo}@{json.loads(answer)['sha']}" + (f"/{folder}" if folder else "")
 
 
-def remote_bytes(url: str, start: int, end: int) -> bytes:
+def remote_bytes(url: str, start: int, end: int, stop: threading.Event | None = None) -> bytes:
     """Bytes of a listed file behind a URL, from `start` to before `end`.
+
+    Args:
+        stop: when it is set, the request is given up.
 
     Raises:
         NatsdbError: the server does not answer, or not with all of this range, however often it is asked.
+        Stopped: `stop` was set before all of it came.
     """
 
     def get() -> bytes:
-        got: bytes = file_system(url).cat_file(address(url), start=start, end=end)
+        files = file_system(url)
+        if stop is None:
+            got: bytes = files.cat_file(address(url), start=start, end=end)
+        else:
+            got = _unless(stop, files._cat_file(address(url), start=start, end=end), files.loop)
         if len(got) > end - start:
             raise NatsdbError(
                 "the server sends whole files and no ranges of bytes",
@@ -105,7 +116,17 @@ def remote_bytes(url: str, start: int, end: int) -> bytes:
             raise ConnectionError(f"{len(got)} of {end - start} bytes came")
         return got
 
-    return tried(get, url, _GONE)
+    return tried(get, url, _GONE, stop=stop)
+
+
+def _unless(stop: threading.Event, asking: Coroutine[Any, Any, Result], loop: asyncio.AbstractEventLoop) -> Result:
+    """What a request on fsspec's loop returns, which is given up when `stop` is set."""
+    future = asyncio.run_coroutine_threadsafe(asking, loop)
+    while not stop.is_set():
+        if wait([future], timeout=0.1).done:
+            return future.result()
+    future.cancel()
+    raise Stopped
 
 
 def remote_size(url: str) -> int:
@@ -120,8 +141,17 @@ def remote_size(url: str) -> int:
     return int(found)
 
 
-def tried(get: Callable[[], Result], where: str, absent: str, failed: str = "it cannot be read") -> Result:
+def tried(
+    get: Callable[[], Result],
+    where: str,
+    absent: str,
+    failed: str = "it cannot be read",
+    stop: threading.Event | None = None,
+) -> Result:
     """What `get` returns, tried again after failures that may pass; `failed` says what did not succeed.
+
+    Args:
+        stop: when it is set, no time is waited between tries.
 
     Raises:
         Missing: there is no such file (`absent` says what that means).
@@ -132,10 +162,11 @@ def tried(get: Callable[[], Result], where: str, absent: str, failed: str = "it 
         wait=tenacity.wait_chain(*map(tenacity.wait_fixed, WAITS)),
         retry=tenacity.retry_if_exception(may_pass),
         reraise=True,
+        sleep=tenacity.sleep_using_event(stop) if stop is not None else tenacity.nap.sleep,
     )
     try:
         return tries(get)
-    except NatsdbError:
+    except (NatsdbError, Stopped):
         raise
     except FileNotFoundError:
         raise Missing(absent, where=where, remedy="check the address") from None
@@ -157,7 +188,9 @@ def _denied(error: Exception, where: str) -> NatsdbError:
 
 def may_pass(error: BaseException) -> bool:
     """Whether it is worth while to ask again."""
-    if isinstance(error, (NatsdbError, FileNotFoundError, PermissionError)) or not isinstance(error, Exception):
+    if isinstance(error, (NatsdbError, Stopped, FileNotFoundError, PermissionError)) or not isinstance(
+        error, Exception
+    ):
         return False
     # Of a server's refusals only "too many requests" passes.
     status = getattr(error, "status", 500)

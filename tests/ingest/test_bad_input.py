@@ -200,6 +200,13 @@ def test_keep_going_ingests_the_rest_and_lists_what_it_left_out(few: Path, tmp_p
     assert "1 records left out" in result.stderr
     assert BAD in result.stderr
     assert "2 architectures" in result.stdout
+    with pytest.raises(Damaged, match=BAD):
+        verify(few, tmp_path / "db")
+    result = CliRunner().invoke(app, ["verify", str(few), "--db", str(tmp_path / "db"), "--keep-going"])
+    assert result.exit_code == 1
+    assert "1 records that cannot be read" in result.stderr
+    assert result.stdout.startswith("2 records, ")
+    assert "all equal, bit for bit" in result.stdout
     (few / BAD).unlink()
     assert verify(few, tmp_path / "db").count == 0
 

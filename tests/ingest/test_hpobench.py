@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 import archives
 import natsdb
+from natsdb.cli import app
 from natsdb.ingest import ingest, verify
 from natsdb.schema.errors import NatsdbError
 from natsdb.store.snapshot import read_manifest
@@ -80,3 +82,30 @@ def test_what_is_no_such_file_is_said(files: dict[str, Path], tmp_path: Path) ->
         with pytest.raises(NatsdbError, match=said):
             ingest([path], tmp_path / "db")
         assert not (tmp_path / "db" / "natsdb.json").exists()
+
+
+@pytest.mark.parametrize("wrong", ["json", "dataset", "field", "nesting"])
+def test_a_bad_run_is_left_out_and_the_rest_goes_on(wrong: str, files: dict[str, Path], tmp_path: Path) -> None:
+    good = files["cifar100"].read_text()
+    table = json.loads(good)
+    text = archives.record("tss", 3)["200"]["arch_str"]
+    marks = {"dataset": {"name": ["cifar100"]}, "field": {"more": 1}}.get(wrong, {"name": "HERE"})
+    table["888"][text] |= marks
+    deep = '{"a": ' * 100_000 + "1" + "}" * 100_000
+    path = tmp_path / files["cifar100"].name
+    path.write_text(json.dumps(table).replace('"HERE"', deep if wrong == "nesting" else "no"))
+    home = tmp_path / "db"
+    with pytest.raises(NatsdbError):
+        ingest([path], home)
+    said = CliRunner().invoke(app, ["ingest", str(path), "--db", str(home), "--keep-going"])
+    assert said.exit_code == 1
+    assert "1 records left out" in said.stderr
+    assert "2 architectures" in said.stdout
+    assert natsdb.query("select distinct arch from seed order by 1", home)["arch"].to_list() == [14, 1030]
+    with pytest.raises(NatsdbError):
+        verify(path, home)
+    said = CliRunner().invoke(app, ["verify", str(path), "--db", str(home), "--keep-going"])
+    assert said.exit_code == 1
+    assert "1 records that cannot be read" in said.stderr
+    assert said.stdout.startswith("5 runs, ")
+    assert "all equal, bit for bit" in said.stdout

@@ -158,14 +158,24 @@ def test_the_official_package_gives_the_same_answers(
 
 
 def test_a_path_is_the_database_s_rows_or_the_file(
-    pth: Path, home: Path, real_db: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pth: Path,
+    home: Path,
+    real_db: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(nas_201, "_warned", False)
+    monkeypatch.setattr("natsdb.store.snapshot._said", False)
     monkeypatch.setattr(nas_201_versions, "VERSION", nas_201_versions.Version())
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         monkeypatch.setenv("NATSDB_HOME", str(real_db))  # which has NATS-Bench's rows only: the file is read
         assert NASBench201API(str(pth), verbose=False).evaluated_indexes == list(ARCHS)
+        monkeypatch.delenv("NATSDB_HOME")  # there is none: nor does natsdb's own database answer
+        monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+        assert NASBench201API(str(pth), verbose=False).evaluated_indexes == list(ARCHS)
+        assert "built-in" not in capsys.readouterr().err
         monkeypatch.setenv("NATSDB_HOME", str(home))
         assert NASBench201API("NAS-Bench-201-v1_0-e61699.pth", verbose=False).evaluated_indexes == list(ARCHS)
     # Beside rows of NATS-Bench its own answer, and only those.

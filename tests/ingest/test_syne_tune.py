@@ -103,6 +103,41 @@ def test_it_comes_back_as_it_was(box: Path, home: Path, tmp_path: Path) -> None:
     assert one == two
 
 
+@pytest.mark.filterwarnings("ignore:The inplace keyword")  # of pandas, by Syne Tune
+def test_syne_tune_itself_writes_what_is_read_and_reads_what_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tabular = pytest.importorskip("syne_tune.blackbox_repository.blackbox_tabular", reason="syne-tune is not installed")
+    pd = pytest.importorskip("pandas")
+    scripts = "syne_tune.blackbox_repository.conversion_scripts.scripts.nasbench201_import"
+    recipe = pytest.importorskip(scripts, reason="syne-tune is not installed")
+    # It asks for fastparquet, which need not be there.
+    write, read = pd.DataFrame.to_parquet, pd.read_parquet
+    monkeypatch.setattr(pd.DataFrame, "to_parquet", lambda self, path, **how: write(self, path, index=how["index"]))
+    monkeypatch.setattr(pd, "read_parquet", lambda path, **_: read(path))
+    records = {arch: archives.record("tss", arch) for arch in range(3)}
+    converted = {task: recipe.convert_dataset({"total_archs": 3, "arch2infos": records}, task) for task in TASKS}
+    theirs = tmp_path / "nasbench201"
+    tabular.serialize(converted, str(theirs), {"time_attr": recipe.TIME_ATTR})
+    ingest([theirs], tmp_path / "db")
+    made = export(tmp_path / "back", "tss", tmp_path / "db", format="syne-tune")
+    # And what the tests write is what it writes.
+    for other in (made, archives.write_blackbox(tmp_path / "ours", range(3), tasks=TASKS)):
+        for name in ("objectives_evaluations.npy", "fidelities_values.npy"):
+            assert np.array_equal(np.load(other / name), np.load(theirs / name))
+    read_back = tabular.deserialize(str(made))
+    for task, box in tabular.deserialize(str(theirs)).items():
+        mine = read_back[task]
+        assert mine.hyperparameters.equals(box.hyperparameters)
+        assert mine.objectives_names == box.objectives_names
+        assert str(mine.fidelity_space) == str(box.fidelity_space)
+        assert {name: set(one.categories) for name, one in mine.configuration_space.items()} == {
+            name: set(one.categories) for name, one in box.configuration_space.items()
+        }
+        asked = {"configuration": dict(box.hyperparameters.iloc[2]), "fidelity": {"hp_epoch": 100}, "seed": 1}
+        assert mine.objective_function(**asked) == box.objective_function(**asked)
+
+
 def test_what_is_no_such_blackbox_is_said(box: Path, tmp_path: Path) -> None:
     about = json.loads((box / "metadata.json").read_text())
 

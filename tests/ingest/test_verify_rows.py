@@ -141,6 +141,56 @@ def test_what_another_table_said_of_a_run_is_a_note(made: Path, tmp_path: Path) 
     assert verify(first, tmp_path / "db").count == 2
 
 
+def test_a_renamed_table_is_known_by_its_digest(made: Path, tmp_path: Path) -> None:
+    home = shutil.copytree(made / "db", tmp_path / "db")
+    wheel = _sources(made)[1]
+    renamed = shutil.copy(wheel, tmp_path / wheel.name.replace("-0.", "-1."))
+    assert renamed.name != wheel.name
+    _with(home, "cost", "params", 1, lambda value: 2 * value)
+    # Not "those of another table": of these runs this one is what was read.
+    for path in (wheel, renamed):
+        found = verify(path, home)
+        assert (found.count, found.notes) == (1, [])
+        assert found.differences[0].key.endswith("params")
+
+
+def test_tables_of_one_name_are_told_apart_by_their_digests(tmp_path: Path) -> None:
+    row = {"space": "tss", "hp": "200", "arch": 5, "dataset": "cifar100", "split": "x-test", "seed": 777}
+    tables = []
+    for number in (1, 2):
+        tables.append(tmp_path / str(number) / "table.parquet")
+        tables[-1].parent.mkdir()
+        pl.DataFrame([{**row, "accuracy": 70.0, "params_mb": float(number)}]).write_parquet(tables[-1])
+        ingest([tables[-1]], tmp_path / "db")
+    found = [verify(table, tmp_path / "db") for table in tables]
+    assert [(one.count, one.notes) for one in found] == [
+        (0, []),
+        (0, ["1 numbers of params are those of another table of these runs"]),
+    ]
+
+
+def test_a_table_that_replaced_another_is_equal_within_rounding_too(tmp_path: Path) -> None:
+    def table(name: str, accuracy: float, params: float, splits: list[str]) -> Path:
+        row = {"space": "tss", "hp": "200", "arch": 5, "dataset": "cifar100", "seed": 777}
+        row |= {"accuracy": accuracy, "params_mb": params}
+        pl.DataFrame([{**row, "split": split} for split in splits]).write_parquet(tmp_path / name)
+        return tmp_path / name
+
+    first = table("first.parquet", 70.0, 1.0, ["x-test", "x-valid"])
+    second = table("second.parquet", _one_bit_more(70.0), 2.0, ["x-test"])
+    ingest([first], tmp_path / "db")
+    ingest([second], tmp_path / "db", replace=True)
+    found = verify(second, tmp_path / "db")
+    assert (found.count, found.notes) == (0, [])
+    # What only the other measured is still there.
+    assert [one.notes for one in [verify(first, tmp_path / "db")]] == [
+        [
+            "1 numbers of accuracy are those of another table of these runs",
+            "1 numbers of params are those of another table of these runs",
+        ]
+    ]
+
+
 def test_damaged_rows_of_a_blackbox_are_made_again(made: Path, tmp_path: Path) -> None:
     home = shutil.copytree(made / "db", tmp_path / "db")
     path = next(home.glob("metric/source=syne-tune/**/*.parquet"))

@@ -8,10 +8,12 @@ import io
 import os
 import random
 import re
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -25,6 +27,7 @@ from databases import contents, strays
 from hub import Hub
 from natsdb.cli import app
 from natsdb.ingest import export, ingest
+from natsdb.ingest.hub.card import CITATION
 from natsdb.ingest.hub.publish import publish
 from natsdb.ingest.hub.upload import upload
 from natsdb.ingest.pull import pull
@@ -33,7 +36,9 @@ from natsdb.schema.datasets import DATASETS
 from natsdb.schema.errors import Damaged, Missing, NatsdbError, NotWritable
 from natsdb.store.check import check
 from natsdb.store.snapshot import read_manifest
+from natsdb.store.versions import publish_manifest
 from server import Answering, Listening
+from sources import add_table
 
 pytest.importorskip("aiohttp", reason="the extra `remote` is not installed")
 ROOT = Path(__file__).parents[2]
@@ -48,13 +53,13 @@ _QUOTA = '<p class="uc-error-caption">Sorry</p><p class="uc-error-subcaption">To
 class Elsewhere(Listening):
     """A server of `files` by path, and of those by identifier as Google Drive does it: a page that asks for a
     confirmation, or says that the `quota` is exceeded, then the file from another host. `cuts`: so many answers with a
-    file break off at a random byte; `held_at`: at this byte one waits `until` something is so; `sent`: bytes of files
-    that went out."""
+    file break off at a random byte; `held_at`: at this byte one waits `until` something is so; `slow`: seconds that
+    4 kB of a range take; `sent`: bytes of files that went out."""
 
     def __init__(self, seed: int = 0) -> None:
         self.files: dict[str, bytes] = {}
         self.cuts, self.sent, self.quota = 0, 0, False
-        self.held_at = 0
+        self.held_at, self.slow = 0, 0.0
         self.until: Callable[[], bool] = lambda: True
         chance = random.Random(seed)
         elsewhere = self
@@ -111,6 +116,10 @@ class Elsewhere(Listening):
                         while not elsewhere.until() and waited < 1000:
                             waited += 1
                             time.sleep(0.01)
+                    while elsewhere.slow and status == 206 and content:
+                        self.wfile.write(content[:4096])
+                        content = content[4096:]
+                        time.sleep(elsewhere.slow)
                     self.wfile.write(content)
                 except OSError:
                     return  # who asked looked at the headers only
@@ -245,6 +254,26 @@ def test_an_archive_is_ingested_as_it_comes(drive: Elsewhere, tmp_path: Path, mo
     assert not ingest([tar], db).changed
 
 
+def test_what_came_whole_is_ingested_from_where_it_was(
+    drive: Elsewhere, tar: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drive.files[_id("sss")] = tar
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("natsdb.ingest.pull.stream.add_sources", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            pull("sss", tmp_path / "db", tell=lambda _: None)
+    drive.sent = 0
+    assert pull("sss", tmp_path / "db", tell=lambda _: None).changed
+    assert drive.sent == 0
+    # Nor is what had been staged left behind.
+    assert strays(tmp_path / "db") == []
+    assert not list(tmp_path.glob("db/.ingest/*"))
+
+
 def test_a_quota_that_is_exceeded_is_one_sentence(drive: Elsewhere, tar: bytes, tmp_path: Path) -> None:
     drive.files[_id("sss")], drive.quota = tar, True
     result = CliRunner().invoke(app, ["pull", "sss", "--db", str(tmp_path / "db")])
@@ -261,6 +290,67 @@ def test_an_archive_is_fetched_from_any_server(drive: Elsewhere, tar: bytes, tmp
     assert contents(tmp_path / "db").keys() == contents(tmp_path / "other").keys()
     with pytest.raises(NatsdbError, match=r"it did not come whole \(404"):
         pull(f"{drive.url}/other.tar", tmp_path / "third", tell=lambda _: None)
+
+
+def test_archives_of_one_file_name_are_told_apart_by_their_addresses(drive: Elsewhere, tmp_path: Path) -> None:
+    db, urls = tmp_path / "db", []
+    for arch in (3, 4):  # tars of one size
+        made = archives.write_folder(tmp_path / str(arch), "sss", [arch], jobs=1)
+        drive.files[f"{arch}/sss.tar"] = archives.write_tar(made, tmp_path / f"{arch}.tar").read_bytes()
+        urls.append(f"{drive.url}/{arch}/sss.tar")
+    # What was ingested by hand under this name is another file too.
+    by_hand = archives.write_folder(tmp_path / "5", "sss", [5], jobs=1)
+    ingest([archives.write_tar(by_hand, tmp_path / "sss.tar")], db)
+    for url in urls:
+        assert pull(url, db, tell=lambda _: None).changed
+    assert natsdb.query("select distinct arch from seed order by arch", db)["arch"].to_list() == [3, 4, 5]
+    assert [one.origin for one in natsdb.info(db).ingests] == ["", *urls]
+    drive.sent = 0
+    for url in urls:
+        assert not pull(url, db, tell=lambda _: None).changed
+    assert drive.sent == 0
+
+
+def test_what_a_known_archive_says_of_itself_is_kept(drive: Elsewhere, tar: bytes, tmp_path: Path) -> None:
+    drive.files[_id("sss")] = tar
+    pull("sss", tmp_path / "db", tell=lambda _: None)
+    (one,) = natsdb.info(tmp_path / "db").ingests
+    assert (one.origin, one.licence, one.citation) == (f"gdrive:{_id('sss')}", OFFERS["sss"].licence, CITATION)
+    drive.sent = 0
+    # By its address it is the same one; and so is a file of this name that was ingested by hand.
+    assert not pull(f"gdrive:{_id('sss')}", tmp_path / "db", tell=lambda _: None).changed
+    ingest([_kept(tmp_path, tar)], tmp_path / "other")
+    assert not pull("sss", tmp_path / "other", tell=lambda _: None).changed
+    assert drive.sent == 0
+
+
+@pytest.mark.parametrize(
+    ("archs", "source", "known"), [(32_768, "official", True), (2, "official", False), (32_768, "mine", False)]
+)
+def test_a_known_archive_is_there_where_all_of_it_came_in_another_form(
+    archs: int, source: str, known: bool, drive: Elsewhere, tar: bytes, tmp_path: Path
+) -> None:
+    drive.files[_id("sss")], home = tar, tmp_path / "db"
+    ingest([archives.write_folder(tmp_path / "folder", "sss", [3, 5], jobs=1)], home, source=source)
+    manifest = read_manifest(home)
+    (one,) = manifest.ingests
+    publish_manifest(home, replace(manifest, ingests=(replace(one, archs=archs),)), "as if")
+    pull("sss", home, tell=lambda _: None)
+    assert (drive.sent == 0) is known
+
+
+def test_nas_bench_201_is_fetched_by_its_address(drive: Elsewhere, tmp_path: Path) -> None:
+    name = "NAS-Bench-201-v1_1-096897.pth"
+    drive.files[name] = archives.write_nas_201(tmp_path / name, {3: archives.nas_201_record(3)}).read_bytes()
+    assert pull(f"{drive.url}/{name}", tmp_path / "db", tell=lambda _: None).changed
+    assert [(one.source, one.name) for one in natsdb.info(tmp_path / "db").ingests] == [("nas-bench-201", name)]
+
+
+def test_official_rows_of_a_table_and_an_archive_are_not_mixed(drive: Elsewhere, tar: bytes, tmp_path: Path) -> None:
+    drive.files[_id("sss")] = tar
+    add_table(tmp_path / "db", source="official")
+    with pytest.raises(NatsdbError, match="its rows of source 'official' are of a published table or a blackbox"):
+        pull("sss", tmp_path / "db", tell=lambda _: None)
 
 
 def _kept(folder: Path, tar: bytes) -> Path:
@@ -413,6 +503,37 @@ def test_an_interrupted_pull_goes_on_with_what_came(
     assert elsewhere.sent < total - before / 2
     assert contents(tmp_path / "db") == contents(published)
     assert strays(tmp_path / "db") == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
+def test_interrupted_on_a_slow_line_it_ends_at_once_and_keeps_what_came(
+    elsewhere: Elsewhere, published: Path, tmp_path: Path
+) -> None:
+    elsewhere.put(published)
+    elsewhere.slow = 0.4
+    db = tmp_path / "db"
+    command = [sys.executable, "-m", "natsdb", "pull", elsewhere.url, "--db", str(db)]
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+    def came() -> int:
+        return sum(path.stat().st_size for path in db.rglob("*.part"))
+
+    try:
+        while not came() and running.poll() is None:
+            time.sleep(0.05)
+        running.send_signal(signal.SIGINT)
+        asked = time.monotonic()
+        _, said = running.communicate(timeout=60)
+        assert time.monotonic() - asked < 2
+    finally:
+        running.kill()
+    assert running.returncode == 130
+    assert said == "natsdb: interrupted; the database is as it was, the same command goes on from here\n"
+    assert not (db / "natsdb.json").exists()
+    kept = came() + sum(path.stat().st_size for path in db.rglob("*.parquet"))
+    elsewhere.slow, elsewhere.sent = 0.0, 0
+    assert pull(elsewhere.url, db, tell=lambda _: None).bytes == sum(read_manifest(published).listed().values()) - kept
+    assert contents(db) == contents(published)
 
 
 def test_other_bytes_and_short_files_are_refused(elsewhere: Elsewhere, published: Path, tmp_path: Path) -> None:

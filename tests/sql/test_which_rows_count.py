@@ -222,3 +222,12 @@ def test_seeds_of_another_source_are_not_counted(home: Path) -> None:
     assert _rows("select seed from runs order by seed", home) == [(777,), (888,)]
     handle = natsdb.api.create(str(home), "tss", verbose=False)
     assert list(handle.query_by_index(11, "cifar100", hp="12")) == [777, 888]
+
+
+def test_nas_bench_201_then_what_was_extracted_of_it_then_ones_own_whatever_the_names(home: Path) -> None:
+    for number, source in enumerate(("ann", "hpobench", "nas-bench-201", "official")):
+        add_run(home, accuracy=float(number), source=source)
+        assert _rows(MEAN, home) == [(float(number), 1, source)]
+    add_run(home, accuracy=9.0, source="nas-bench-201", arch=12, epochs=3)
+    add_run(home, accuracy=8.0, source="zoe", arch=12)
+    assert _rows(MEAN.replace("11", "12"), home) == [(8.0, 1, "zoe")]

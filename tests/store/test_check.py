@@ -21,6 +21,7 @@ from natsdb.ingest.repair import repair
 from natsdb.schema.errors import Damaged, NatsdbError
 from natsdb.store.check import check
 from natsdb.store.snapshot import read_manifest
+from sources import add_run, add_table
 
 runner = CliRunner()
 
@@ -219,3 +220,25 @@ def test_a_listed_file_that_is_gone_is_one_sentence(home: Path) -> None:
     (home / part.path).unlink()
     with pytest.raises(NatsdbError, match=r"\.parquet: the file is listed and cannot be read .*natsdb check"):
         natsdb.query("select count(*) from final", home)
+
+
+def test_repair_takes_each_source_for_the_rows_that_came_from_it(sources: list[Path], tmp_path: Path) -> None:
+    """Sources that contradict each other, and runs that cannot be official rows, are named together."""
+    home = tmp_path / "db"
+    given = [sources[0], archives.write_nas_201_folder(tmp_path / "nas-201", [11])]
+    for path in given:
+        ingest([path], home)
+    ingest([archives.write_folder(tmp_path / "tss", "tss", [11], jobs=1)], home)
+    given += [tmp_path / "tss"]
+    given += [add_run(home, source=f"source-{n}", accuracy=float(n), recipe={"batch": n}) for n in (1, 2)]
+    for n in (1, 2):
+        add_table(home, source=f"table-{n}", accuracy=float(n))
+    given += sorted((tmp_path / "tables").glob("*.parquet"))
+    # A name that nobody ingested may be a copy of any source: it is read where it can be one.
+    given[3] = given[3].rename(tmp_path / "elsewhere")
+    whole = contents(home)
+    for part in read_manifest(home).parts:
+        flip(home / part.path, random.Random(7))
+    done = repair(given, home)
+    assert not done.left
+    assert contents(home) == whole
