@@ -334,14 +334,16 @@ def _nearest(space: str, starts: list[int]) -> list[int] | None:
 class Training:
     """One training, which is looked at on the way: it goes on in the run that was drawn, and costs what is added.
 
-    `arch`: index of the architecture that answers; `run`: which of all runs; `epoch`: up to which it was trained.
+    `arch`: index of the architecture that answers; `run`: which of all runs, drawn when it is first asked, as a search
+    may end before; `epoch`: up to which it was trained.
     """
 
-    def __init__(self, arch: int, run: int) -> None:
-        self.arch, self.run, self.epoch = arch, run, -1
+    def __init__(self, arch: int) -> None:
+        self.arch, self.epoch = arch, -1
+        self.run: int | None = None
 
-    def goes_on(self, answers: Trainings, epoch: int) -> float:
-        """Seconds from the epoch so far to a later one: training, and one pass over the validation images.
+    def goes_on(self, answers: Trainings, run: int, epoch: int) -> float:
+        """Seconds from the epoch so far to a later one, in a run: training, and one pass over the validation images.
 
         Raises:
             NatsdbError: it is not later.
@@ -350,10 +352,10 @@ class Training:
             raise NatsdbError(
                 f"a training that was at epoch {self.epoch} cannot go on to epoch {epoch}", remedy="ask for a later one"
             )
-        seconds = answers.seconds[epoch][self.run]
+        seconds = answers.seconds[epoch][run]
         if self.epoch >= 0:
-            seconds += float(answers.passes[self.run]) - answers.seconds[self.epoch][self.run]
-        self.epoch = epoch
+            seconds += float(answers.passes[run]) - answers.seconds[self.epoch][run]
+        self.run, self.epoch = run, epoch
         return seconds
 
 
@@ -416,7 +418,7 @@ class Benchmark:
         arch = self._arch(proposal)
         if self._answers.nearest is not None:
             arch = self._answers.nearest[arch]
-        return Training(arch, self._drawn_run(arch))
+        return Training(arch)
 
     def drawn(self, draw: Callable[[], Choices], chance: random.Random) -> Choices:
         """The first feasible one of what a function draws; after 1,000 draws a random one of all that are feasible."""
@@ -500,8 +502,8 @@ class Benchmark:
                 remedy=f"name it in the algorithm's `epochs`; {', '.join(map(str, answers.accuracy))} are there",
             )
         if type(proposal) is Training:
-            run = proposal.run
-            self.spent += proposal.goes_on(answers, epoch)
+            run = self._drawn_run(arch) if proposal.run is None else proposal.run
+            self.spent += proposal.goes_on(answers, run, epoch)
             return arch, epoch, answers.accuracy[epoch][run]
         run = self._drawn_run(arch)
         self.spent += answers.seconds[epoch][run]

@@ -167,6 +167,19 @@ def test_a_training_goes_on_in_its_run_and_only_forwards() -> None:
     assert seen == {False, True}
 
 
+@pytest.mark.parametrize("name", ["successive_halving", "hyperband"])
+def test_an_architecture_is_asked_for_when_its_turn_comes(name: str) -> None:
+    # As `--train` trains it then: of a bracket of nine only the two that may be trained.
+    asked: list[int] = []
+    steps = play(LATER[name], _whole(_slope(), lacking=asked.append), 1e9, 0, 0, most=2)
+    assert len(steps.arch) == 2
+    assert asked == steps.arch
+    # One that goes on is there already.
+    asked.clear()
+    steps = play(LATER[name], _whole(_slope(), lacking=asked.append), 1e9, 0, 0, most=13)
+    assert asked == [arch for arch, epoch in zip(steps.arch, steps.epoch, strict=True) if epoch == steps.epoch[0]]
+
+
 def test_without_curves_a_sentence_says_which_archive_has_them(made_up_db: Path, tmp_path: Path) -> None:
     done = CliRunner().invoke(
         app, ["search", "hyperband", "--space", "tss", "--dataset", "cifar100", "--hp", "200", "--db", str(made_up_db)]

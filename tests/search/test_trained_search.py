@@ -132,12 +132,14 @@ def test_successive_halving_looks_at_trainings_on_the_way(pictures: Path, tmp_pa
         "successive_halving", "sss", "cifar10", home, training=training, trainings=5, hp="3", options={"eta": 3}
     )
     rows = natsdb.query(
-        "select step.epoch, step.accuracy = metric.accuracy as same from search_step as step "
+        "select step.arch, step.epoch, step.accuracy = metric.accuracy as same from search_step as step "
         "inner join metric on metric.arch = step.arch and metric.epoch = step.epoch and metric.split = 'x-valid'",
         home,
     )
     assert (len(rows), rows["same"].all(), set(rows["epoch"]) >= {0}) == (5, True, True)
     assert natsdb.query("select bool_and(seconds > 0) from search_step", home).item()
+    # Of the next bracket, which `trainings` cut off, nobody was trained for nothing.
+    assert natsdb.query("select count(distinct arch) from seed", home).item() == len(set(rows["arch"]))
 
 
 @pytest.mark.parametrize(
