@@ -17,13 +17,14 @@ from natsdb.ingest.fanout import note_progress
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.names import did_you_mean
 from natsdb.search.algorithm import Algorithm
+from natsdb.search.benchmark import Benchmark
 from natsdb.search.bohb import bohb, epochs_of_rungs
 from natsdb.search.halving import hyperband, successive_halving
 from natsdb.search.local_search import local_search
 from natsdb.search.multi_trial import random_search, regularized_ea, reinforce
 from natsdb.search.others import is_others, others_algorithm
 from natsdb.search.predictors import bananas, npenas
-from natsdb.search.simulation import Benchmark, Trainings
+from natsdb.search.trainings import Trainings
 
 # Those of the paper.
 ALGORITHMS = {
@@ -95,11 +96,17 @@ def play(
         most: so many evaluations at most.
 
     Raises:
-        NatsdbError: the search proposes what is no architecture, an epoch that was not read, or nothing feasible.
+        NatsdbError: the search proposes what is no architecture, an epoch that was not read, or nothing feasible; its
+            warm-up spends the budget.
     """
     key = f"{seed} {algorithm.name} {answers.space} {answers.dataset} {run}"
     benchmark = Benchmark(answers, budget, random.Random(f"{key} trials"))
     benchmark.warm_up(random.Random(f"{key} warm-up"))
+    if benchmark.spent >= budget:
+        raise NatsdbError(
+            f"the warm-up of run {run} takes {benchmark.spent:,.0f} of {budget:,.0f} seconds, and leaves none to train",
+            remedy="give a larger --budget, or measure fewer architectures with --of",
+        )
     try:
         search = algorithm.propose(benchmark, random.Random(key), **(options or {}))
     except TypeError as error:

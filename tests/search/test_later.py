@@ -19,8 +19,9 @@ from natsdb.ingest.attached import keep_attached
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.spaces import SPACES
 from natsdb.search import ALGORITHMS, Benchmark, read_trainings, search
+from natsdb.search.measures import WarmUp
 from natsdb.search.running import LATER, NAMED, options_of, play
-from natsdb.search.simulation import Trainings, WarmUp
+from natsdb.search.trainings import Trainings
 from natsdb.store.manifest import Attached, Measure
 
 SIZE = SPACES["tss"].size
@@ -295,6 +296,15 @@ def test_a_warm_up_counts_the_seconds_that_a_table_has(made_up_db: Path, tmp_pat
     ):
         with pytest.raises(NatsdbError, match=said):
             search("random", "tss", "cifar10", db, warm_up=warm_up, of=of)
+
+
+@pytest.mark.parametrize("name", ["random", "bohb"])
+def test_a_warm_up_that_spends_the_budget_is_said_to_do_so(name: str) -> None:
+    answers = _whole(_slope(), warm_up=WarmUp(50, _slope(), [40.0] * SIZE, True))
+    assert play(NAMED[name], answers, 2001.0, 0, 0).arch
+    said = "the warm-up of run 3 takes 2,000 of 2,000 seconds, and leaves none to train; give a larger --budget"
+    with pytest.raises(NatsdbError, match=said):
+        play(NAMED[name], answers, 2000.0, 0, 3)
 
 
 def test_their_options_are_those_of_their_functions() -> None:

@@ -20,8 +20,9 @@ from natsdb.schema.errors import NatsdbError
 from natsdb.schema.spaces import SPACES
 from natsdb.search import others, search
 from natsdb.search.algorithm import Algorithm
+from natsdb.search.measures import WarmUp
 from natsdb.search.running import load_algorithm, options_of, play
-from natsdb.search.simulation import Trainings, WarmUp
+from natsdb.search.trainings import Trainings
 
 optuna = pytest.importorskip("optuna", reason="the extra `optuna` is not installed")
 pytest.importorskip("pymoo", reason="the extra `pymoo` is not installed")
