@@ -28,7 +28,7 @@ select
 from (
     select dataset, role, label, moment, avg(seconds) as seconds, avg(regret) as regret
     from search_regret
-    where space = $space and foremost and budget is not null
+    where space = $space and foremost and search in (select search from search_about where hp is not null)
     group by all
 )
 group by all
@@ -37,12 +37,12 @@ order by all
 
 _TRAJECTORIES = """
 select
-    dataset, role, label, budget is not null as timed,
-    list(case when budget is null then moment else round(seconds) end order by moment) as at,
+    dataset, role, label, hp is not null as timed,
+    list(case when hp is null then moment else round(seconds) end order by moment) as at,
     list(round(accuracy, 4) order by moment) as accuracy
 from trajectory
 where
-    space = $space and (budget is null or moment % $every = 0) and not isnan(accuracy)
+    space = $space and (hp is null or moment % $every = 0) and not isnan(accuracy)
     and search in (select search from search_about where foremost)
 group by all
 order by all

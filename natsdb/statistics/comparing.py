@@ -217,7 +217,7 @@ def _chosen(rows: pl.DataFrame, names: Sequence[str], notes: list[str]) -> pl.Da
         return rows.filter(rows["label"].is_in(names) | rows["algorithm"].is_in(names))
     timed = rows.filter(rows["budget"].is_not_null())
     if left := sorted({*rows["label"]} - {*timed["label"]}):
-        notes.append(f"{listed(left)} left out: shared weights have no simulated budget (--search names them)")
+        notes.append(f"{listed(left)} left out, without a simulated budget (--search names them)")
     kept = []
     for dataset in timed["dataset"].unique().sort():
         own = timed.filter(timed["dataset"] == dataset)
