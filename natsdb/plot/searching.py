@@ -145,6 +145,11 @@ def _counts(rows: Any) -> str:
     return f"{runs.min():,}" if runs.min() == runs.max() else f"{runs.min():,} to {runs.max():,}"
 
 
+def _dash(number: int) -> list[int]:
+    """Dashes of a label; those of the same colour differ."""
+    return _DASHES[(number + number // len(COLOURS)) % len(_DASHES)]
+
+
 def _lines(alt: Any, rows: Any, timed: bool, labels: list[str], meaning: str, title: dict[str, Any]) -> Any:
     """A panel: a line a label of the column `value` over time or epochs, in a band of ± `spread`.
 
@@ -160,7 +165,7 @@ def _lines(alt: Any, rows: Any, timed: bool, labels: list[str], meaning: str, ti
         title="algorithm", symbolType="stroke", symbolSize=600, symbolStrokeWidth=2, symbolOpacity=1, labelLimit=300
     )
     colours = alt.Scale(domain=labels, range=[COLOURS[n % len(COLOURS)] for n in range(len(labels))])
-    dashes = alt.Scale(domain=labels, range=[_DASHES[n % len(_DASHES)] for n in range(len(labels))])
+    dashes = alt.Scale(domain=labels, range=[_dash(n) for n in range(len(labels))])
     # The climb from the first random architectures would flatten all that comes after.
     late = rows.filter(rows["moment"] >= rows["moment"].max() // 10)
     low = (late["value"] - late["spread"].fill_null(0)).min()

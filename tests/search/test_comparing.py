@@ -191,7 +191,10 @@ def test_what_is_left_out_is_said(searched: Path, compared: Comparison) -> None:
     assert "cifar10 left out: good budget 500 is not judged on it" in said
     assert "searches of cifar100 have other budgets: each is judged at its own" in said
     assert "Friedman's test is of three searches or more" in said
-    asked = compare_searches("tss", "cifar10", db=searched, searches=["good", "fair", "few_runs"])
+    # A label is that search alone, though it is the name of the algorithm of another one too.
+    assert compare_searches("tss", "cifar100", db=searched, searches=["good", "fair"]).labels == ["good", "fair"]
+    four = ["good", "good budget 500", "fair", "few_runs"]
+    asked = compare_searches("tss", "cifar10", db=searched, searches=four)
     assert (len(asked.labels), asked.datasets) == (3, ["cifar10"])
     assert "good budget 500 left out: it is not judged on cifar10" in asked.notes
     assert "blocks are the runs on cifar10 alone: tests say nothing of other data sets" in asked.notes
