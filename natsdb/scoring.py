@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from natsdb.ingest.attached import add_to_attached, check_name
 from natsdb.ingest.fanout import fan_out, leave_if_starting, note_progress, processes
+from natsdb.own_code import is_own, load_own
 from natsdb.schema.datasets import DATASETS
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.names import did_you_mean
@@ -285,14 +286,10 @@ def _proxy(given: str | Callable[..., Any]) -> tuple[str, Proxy]:
         if given in PROXIES:
             return given, PROXIES[given]
         file, _, name = given.rpartition(":")
-        if not file.endswith(".py"):
+        if not is_own(given):
             own = f"{did_you_mean(given, PROXIES)}, and FILE.py:FUNCTION for your own"
             raise NatsdbError(f"there is no proxy {given!r}", remedy=own)
-        from natsdb.search.running import _module
-
-        function = getattr(_module(Path(file)), name, None)
-        if not callable(function):
-            raise NatsdbError(f"it has no function {name!r}", where=file, remedy="name one as FILE.py:FUNCTION")
+        function = load_own(given)
     if not callable(function) or not name.isidentifier():
         raise NatsdbError(
             f"{given!r} is no proxy", remedy="give the name of one, or a function of a network and a batch"

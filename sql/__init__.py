@@ -56,6 +56,7 @@ VIEWS = (
     "discovered",
 )
 MACROS = (
+    "ranked_searches",
     "simulated",
     "curve",
     "best",
@@ -106,8 +107,8 @@ def statements(locate: Locate, manifest: Manifest, source: str | None = None) ->
         check_source(manifest, source, "")
     folder = resources.files("natsdb.sql")
     every = []
-    # A view that ranks is made of the macro.
-    for name in dict.fromkeys(("mean_rank", *VIEWS, *MACROS)):
+    # Views that rank are made of these macros.
+    for name in dict.fromkeys(("mean_rank", "ranked_searches", *VIEWS, *MACROS)):
         every.append(folder.joinpath(f"{name}.sql").read_text("utf-8"))
         if name == "search_cell":
             every.append(search_columns())

@@ -1,7 +1,7 @@
 -- search_regret: a row is a moment of a run of a search: how far what it holds is from the best of the space, at full
 -- training. Key: search, run, role, moment. Moments: 12, of which the last is the budget and the first 1/100 of it,
--- about one training, so that each comes 1.52 times as late as the one before; of weight sharing the end of the run
--- stands for its budget. seconds: simulated, or of the device. arch: what the run holds, its best by validation among
+-- about one training, so that each comes 1.52 times as late as the one before; without a budget the end of the run
+-- stands for it. seconds: simulated, or of the device. arch: what the run holds, its best by validation among
 -- the evaluations that are done by then; before the first is done, that one. accuracy, optimum (percent): of arch and
 -- of the best architecture of the space on the role's images, see full_accuracy; regret: what is missing, in percentage
 -- points. area: the area under the curve of regret over the logarithm of time, from the first moment to this one, by

@@ -2,8 +2,8 @@
 -- Key: search, role. accuracy (percent): mean over runs; accuracy_std: population standard deviation over those runs
 -- that can be judged, `judged` of all `runs` (the database may lack the accuracy of what the others found). A run with
 -- a budget counts as the accuracy at the budget, or at its end if that is earlier, on the straight line through the
--- best architectures at its two evaluations that are nearest in time; one of weight sharing as that of the architecture
--- it found. label: as in search_about.
+-- best architectures at its two evaluations that are nearest in time; one without a budget as that of the architecture it
+-- found. label: as in search_about.
 create or replace view search_result as
 with
 ended as (

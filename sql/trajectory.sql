@@ -1,8 +1,8 @@
 -- trajectory: a row is a moment of a search: how good the best architectures of its runs are by then at full training.
--- Key: search, role, moment. With a budget: 150 moments, equally far apart, from 1/150 of it; without (weight sharing) a
--- moment an epoch. seconds: mean over runs (simulated, or of the device); accuracy (percent), accuracy_std: mean and
--- population standard deviation over runs; between a run's evaluations accuracies lie on a straight line, before the first
--- and after the last they stay. label: as in search_about.
+-- Key: search, role, moment. 150 moments, equally far apart, from 1/150 of the budget, without one of the run's end; of
+-- weight sharing (hp null) a moment an epoch. seconds: mean over runs (simulated, or of the device); accuracy (percent),
+-- accuracy_std: mean and population standard deviation over runs; between a run's evaluations accuracies lie on a straight
+-- line, before the first and after the last they stay. label: as in search_about.
 create or replace view trajectory as
 with
 score as materialized (
@@ -19,9 +19,9 @@ moment as (
         run.search,
         run.run,
         unnest(range(1, 151)) as moment,
-        moment * run.budget / 150 as seconds
+        moment * coalesce(run.budget, run.seconds) / 150 as seconds
     from main.search_run as run
-    where run.budget is not null
+    where run.hp is not null
 ),
 step as (
     select
@@ -69,7 +69,7 @@ placed as (
         0 as share
     from main.search_step as one
     inner join main.search_run as run on run.search = one.search and run.run = one.run
-    where run.budget is null
+    where run.hp is null
 ),
 begun as materialized (
     -- Of all three in one join the planner takes score by itself first: all pairs of architectures, 18 GB for all of tss.
@@ -104,6 +104,7 @@ select
     about.algorithm,
     about.space,
     about.dataset,
+    about.hp,
     about.budget,
     judged.role,
     judged.moment,

@@ -5,6 +5,7 @@
 create or replace macro valued(measures, dataset, split, hp, space) as table
 with
 recorded as (
+    -- Conditions on measures alone are known when DuckDB plans: of tables that have none of them nothing is read.
     select
         result.arch,
         'accuracy' as name,
@@ -31,7 +32,11 @@ recorded as (
     from main.mean_cost as spent
     inner join (values ('flops'), ('params'), ('latency'), ('train_seconds')) as one (name)
         on one.name in (measures[1], measures[2], measures[3])
-    where spent.space = space and spent.hp = hp::varchar and spent.dataset = dataset
+    where
+        list_has_any(['flops', 'params', 'latency', 'train_seconds'], measures)
+        and spent.space = space
+        and spent.hp = hp::varchar
+        and spent.dataset = dataset
 ),
 attached as (
     select
@@ -43,6 +48,7 @@ attached as (
     where
         found.name in (attached_name(measures[1]), attached_name(measures[2]), attached_name(measures[3]))
         and found.name not in ('flops', 'params')
+        and not list_has_all(['accuracy', 'flops', 'params', 'latency', 'train_seconds'], measures)
         and found.space = space
         and found.dataset = dataset
 ),

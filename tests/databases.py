@@ -73,10 +73,12 @@ def keep_made_up_search(
     dataset: str = "cifar100",
     budget: float | None = 40_000.0,
     seed: int = 0,
+    hp: str | None = "12",
 ) -> None:
-    """Add a search of tss to a database whose runs, by number, hold an architecture (the second) from a time on."""
+    """Add a search of tss to a database whose runs, by number, hold an architecture (the second) from a time on; one
+    without a schedule is of shared weights."""
     one = {"search": search, "algorithm": algorithm, "space": "tss", "dataset": dataset, "budget": budget, "seed": seed}
-    one |= {"hp": None if budget is None else "12", "options": "{}", "provenance": "{}"}
+    one |= {"hp": hp, "options": "{}", "provenance": "{}"}
     runs = [
         one | {"run": run, "steps": len(held), "seconds": held[-1][0], "arch": held[-1][1]}
         for run, held in steps.items()

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from natsdb.schema.spaces import SPACES
-from natsdb.search.simulation import Trainings
+from natsdb.search.trainings import Trainings
 
 
 def arch_of(answers: Trainings, values: dict[str, Any]) -> int:

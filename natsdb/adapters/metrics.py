@@ -12,6 +12,7 @@ from natsdb.schema.datasets import DATASETS, check_searched
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.schedules import epochs_of
 from natsdb.schema.spaces import space_of
+from natsdb.search.measures import by_arch
 from natsdb.store.locations import located
 
 # Column of a run, and whether it is to be maximized.
@@ -63,7 +64,7 @@ def read_metrics(
         metric_names: val_acc (x-valid, percent, maximized), train_time (seconds of the whole training), model_size
             (parameters in millions), latency (seconds a batch), all minimized; or any measure, as in
             hw_nas_bench.raspi4_latency, minimized too. val_acc alone if None.
-        hp: schedule; the longest of the space if None.
+        hp: schedule; the longest official one of the space if None.
         db: folder or URL of the database.
 
     Raises:
@@ -74,9 +75,8 @@ def read_metrics(
     of = space_of(space)
     check_searched(dataset)
     hp = max(of.hps, key=epochs_of) if hp is None else hp
+    epochs = epochs_of(hp)
     names = tuple(metric_names) if metric_names is not None else ("val_acc",)
-    if hp not in of.hps:
-        raise NatsdbError(f"{space} has no schedule {hp!r}", remedy=f"choose {', '.join(of.hps)}")
     if not names:
         raise NatsdbError("there are no metrics in an empty list", remedy=f"choose among {', '.join(NAMES)}")
     trained = DATASETS[dataset].validated
@@ -85,7 +85,7 @@ def read_metrics(
         runs = connection.execute(
             f"""select arch, {", ".join(f"({column})::double as m{at}" for at, column in enumerate(columns))}
             from (
-                select result.*, spent.* exclude (source, space, hp, arch, dataset, seed), {epochs_of(hp)} as epochs
+                select result.*, spent.* exclude (source, space, hp, arch, dataset, seed), {epochs} as epochs
                 from chosen_final as result
                 left join chosen_cost as spent using (source, space, hp, arch, dataset, seed)
                 where space = ? and hp = ? and dataset = ? and split = 'x-valid'
@@ -96,12 +96,7 @@ def read_metrics(
         values = np.stack([np.ma.filled(runs[f"m{at}"], np.nan) for at in range(len(names))], axis=1)
         for at, name in enumerate(names):
             if name not in _OF_RUNS:
-                found = connection.execute(
-                    "select arch, value from measured(?) where space = ? and dataset = ?", [name, space, trained]
-                ).fetchnumpy()
-                every = np.full(of.size, np.nan)
-                every[found["arch"]] = found["value"]
-                values[:, at] = every[archs]
+                values[:, at] = by_arch(connection, name, space, trained)[archs]
     start = np.searchsorted(archs, np.arange(of.size + 1))
     held = int((np.diff(start) > 0).sum())
     if held < of.size:

@@ -13,7 +13,7 @@ from natsdb.adapters import arch_of, elapsed
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.schedules import epochs_of
 from natsdb.schema.spaces import SPACES, space_of
-from natsdb.search.simulation import Trainings, published_budget, read_trainings
+from natsdb.search.trainings import Trainings, published_budget, read_trainings
 
 
 def distributions(space: str) -> dict[str, optuna.distributions.BaseDistribution]:

@@ -13,7 +13,7 @@ from natsdb.adapters import elapsed
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.schedules import epochs_of
 from natsdb.schema.spaces import SPACES, space_of
-from natsdb.search.simulation import read_trainings
+from natsdb.search.trainings import read_trainings
 
 if TYPE_CHECKING:
     from syne_tune.blackbox_repository.blackbox_tabular import BlackboxTabular

@@ -221,7 +221,7 @@ def _to_train(
     """Data sets, schedule and the rest of a search that trains, as `natsdb.search.run` takes them."""
     from natsdb import _home
     from natsdb.schema.schedules import hp_of
-    from natsdb.search import Training
+    from natsdb.search import TrainingOptions
 
     with_torch()
     if epochs is not None:
@@ -229,7 +229,7 @@ def _to_train(
             raise NatsdbError("--hp and --epochs are two schedules", remedy="leave one of them out")
         hp = hp_of(epochs)
     names, own = data_sets(names, _home(db), image_size)
-    return names, hp, None, {"training": Training(**how, own=own, runs=kept, progress=_print_trained)}
+    return names, hp, None, {"training": TrainingOptions(**how, own=own, runs=kept, progress=_print_trained)}
 
 
 def _print_trained(done: Any) -> None:

@@ -19,7 +19,7 @@ ROLES = {"valid": "validation", "test": "test", "both": "validation and test"}
 def searches(connection: Any, space: str, role: str | None = None) -> Any:
     """Chart of what each search's best architecture is worth (percent), a panel a data set, bands of ± one deviation.
 
-    Searches with a budget are drawn over simulated seconds, those of weight sharing below over their epochs.
+    Searches are drawn over simulated seconds, those of weight sharing below over their epochs.
 
     Args:
         role: valid, test or both, as in the view `full_accuracy`; if None the first of test, both, valid that is there.
@@ -30,15 +30,10 @@ def searches(connection: Any, space: str, role: str | None = None) -> Any:
     if role is not None and role not in ROLES:
         raise NatsdbError(f"there is no role {role!r}", remedy=f"choose {', '.join(ROLES)}")
     alt = altair()
-    every = connection.sql("select * from trajectory where space = $space", params={"space": space}).pl()
-    # Of several searches of a label the one of most runs, as in `search_table`.
-    first = (
-        every.sort("runs", "search", descending=[True, False])
-        .group_by("dataset", "label")
-        .first()
-        .select("dataset", "label", "search")
-    )
-    every = every.join(first, on=["dataset", "label", "search"], how="semi")
+    every = connection.sql(
+        "from trajectory where space = $space and search in (select search from search_about where foremost)",
+        params={"space": space},
+    ).pl()
     rows = []
     for dataset in searched():
         own = every.filter(every["dataset"] == dataset)
@@ -65,7 +60,7 @@ def searches(connection: Any, space: str, role: str | None = None) -> Any:
         panels = [
             _panel(alt, part, timed, covered_by, labels)
             for part in rows
-            if len(part.filter(part["budget"].is_not_null() == timed))
+            if len(part.filter(part["hp"].is_not_null() == timed))
         ]
         if panels:
             lines.append(alt.hconcat(*panels))
@@ -136,7 +131,7 @@ def _covered(rows: Any) -> int:
 
 
 def _panel(alt: Any, rows: Any, timed: bool, covered_by: dict[str, int], labels: list[str]) -> Any:
-    rows = rows.filter(rows["budget"].is_not_null() == timed)
+    rows = rows.filter(rows["hp"].is_not_null() == timed)
     space, dataset = rows["space"][0], rows["dataset"][0]
     judging = architectures(covered_by[dataset + rows["role"][0]], space)
     partial = {"subtitle": f"judged by {judging}"} if " of " in judging else {}
@@ -148,6 +143,11 @@ def _panel(alt: Any, rows: Any, timed: bool, covered_by: dict[str, int], labels:
 def _counts(rows: Any) -> str:
     runs = rows["runs"]
     return f"{runs.min():,}" if runs.min() == runs.max() else f"{runs.min():,} to {runs.max():,}"
+
+
+def _dash(number: int) -> list[int]:
+    """Dashes of a label; those of the same colour differ."""
+    return _DASHES[(number + number // len(COLOURS)) % len(_DASHES)]
 
 
 def _lines(alt: Any, rows: Any, timed: bool, labels: list[str], meaning: str, title: dict[str, Any]) -> Any:
@@ -165,7 +165,7 @@ def _lines(alt: Any, rows: Any, timed: bool, labels: list[str], meaning: str, ti
         title="algorithm", symbolType="stroke", symbolSize=600, symbolStrokeWidth=2, symbolOpacity=1, labelLimit=300
     )
     colours = alt.Scale(domain=labels, range=[COLOURS[n % len(COLOURS)] for n in range(len(labels))])
-    dashes = alt.Scale(domain=labels, range=[_DASHES[n % len(_DASHES)] for n in range(len(labels))])
+    dashes = alt.Scale(domain=labels, range=[_dash(n) for n in range(len(labels))])
     # The climb from the first random architectures would flatten all that comes after.
     late = rows.filter(rows["moment"] >= rows["moment"].max() // 10)
     low = (late["value"] - late["spread"].fill_null(0)).min()

@@ -15,12 +15,13 @@ from __future__ import annotations
 
 from natsdb.schema.space import Choices
 from natsdb.search.algorithm import Algorithm
+from natsdb.search.benchmark import Benchmark
 from natsdb.search.kinds import SHARING, Done, run
 from natsdb.search.multi_trial import Search, mutated
 from natsdb.search.repeated import SearchReport, search
 from natsdb.search.running import ALGORITHMS, LATER
-from natsdb.search.simulation import Benchmark, Trainings, published_budget, read_trainings
-from natsdb.search.trained import Training, search_and_train
+from natsdb.search.trained import TrainingOptions, search_and_train
+from natsdb.search.trainings import Trainings, published_budget, read_trainings
 
 __all__ = [
     "ALGORITHMS",
@@ -32,7 +33,7 @@ __all__ = [
     "Done",
     "Search",
     "SearchReport",
-    "Training",
+    "TrainingOptions",
     "Trainings",
     "mutated",
     "published_budget",

@@ -12,8 +12,9 @@ import random
 import numpy as np
 
 from natsdb.schema.errors import NatsdbError
+from natsdb.schema.space import Choices
+from natsdb.search.benchmark import Benchmark
 from natsdb.search.multi_trial import Search
-from natsdb.search.simulation import Benchmark, Choices
 
 _ETA = 3
 _TOP_PERCENT = 15

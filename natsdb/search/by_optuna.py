@@ -13,9 +13,9 @@ from natsdb.adapters.optuna import distributions
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.spaces import SPACES
 from natsdb.search.algorithm import Algorithm
+from natsdb.search.benchmark import Benchmark
 from natsdb.search.multi_trial import Search
 from natsdb.search.others import alone, plain_options
-from natsdb.search.simulation import Benchmark
 
 # They need another sampler, or the space as an argument.
 _WITHOUT = ("BaseSampler", "BaseGASampler", "PartialFixedSampler", "GridSampler")

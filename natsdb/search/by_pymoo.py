@@ -19,9 +19,9 @@ from pymoo.problems.static import StaticProblem
 
 from natsdb.adapters.pymoo import bounds, operators, variables
 from natsdb.search.algorithm import Algorithm
+from natsdb.search.benchmark import Benchmark
 from natsdb.search.multi_trial import Search
 from natsdb.search.others import alone, plain_options
-from natsdb.search.simulation import Benchmark
 
 # What the driver gives, and what is no search's business.
 _GIVEN = ("sampling", "crossover", "mutation", "advance_after_initial_infill", "selection", "survival", "output")

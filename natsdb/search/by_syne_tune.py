@@ -16,9 +16,9 @@ from syne_tune.optimizer.scheduler import SchedulerDecision, TrialScheduler
 from natsdb.adapters.syne_tune import configuration_space
 from natsdb.schema.spaces import SPACES
 from natsdb.search.algorithm import Algorithm
+from natsdb.search.benchmark import Benchmark
 from natsdb.search.multi_trial import Search
 from natsdb.search.others import alone, plain_options
-from natsdb.search.simulation import Benchmark
 
 _METRIC, _EPOCH = "accuracy", "epoch"
 # What the driver gives.

@@ -18,7 +18,7 @@ from natsdb.objectives import ExactFront
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.schedules import epochs_of
 from natsdb.schema.tables import arrow_schema
-from natsdb.search.simulation import Trainings
+from natsdb.search.trainings import Trainings
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -6,9 +6,9 @@ import itertools
 import math
 import random
 
+from natsdb.search.benchmark import Benchmark
 from natsdb.search.bohb import epochs_of_rungs
 from natsdb.search.multi_trial import Search
-from natsdb.search.simulation import Benchmark
 
 
 def successive_halving(

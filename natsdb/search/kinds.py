@@ -17,7 +17,7 @@ from natsdb.schema.topology import TSS
 from natsdb.search.algorithm import Algorithm
 from natsdb.search.repeated import SearchReport, loaded, search
 from natsdb.search.running import ALGORITHMS, NAMED, options_of
-from natsdb.search.trained import Training, search_and_train
+from natsdb.search.trained import TrainingOptions, search_and_train
 from natsdb.store.snapshot import asked_first
 
 # With shared weights, by space; PyTorch is not imported to tell them apart.
@@ -56,7 +56,7 @@ def run(
     warm_up: str | None = None,
     of: int | None = None,
     objectives: str | Sequence[str] = (),
-    training: Training | None = None,
+    training: TrainingOptions | None = None,
     trainings: int | None = None,
     data: str | os.PathLike[str] | None = None,
     searches: str | os.PathLike[str] | None = None,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 
+from natsdb.schema.space import Choices
+from natsdb.search.benchmark import Benchmark
 from natsdb.search.multi_trial import Search
-from natsdb.search.simulation import Benchmark, Choices
 
 
 def local_search(

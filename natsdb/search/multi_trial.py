@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from natsdb.schema.space import Choices
 from natsdb.schema.spaces import SPACES
-from natsdb.search.simulation import Benchmark, Choices
+from natsdb.search.benchmark import Benchmark
 
 # What is yielded: an architecture (choices, index or official string), or an architecture and an epoch.
 Search = Generator[Any, float, None]

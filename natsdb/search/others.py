@@ -14,6 +14,7 @@ from functools import cache
 from importlib import metadata
 from typing import Any
 
+from natsdb.own_code import is_own
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.names import did_you_mean
 from natsdb.search.algorithm import Algorithm
@@ -26,8 +27,7 @@ _PLAIN = re.compile(r"^(?!.*(Callable|dict|list|Sequence)).*\b(bool|int|float|st
 
 def is_others(name: str) -> bool:
     """Whether a name is PACKAGE:NAME; of a package that nobody knows too, as it is no file."""
-    file, colon, _ = name.rpartition(":")
-    return bool(colon) and not file.endswith(".py")
+    return ":" in name and not is_own(name)
 
 
 @contextmanager

@@ -14,10 +14,11 @@ import numpy as np
 from natsdb.schema.encodings import one_hot, paths
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.names import did_you_mean
+from natsdb.schema.space import Choices
 from natsdb.schema.spaces import SPACES
+from natsdb.search.benchmark import Benchmark
 from natsdb.search.local_search import unseen
 from natsdb.search.multi_trial import Search, mutated
-from natsdb.search.simulation import Benchmark, Choices
 
 # Of a forest that is a member of an ensemble.
 _TREES = 4

@@ -17,9 +17,10 @@ from typing import Any
 from natsdb.schema.errors import NatsdbError
 from natsdb.search.algorithm import Algorithm
 from natsdb.search.fronts import Judges, front_rows, read_judges
+from natsdb.search.measures import checked_limit, checked_warm_up
 from natsdb.search.others import is_others, versions
 from natsdb.search.running import NAMED, Task, load_algorithm, options_of, run_task
-from natsdb.search.simulation import Trainings, checked_limit, checked_warm_up, published_budget, read_trainings
+from natsdb.search.trainings import Trainings, published_budget, read_trainings
 from natsdb.store.manifest import NAME
 from natsdb.store.snapshot import asked_first
 

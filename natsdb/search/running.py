@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 import random
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from natsdb.ingest.fanout import note_progress
+from natsdb.own_code import is_own, load_own
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.names import did_you_mean
 from natsdb.search.algorithm import Algorithm
+from natsdb.search.benchmark import Benchmark
 from natsdb.search.bohb import bohb, epochs_of_rungs
 from natsdb.search.halving import hyperband, successive_halving
 from natsdb.search.local_search import local_search
 from natsdb.search.multi_trial import random_search, regularized_ea, reinforce
 from natsdb.search.others import is_others, others_algorithm
 from natsdb.search.predictors import bananas, npenas
-from natsdb.search.simulation import Benchmark, Trainings
+from natsdb.search.trainings import Trainings
 
 # Those of the paper.
 ALGORITHMS = {
@@ -95,11 +94,17 @@ def play(
         most: so many evaluations at most.
 
     Raises:
-        NatsdbError: the search proposes what is no architecture, an epoch that was not read, or nothing feasible.
+        NatsdbError: the search proposes what is no architecture, an epoch that was not read, or nothing feasible; its
+            warm-up spends the budget.
     """
     key = f"{seed} {algorithm.name} {answers.space} {answers.dataset} {run}"
     benchmark = Benchmark(answers, budget, random.Random(f"{key} trials"))
     benchmark.warm_up(random.Random(f"{key} warm-up"))
+    if benchmark.spent >= budget:
+        raise NatsdbError(
+            f"the warm-up of run {run} takes {benchmark.spent:,.0f} of {budget:,.0f} seconds, and leaves none to train",
+            remedy="give a larger --budget, or measure fewer architectures with --of",
+        )
     try:
         search = algorithm.propose(benchmark, random.Random(key), **(options or {}))
     except TypeError as error:
@@ -223,34 +228,13 @@ def load_algorithm(name: str) -> Algorithm:
         return NAMED[name]
     if is_others(name):
         return others_algorithm(name)
-    file, _, function = name.rpartition(":")
-    if not file.endswith(".py"):
+    if not is_own(name):
         raise NatsdbError(
             f"there is no algorithm {name!r}",
             remedy=f"{did_you_mean(name, NAMED)}, and FILE.py:FUNCTION for your own",
         )
-    module = _module(Path(file))
-    found = getattr(module, function, None)
-    if isinstance(found, Algorithm):
-        return found
-    if not callable(found):
-        raise NatsdbError(f"it has no function {function!r}", where=file, remedy="name one as FILE.py:FUNCTION")
-    return Algorithm(function, found, several=True)
-
-
-def _module(path: Path) -> ModuleType:
-    name = f"natsdb_user_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
-    specification = importlib.util.spec_from_file_location(name, path)
-    if specification is None or specification.loader is None or not path.exists():
-        raise NatsdbError("there is no such file", where=str(path), remedy="name one as FILE.py:FUNCTION")
-    module = importlib.util.module_from_spec(specification)
-    try:
-        specification.loader.exec_module(module)
-    except Exception as error:  # whatever a user's file raises
-        raise NatsdbError(
-            f"it cannot be run ({type(error).__name__}: {error})", where=str(path), remedy="run it with python first"
-        ) from error
-    return module
+    found = load_own(name, Algorithm)
+    return found if isinstance(found, Algorithm) else Algorithm(name.rpartition(":")[2], found, several=True)
 
 
 def options_of(algorithm: Algorithm, asked: dict[str, Any]) -> dict[str, Any]:

@@ -34,7 +34,7 @@ from natsdb.search.repeated import (
     publish,
 )
 from natsdb.search.running import Task, options_of, run_task
-from natsdb.search.simulation import Trainings
+from natsdb.search.trainings import Trainings
 from natsdb.store.choice import REGENERATED
 from natsdb.store.manifest import NAME
 
@@ -48,7 +48,7 @@ _PATIENCE = 60.0
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingOptions:
     """How a search trains what the database lacks.
 
     `data`: folder of the data set, as for `natsdb train`; `own`: images of data sets of one's own by name, which are
@@ -71,7 +71,7 @@ def search_and_train(
     dataset: str,
     db: str | os.PathLike[str] | None = None,
     *,
-    training: Training,
+    training: TrainingOptions,
     trainings: int | None = None,
     budget: float | None = None,
     runs: int = 1,
@@ -147,7 +147,14 @@ class _Kept:
     """
 
     def __init__(
-        self, home: Path, space: str, dataset: str, hp: str, epochs: Sequence[int], source: str | None, how: Training
+        self,
+        home: Path,
+        space: str,
+        dataset: str,
+        hp: str,
+        epochs: Sequence[int],
+        source: str | None,
+        how: TrainingOptions,
     ) -> None:
         self._home, self._how, self._hp = home, how, hp
         self._trained = DATASETS[dataset].validated

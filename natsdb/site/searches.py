@@ -21,14 +21,20 @@ FILE = "searches.json"
 # Of the 150 moments of a trajectory every third: 40 kB for 12 algorithms.
 _EVERY = 3
 
+_ONCE = """
+create or replace temp table regrets_once as
+select space, dataset, role, label, foremost, search, run, budget, moment, seconds, regret, area
+from search_regret
+"""
+
 _REGRETS = """
 select
     dataset, role, label, list(round(seconds) order by moment) as seconds,
     list(round(regret, 4) order by moment) as regret
 from (
     select dataset, role, label, moment, avg(seconds) as seconds, avg(regret) as regret
-    from search_regret
-    where space = $space and foremost and budget is not null
+    from regrets_once
+    where space = $space and foremost and search in (select search from search_about where hp is not null)
     group by all
 )
 group by all
@@ -37,12 +43,12 @@ order by all
 
 _TRAJECTORIES = """
 select
-    dataset, role, label, budget is not null as timed,
-    list(case when budget is null then moment else round(seconds) end order by moment) as at,
+    dataset, role, label, hp is not null as timed,
+    list(case when hp is null then moment else round(seconds) end order by moment) as at,
     list(round(accuracy, 4) order by moment) as accuracy
 from trajectory
 where
-    space = $space and (budget is null or moment % $every = 0) and not isnan(accuracy)
+    space = $space and (hp is null or moment % $every = 0) and not isnan(accuracy)
     and search in (select search from search_about where foremost)
 group by all
 order by all
@@ -53,7 +59,7 @@ select
     dataset, role, label, any_value(runs) as runs, any_value(searches) as searches,
     list(round(mean_rank, 4) order by moment) as mean_rank, round(max_by(regret, moment), 4) as regret,
     round(max_by(area, moment), 4) as area, round(max_by(area_rank, moment), 4) as area_rank
-from search_rank
+from ranked_searches('regrets_once')
 where space = $space
 group by all
 order by all
@@ -85,6 +91,8 @@ def write_searches(folder: Path, connection: Any) -> bool:
     spaces = [row[0] for row in connection.execute("select distinct space from search_run order by 1 desc").fetchall()]
     if not spaces:
         return False
+    # Regrets take a second of 3,600 runs, and ranks are made of them.
+    connection.execute(_ONCE)
     text = json.dumps({space: _of(connection, space) for space in spaces}, separators=(",", ":"))
     (folder / FILE).write_text(text + "\n", encoding="utf-8")
     return True

@@ -103,8 +103,8 @@ def compare_searches(
         space: tss or sss.
         datasets: one or several; by default all on which every search is that is compared.
         db: the database's folder; the default one if None.
-        searches: labels, or algorithms: all labels of them. By default all that spend the budget which most of them
-            spend.
+        searches: labels, or algorithms: all labels of one that is no label itself. By default all that spend the budget
+            which most of them spend.
         role: test, valid or both, as in the view `full_accuracy`.
         by: accuracy or regret (equal ranks), or area: that under the curve of regret over the logarithm of
             time.
@@ -214,10 +214,11 @@ def _chosen(rows: pl.DataFrame, names: Sequence[str], notes: list[str]) -> pl.Da
             if name not in labels and name not in algorithms:
                 remedy = did_you_mean(name, tuple(sorted({*labels, *algorithms})))
                 raise NatsdbError(f"there is no search {name!r} that is judged", remedy=remedy)
-        return rows.filter(rows["label"].is_in(names) | rows["algorithm"].is_in(names))
+        others = [name for name in names if name not in labels]
+        return rows.filter(rows["label"].is_in(names) | rows["algorithm"].is_in(others))
     timed = rows.filter(rows["budget"].is_not_null())
     if left := sorted({*rows["label"]} - {*timed["label"]}):
-        notes.append(f"{listed(left)} left out: shared weights have no simulated budget (--search names them)")
+        notes.append(f"{listed(left)} left out, without a simulated budget (--search names them)")
     kept = []
     for dataset in timed["dataset"].unique().sort():
         own = timed.filter(timed["dataset"] == dataset)

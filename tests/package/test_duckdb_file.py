@@ -19,6 +19,7 @@ from natsdb.sql import MACROS, VIEWS
 # One question for each view and macro.
 QUESTIONS = {
     **{view: f"from {view}" for view in VIEWS},
+    "ranked_searches": "from ranked_searches('search_regret')",
     "simulated": "from simulated('tss', 'cifar10-valid', '12', 11)",
     "curve": "from curve('tss', 40, 'cifar10-valid', '12')",
     "best": "from best('cifar10-valid', 'x-valid', '12', max_flops := 100)",

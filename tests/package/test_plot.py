@@ -15,6 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 import natsdb
+from databases import keep_made_up_search
 from natsdb import plot
 from natsdb.cli import app
 from natsdb.ingest import collect, ingest
@@ -274,3 +275,14 @@ def test_two_sources_are_compared_from_the_command_line(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["plot", "compare", *options])
     assert done.exit_code == 0, done.output
     assert "37 of 15,625 architectures, Spearman 1.000" in (tmp_path / "a.svg").read_text()
+
+
+def test_lines_of_many_searches_differ_in_colour_or_dashes(made_up_db: Path, tmp_path: Path) -> None:
+    home = Path(shutil.copytree(made_up_db, tmp_path / "db"))
+    for number in range(19):
+        keep_made_up_search(home, f"s{number}", f"search{number:02}", {0: [(100.0, 20), (300.0, 40)]})
+    with natsdb.connect(home) as connection:
+        drawn = plot.searches(connection, "tss", "test").to_dict()
+    line = drawn["vconcat"][0]["hconcat"][0]["layer"][1]["encoding"]
+    looks = zip(line["color"]["scale"]["range"], map(tuple, line["strokeDash"]["scale"]["range"]), strict=True)
+    assert len(set(looks)) == 19

@@ -15,7 +15,7 @@ from natsdb.adapters import arch_of, elapsed
 from natsdb.adapters.metrics import read_metrics
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.spaces import SPACES
-from natsdb.search.simulation import read_trainings
+from natsdb.search.trainings import read_trainings
 from natsdb.store.locations import BUILTIN
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "adapters.md"
@@ -285,6 +285,9 @@ def test_a_database_of_some_architectures_is_no_optunahub_problem(optuna: Any, m
         NatsdbError, match=r"it has x-valid accuracies of 70 of 32,768 architectures of sss on cifar100"
     ):
         Problem(1, space="sss", db=made_up_db)
+    # Any number of epochs is a schedule: whether there are rows of it, the database says.
+    with pytest.raises(NatsdbError, match=r"0 of 15,625 architectures of tss on cifar100 at hp 7; choose another"):
+        Problem(1, hp="7", db=made_up_db)
 
 
 def test_pymoo_finds_the_front_of_a_problem() -> None:

@@ -14,7 +14,7 @@ from natsdb.schema.spaces import SPACES
 from natsdb.search import ALGORITHMS, Benchmark
 from natsdb.search.bohb import Density, _Results, epochs_of_rungs
 from natsdb.search.running import play
-from natsdb.search.simulation import Trainings
+from natsdb.search.trainings import Trainings
 
 
 def _answers(space: str = "tss") -> Trainings:

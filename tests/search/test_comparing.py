@@ -129,7 +129,7 @@ def searched(made_up_db: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
             steps = _held(chance, budget, runs, among)
             keep_made_up_search(home, f"{name}{dataset}", name, steps, dataset=dataset, budget=budget)
     keep_made_up_search(home, "short", "good", _held(chance, 500.0, 2, ARCHS), budget=500.0)
-    keep_made_up_search(home, "shared", "gdas", {0: [(5.0, 20)]}, budget=None)
+    keep_made_up_search(home, "shared", "gdas", {0: [(5.0, 20)]}, budget=None, hp=None)
     return home
 
 
@@ -178,7 +178,7 @@ def test_a_comparison_is_of_the_blocks_that_all_searches_have(searched: Path, co
 
 def test_what_is_left_out_is_said(searched: Path, compared: Comparison) -> None:
     assert compared.notes == [
-        "gdas left out: shared weights have no simulated budget (--search names them)",
+        "gdas left out, without a simulated budget (--search names them)",
         "good budget 500 left out on cifar100: most spend 40,000 s (--search names them)",
         "cifar10: 70 of 15,625 architectures have test accuracies",
         "cifar100: 70 of 15,625 architectures have test accuracies",
@@ -191,7 +191,10 @@ def test_what_is_left_out_is_said(searched: Path, compared: Comparison) -> None:
     assert "cifar10 left out: good budget 500 is not judged on it" in said
     assert "searches of cifar100 have other budgets: each is judged at its own" in said
     assert "Friedman's test is of three searches or more" in said
-    asked = compare_searches("tss", "cifar10", db=searched, searches=["good", "fair", "few_runs"])
+    # A label is that search alone, though it is the name of the algorithm of another one too.
+    assert compare_searches("tss", "cifar100", db=searched, searches=["good", "fair"]).labels == ["good", "fair"]
+    four = ["good", "good budget 500", "fair", "few_runs"]
+    asked = compare_searches("tss", "cifar10", db=searched, searches=four)
     assert (len(asked.labels), asked.datasets) == (3, ["cifar10"])
     assert "good budget 500 left out: it is not judged on cifar10" in asked.notes
     assert "blocks are the runs on cifar10 alone: tests say nothing of other data sets" in asked.notes

@@ -19,8 +19,9 @@ from natsdb.ingest.attached import keep_attached
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.spaces import SPACES
 from natsdb.search import ALGORITHMS, Benchmark, read_trainings, search
+from natsdb.search.measures import WarmUp
 from natsdb.search.running import LATER, NAMED, options_of, play
-from natsdb.search.simulation import Trainings, WarmUp
+from natsdb.search.trainings import Trainings
 from natsdb.store.manifest import Attached, Measure
 
 SIZE = SPACES["tss"].size
@@ -167,6 +168,19 @@ def test_a_training_goes_on_in_its_run_and_only_forwards() -> None:
     assert seen == {False, True}
 
 
+@pytest.mark.parametrize("name", ["successive_halving", "hyperband"])
+def test_an_architecture_is_asked_for_when_its_turn_comes(name: str) -> None:
+    # As `--train` trains it then: of a bracket of nine only the two that may be trained.
+    asked: list[int] = []
+    steps = play(LATER[name], _whole(_slope(), lacking=asked.append), 1e9, 0, 0, most=2)
+    assert len(steps.arch) == 2
+    assert asked == steps.arch
+    # One that goes on is there already.
+    asked.clear()
+    steps = play(LATER[name], _whole(_slope(), lacking=asked.append), 1e9, 0, 0, most=13)
+    assert asked == [arch for arch, epoch in zip(steps.arch, steps.epoch, strict=True) if epoch == steps.epoch[0]]
+
+
 def test_without_curves_a_sentence_says_which_archive_has_them(made_up_db: Path, tmp_path: Path) -> None:
     done = CliRunner().invoke(
         app, ["search", "hyperband", "--space", "tss", "--dataset", "cifar100", "--hp", "200", "--db", str(made_up_db)]
@@ -282,6 +296,15 @@ def test_a_warm_up_counts_the_seconds_that_a_table_has(made_up_db: Path, tmp_pat
     ):
         with pytest.raises(NatsdbError, match=said):
             search("random", "tss", "cifar10", db, warm_up=warm_up, of=of)
+
+
+@pytest.mark.parametrize("name", ["random", "bohb"])
+def test_a_warm_up_that_spends_the_budget_is_said_to_do_so(name: str) -> None:
+    answers = _whole(_slope(), warm_up=WarmUp(50, _slope(), [40.0] * SIZE, True))
+    assert play(NAMED[name], answers, 2001.0, 0, 0).arch
+    said = "the warm-up of run 3 takes 2,000 of 2,000 seconds, and leaves none to train; give a larger --budget"
+    with pytest.raises(NatsdbError, match=said):
+        play(NAMED[name], answers, 2000.0, 0, 3)
 
 
 def test_their_options_are_those_of_their_functions() -> None:

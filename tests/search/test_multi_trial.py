@@ -20,7 +20,7 @@ from natsdb.schema.spaces import SPACES, arch_str
 from natsdb.schema.topology import EDGES, OPS
 from natsdb.search import ALGORITHMS, Algorithm, Benchmark, mutated, read_trainings
 from natsdb.search.running import load_algorithm, options_of, play
-from natsdb.search.simulation import Trainings
+from natsdb.search.trainings import Trainings
 
 ARCHS = range(0, 1400, 20)
 

@@ -25,8 +25,9 @@ from natsdb.objectives import Objective
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.spaces import SPACES
 from natsdb.search import Benchmark, read_trainings, search
+from natsdb.search.measures import Several
 from natsdb.search.running import load_algorithm, play
-from natsdb.search.simulation import Several, Trainings
+from natsdb.search.trainings import Trainings
 from natsdb.store.manifest import Attached, Measure
 
 ASKED = "accuracy,mine.ms"
@@ -251,6 +252,35 @@ def test_what_cannot_be_searched_is_said_in_a_sentence(
     assert error.count("\n") == 1
     with pytest.raises(NatsdbError, match="darts-v1 has no option --objectives"):
         natsdb.search.run("darts-v1", "tss", "cifar10", measured, objectives=objectives)
+
+
+def test_objectives_that_no_architecture_within_a_limit_has_are_said_to_be_so(db: Path) -> None:
+    archs = list(range(0, 1400, 20))
+    # Of these `ms` is known of every architecture but each tenth, `few` of each tenth only, `many` of the others.
+    columns = {
+        "space": ["tss"] * 70,
+        "arch": pa.array(archs, pa.int32()),
+        "few": [None if n % 10 else 1.0 for n in range(70)],
+        "many": [1.0 if n % 10 else None for n in range(70)],
+    }
+    measures = (Measure("few", "DOUBLE"), Measure("many", "DOUBLE"))
+    keep_attached(db, Attached("other", ("space", "arch"), measures, 0), pa.table(columns))
+    for objectives, more, said in (
+        ("accuracy,other.few,other.many", {}, "has other.few and other.many on cifar100; choose other objectives$"),
+        (
+            "accuracy,mine.ms",
+            {"cost": "other.few", "at_most": 2.0},
+            "has mine.ms and other.few of at most 2 on cifar100; choose other objectives or another limit$",
+        ),
+    ):
+        for name in ("random", "optuna:NSGAIISampler"):
+            with pytest.raises(NatsdbError, match=f"no architecture of tss that it holds {said}"):
+                search(name, "tss", "cifar100", db, runs=1, budget=3000.0, objectives=objectives, **more)
+    # Of both there are some.
+    both = search(
+        "random", "tss", "cifar100", db, runs=1, budget=3000.0, objectives=ASKED, cost="other.many", at_most=2
+    )
+    assert both.changed
 
 
 def test_without_moocore_it_is_said_before_anything_runs(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:

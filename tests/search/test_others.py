@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +23,9 @@ from natsdb.schema.errors import NatsdbError
 from natsdb.schema.spaces import SPACES
 from natsdb.search import others, search
 from natsdb.search.algorithm import Algorithm
+from natsdb.search.measures import WarmUp
 from natsdb.search.running import load_algorithm, options_of, play
-from natsdb.search.simulation import Trainings, WarmUp
+from natsdb.search.trainings import Trainings
 
 optuna = pytest.importorskip("optuna", reason="the extra `optuna` is not installed")
 pytest.importorskip("pymoo", reason="the extra `pymoo` is not installed")
@@ -159,6 +163,26 @@ def test_any_number_of_processes_and_an_interruption_give_the_same_files(
         search(name, "sss", "cifar100", homes[1], **asked, jobs=1, progress=interrupt)
     assert search(name, "sss", "cifar100", homes[1], **asked, jobs=1).resumed == 25
     assert contents(homes[0]) == contents(homes[1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "budget"), [("optuna:TPESampler", 6_000.0), ("pymoo:GA", 30_000.0)])
+def test_killed_it_goes_on_where_it_was(made_up_db: Path, tmp_path: Path, name: str, budget: float) -> None:
+    whole, killed = (Path(shutil.copytree(made_up_db, tmp_path / one)) for one in ("whole", "killed"))
+    asked: dict[str, Any] = {"runs": 75, "budget": budget, "jobs": 1}
+    search(name, "tss", "cifar10", whole, **asked)
+    command = [sys.executable, "-c", "from natsdb.cli import app; app()", "search", name, "--space", "tss"]
+    command += ["--dataset", "cifar10", "--runs", "75", "--budget", str(budget), "--db", str(killed), "-j", "1"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list(killed.glob(".ingest/*/steps-*.parquet")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    done = len(list(killed.glob(".ingest/*/steps-*.parquet")))
+    assert 0 < done < 3
+    assert search(name, "tss", "cifar10", killed, **asked).resumed == 25 * done
+    assert contents(killed) == contents(whole)
 
 
 @pytest.mark.parametrize("name", ["optuna:TPESampler", "optuna:NSGAIISampler", "pymoo:GA", "pymoo:NSGA2"])

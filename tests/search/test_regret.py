@@ -136,7 +136,7 @@ def test_ranks_are_means_over_the_blocks_that_all_have(searched: Path, steps: An
 
 def test_weight_sharing_is_followed_to_its_own_end_and_has_no_rank(made_up_db: Path, tmp_path: Path) -> None:
     home = Path(shutil.copytree(made_up_db, tmp_path / "db"))
-    keep_made_up_search(home, "s", "gdas", {0: [(10.0, 20), (90.0, 40), (100.0, 60)]}, budget=None)
+    keep_made_up_search(home, "s", "gdas", {0: [(10.0, 20), (90.0, 40), (100.0, 60)]}, budget=None, hp=None)
     rows = natsdb.query("select seconds, arch from search_regret where role = 'test' order by moment", home).rows()
     assert rows[0] == (pytest.approx(1.0), 20)
     assert rows[-2:] == [(pytest.approx(100 ** (10 / 11)), 20), (100.0, 60)]

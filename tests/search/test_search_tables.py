@@ -24,7 +24,8 @@ from typer.testing import CliRunner
 
 import natsdb
 import natsdb.search
-from databases import contents, flip_in_page
+from databases import contents, flip_in_page, keep_made_up_search
+from natsdb import plot
 from natsdb.cli import app
 from natsdb.ingest import collect
 from natsdb.ingest.attached import keep_attached
@@ -119,6 +120,25 @@ def test_search_result_interpolates_the_full_accuracy_at_the_budget(
         assert row["accuracy"] == pytest.approx(statistics.fmean(found), abs=1e-9)
         assert row["accuracy_std"] == pytest.approx(statistics.pstdev(found), abs=1e-9)
         assert (row["runs"], row["hp"], row["budget"]) == (6, "200", 4000.0)
+
+
+def test_a_search_without_a_budget_is_followed_over_its_own_seconds(made_up_db: Path, tmp_path: Path) -> None:
+    home = Path(shutil.copytree(made_up_db, tmp_path / "db"))
+    keep_made_up_search(home, "s", "random", {0: [(30.0, 20), (300.0, 40)], 1: [(150.0, 20), (600.0, 40)]}, budget=None)
+    rows = natsdb.query(
+        "select moment, seconds, accuracy from trajectory where role = 'test' order by moment", home
+    ).rows()
+    assert [(moment, seconds) for moment, seconds, _ in rows] == [
+        (moment, pytest.approx(450 * moment / 150)) for moment in range(1, 151)
+    ]
+    full = _full(home, "cifar100", "x-test")
+    assert rows[0][2] == full[20]
+    assert rows[-1][2] == full[40]
+    assert natsdb.query("select accuracy from search_result where role = 'test'", home).item() == full[40]
+    with natsdb.connect(home) as connection:
+        drawn = plot.searches(connection, "tss", "test").to_json()
+    assert "simulated time (seconds)" in drawn
+    assert "epochs of the search" not in drawn
 
 
 def test_trajectory_lies_on_straight_lines_between_evaluations(searched: Path) -> None:

@@ -20,7 +20,7 @@ import natsdb  # noqa: E402
 from natsdb.ingest import collect  # noqa: E402
 from natsdb.schema.errors import NatsdbError  # noqa: E402
 from natsdb.schema.spaces import SPACES  # noqa: E402
-from natsdb.search import Training, read_trainings, search_and_train  # noqa: E402
+from natsdb.search import TrainingOptions, read_trainings, search_and_train  # noqa: E402
 from natsdb.search.running import ALGORITHMS, Steps, play  # noqa: E402
 from natsdb.training.run import train  # noqa: E402
 from natsdb.training.run_files import runs_of  # noqa: E402
@@ -48,7 +48,7 @@ def _evolved(home: Path, pictures: Path, trainings: int = 6, **more: Any) -> Any
         "sss",
         "cifar10",
         home,
-        training=Training(pictures, device="cpu", images=more.pop("images", 20), progress=progress),
+        training=TrainingOptions(pictures, device="cpu", images=more.pop("images", 20), progress=progress),
         **{"trainings": trainings, "hp": "01", "options": {"ea_population": 3, "ea_sample_size": 2}, **more},
     )
 
@@ -99,7 +99,7 @@ def test_rows_that_the_database_has_answer(pictures: Path, tmp_path: Path) -> No
     )
     collect(tmp_path / "runs", home, source="mine")
     trained: list[int] = []
-    training = Training(pictures, device="cpu", images=20, progress=lambda one: trained.append(one.run.arch))
+    training = TrainingOptions(pictures, device="cpu", images=20, progress=lambda one: trained.append(one.run.arch))
     done = search_and_train("random", "sss", "cifar10", home, training=training, trainings=2, hp="01")
     assert _steps(home)[0][0] == number
     assert number not in trained
@@ -127,17 +127,19 @@ def test_interrupted_it_goes_on_to_the_same_steps(pictures: Path, tmp_path: Path
 
 def test_successive_halving_looks_at_trainings_on_the_way(pictures: Path, tmp_path: Path) -> None:
     home = tmp_path / "db"
-    training = Training(pictures, device="cpu", images=20)
+    training = TrainingOptions(pictures, device="cpu", images=20)
     search_and_train(
         "successive_halving", "sss", "cifar10", home, training=training, trainings=5, hp="3", options={"eta": 3}
     )
     rows = natsdb.query(
-        "select step.epoch, step.accuracy = metric.accuracy as same from search_step as step "
+        "select step.arch, step.epoch, step.accuracy = metric.accuracy as same from search_step as step "
         "inner join metric on metric.arch = step.arch and metric.epoch = step.epoch and metric.split = 'x-valid'",
         home,
     )
     assert (len(rows), rows["same"].all(), set(rows["epoch"]) >= {0}) == (5, True, True)
     assert natsdb.query("select bool_and(seconds > 0) from search_step", home).item()
+    # Of the next bracket, which `trainings` cut off, nobody was trained for nothing.
+    assert natsdb.query("select count(distinct arch) from seed", home).item() == len(set(rows["arch"]))
 
 
 @pytest.mark.parametrize(
@@ -170,7 +172,7 @@ def test_options_that_it_does_not_heed_are_refused(
 ) -> None:
     with pytest.raises(NatsdbError, match=said):
         natsdb.search.run(
-            algorithm, "tss", "cifar10", tmp_path / "db", training=Training(pictures), trainings=2, **more
+            algorithm, "tss", "cifar10", tmp_path / "db", training=TrainingOptions(pictures), trainings=2, **more
         )
 
 
@@ -183,7 +185,7 @@ def test_searches_without_a_budget_are_told_apart_by_their_seeds(pictures: Path,
 
 def test_it_needs_images(tmp_path: Path) -> None:
     with pytest.raises(NatsdbError, match="a search that trains needs images; name their folder with --data DIR"):
-        search_and_train("random", "sss", "cifar10", tmp_path / "db", training=Training(), trainings=1, hp="01")
+        search_and_train("random", "sss", "cifar10", tmp_path / "db", training=TrainingOptions(), trainings=1, hp="01")
 
 
 @pytest.mark.slow

@@ -29,7 +29,8 @@ def embedded_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def searched_db(embedded_db: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same with three made-up searches with a budget and one of shared weights, on CIFAR-10. Read only."""
+    """The same with three made-up searches with a budget, one that trained until it was enough, and one of shared
+    weights, on CIFAR-10. Read only."""
     home = Path(shutil.copytree(embedded_db, tmp_path_factory.mktemp("searched") / "db"))
     archs = natsdb.query("select arch from full_accuracy where space = 'tss' order by accuracy", home)["arch"].to_list()
     for number, name in enumerate(("first", "second", "third")):
@@ -38,8 +39,10 @@ def searched_db(embedded_db: Path, tmp_path_factory: pytest.TempPathFactory) -> 
             for run in range(4)
         }
         keep_made_up_search(home, name, name, steps, dataset="cifar10", budget=20_000.0)
+    trained = {run: [(100.0, archs[0]), (7_000.0 + run, archs[5])] for run in range(4)}
+    keep_made_up_search(home, "trained", "a_trained", trained, dataset="cifar10", budget=None)
     keep_made_up_search(
-        home, "shared", "gdas", {0: [(9.0, archs[0]), (18.0, archs[-1])]}, dataset="cifar10", budget=None
+        home, "shared", "gdas", {0: [(9.0, archs[0]), (18.0, archs[-1])]}, dataset="cifar10", budget=None, hp=None
     )
     return home
 

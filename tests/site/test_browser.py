@@ -319,10 +319,14 @@ def test_searches_are_shown_as_the_views_have_them(page: Any, searched_address: 
     regret = next(row["regret"] for row in ranks if row["label"] == "second")
     chart = page.get_by_role("img", name="Regret to the best of the space")
     expect(chart).to_have_attribute("aria-label", re.compile(f", second {regret:.2f},"))
-    assert chart.locator("path.curve").count() == 3
+    assert chart.locator("path.curve").count() == 4
+    # Those that are ranked are drawn over their own time, whoever else is there.
+    late = page.get_by_role("img", name="Mean rank, 1 is best")
+    assert late.get_by_text("20k", exact=True).count() == 1
+    assert page.get_by_role("img", name="Accuracy of the best so far").locator("path.curve").count() == 4
     assert page.get_by_role("img", name="Accuracy over epochs, shared weights").locator("path.curve").count() == 1
     kinds = {line.get_attribute("class") for line in page.locator("#searches .legend path").all()}
-    assert len(kinds) == 4
+    assert len(kinds) == 5
 
 
 def test_everything_that_is_kept_of_a_search_is_there(page: Any, searched_address: str, searched_db: Path) -> None:
@@ -331,6 +335,10 @@ def test_everything_that_is_kept_of_a_search_is_there(page: Any, searched_addres
     kept = page.locator("#searches details[open] dl").inner_text()
     for said in ("20,000 simulated seconds", "as published", "3.0 a run", "schedule (hp)"):
         assert said in kept
+    page.get_by_text("a_trained: 4 runs (search trained)").click()
+    trained = page.locator("#searches details[open] dl").nth(0).inner_text()
+    for said in ("none", "evaluations\n2.0 a run", "7,002 simulated, a run"):
+        assert said in trained
     (arch,) = natsdb.query("select arch from search_run where search = 'second' and run = 0", searched_db)["arch"]
     page.get_by_role("link", name=f"tss/{arch}").click()
     expect(page.locator("#arch h1")).to_have_text(f"tss/{arch}")

@@ -293,3 +293,20 @@ def test_the_page_opens_on_what_covers_most_and_its_json_knows_no_nan(tmp_path: 
 
     for path in (site / "data").rglob("*.json"):
         json.loads(path.read_text(), parse_constant=refuse)
+
+
+def test_a_search_without_a_budget_is_shown_over_its_seconds_and_one_of_shared_weights_over_epochs(
+    searched_db: Path, tmp_path: Path
+) -> None:
+    site = write_site(tmp_path / "site", searched_db, sql=False)
+    shown = json.loads((site / "data" / "searches.json").read_text())["tss"]
+    curves = {row["label"]: row for row in shown["curves"] if row["role"] == "valid"}
+    assert {label: row["timed"] for label, row in curves.items()} == {
+        **dict.fromkeys(("first", "second", "third", "a_trained"), True),
+        "gdas": False,
+    }
+    # The mean of the ends of its runs.
+    assert (curves["a_trained"]["at"][-1], len(curves["a_trained"]["at"])) == (7002, 50)
+    assert curves["gdas"]["at"] == [0, 1]
+    assert {row["label"] for row in shown["regrets"]} == {"first", "second", "third", "a_trained"}
+    assert {row["label"] for row in shown["ranks"]} == {"first", "second", "third"}

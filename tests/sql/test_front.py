@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from itertools import product
 from pathlib import Path
@@ -128,6 +129,19 @@ def test_no_architecture_beats_one_on_a_front(con: Connection, home: Path, objec
     if objectives[0] == "accuracy" and len(objectives) == 2:
         rows = con.sql(f"select arch, accuracy, cost from pareto{(*ASKED, named[1])}").fetchall()
         assert {row[0]: row[1:] for row in rows} == expected
+
+
+@pytest.mark.parametrize(
+    ("cost", "read", "left"),
+    [("flops", "cost/", "attached/"), ("mine.ms", "attached/", "cost/")],
+)
+def test_a_front_reads_only_tables_that_have_its_measures(home: Path, cost: str, read: str, left: str) -> None:
+    with natsdb.connect(home) as con:
+        plan = str(con.execute(f"explain analyze from pareto('cifar100', 'x-valid', '200', '{cost}')").fetchall())
+    # The names of files stand on lines of their own, cut where they are long; of many files the folder of a set.
+    files = set(re.findall(r"natsdb://(\w+/)", plan))
+    assert read in files
+    assert left not in files
 
 
 @pytest.mark.parametrize(

@@ -42,8 +42,8 @@ function draw() {
   const labels = unique(every.map((one) => one.label)).sort();
   const lines = (rows, x, y) =>
     rows.map((row) => ({ label: row.label, kind: labels.indexOf(row.label) % LINES, points: row[y].map((value, n) => [row[x] ? row[x][n] : n, value]) }));
-  const seconds = own(here(regrets))[0]?.seconds ?? [];
-  const placed = own(here(ranks)).map((row) => ({ ...row, seconds }));
+  const seconds = new Map(own(here(regrets)).map((row) => [row.label, row.seconds]));
+  const placed = own(here(ranks)).map((row) => ({ ...row, seconds: seconds.get(row.label) }));
   const timed = own(here(curves)).filter((row) => row.timed);
   const shared = own(here(curves)).filter((row) => !row.timed);
   const shown = unique([...own(here(regrets)), ...shared].map((row) => row.label));
@@ -98,14 +98,14 @@ function rankTable(rows, overall) {
 
 function details(space, one) {
   const options = Object.entries(JSON.parse(one.options)).map(([name, value]) => `${name} ${value}`).join(", ");
-  const timed = one.budget !== null;
+  const timed = one.hp !== null;
   const places = one.found.map(([arch, times]) =>
     el("span", {}, el("a", { href: `#/${space}/${arch}` }, `${space}/${arch}`), ` (${count(times)})  `));
   const lines = [
     ["algorithm", one.algorithm],
     ["options", options || "as published"],
     ["schedule (hp)", one.hp ?? "shared weights"],
-    ["budget", timed ? `${count(one.budget)} simulated seconds` : "none"],
+    ["budget", one.budget !== null ? `${count(one.budget)} simulated seconds` : "none"],
     ["seed", String(one.seed)],
     ["runs", count(one.runs)],
     [timed ? "evaluations" : "epochs", `${fixed(one.steps, 1)} a run`],
