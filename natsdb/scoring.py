@@ -11,7 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from natsdb.ingest.attached import add_to_attached, check_name
+from natsdb.attaching import MEASURED, check_table
+from natsdb.ingest.attached import add_to_attached
 from natsdb.ingest.fanout import fan_out, leave_if_starting, note_progress, processes
 from natsdb.schema.datasets import DATASETS
 from natsdb.schema.errors import NatsdbError
@@ -95,7 +96,7 @@ def score(
         KeyboardInterrupt: interrupted; the same call goes on.
     """
     leave_if_starting()
-    check_name(table)
+    check_table(table)
     with _pytorch("scoring"):
         import torch
 
@@ -161,7 +162,7 @@ def measure(
     batches: Sequence[int] = (1,),
     backend: str = "torch",
     threads: int | None = None,
-    table: str = "measured",
+    table: str = MEASURED,
     folder: str | os.PathLike[str] | None = None,
     replace: bool = False,
     progress: Progress | None = None,
@@ -190,7 +191,7 @@ def measure(
             has measurements of another device, host, backend or version.
         KeyboardInterrupt: interrupted; the same call goes on.
     """
-    check_name(table)
+    check_table(table)
     with _pytorch("measuring"):
         import torch
 

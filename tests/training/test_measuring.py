@@ -249,6 +249,8 @@ def test_a_machine_without_counters_says_so(tmp_path: Path) -> None:
         (["0", "--space", "tss", "--backend", "tvm"], "there is no backend 'tvm'; choose torch or onnx"),
         (["0", "--space", "tss", "--dataset", "cifar"], "there is no data set 'cifar'"),
         (["0", "--space", "tss", "--as", "latency"], "is a name of natsdb's own"),
+        (["0", "--space", "tss", "--as", "Best"], "is a name of natsdb's own"),
+        (["0", "--space", "tss", "--as", "Measured"], "is a name of natsdb's own"),
     ],
 )
 def test_bad_options_are_one_sentence(tmp_path: Path, more: list[str], said: str) -> None:

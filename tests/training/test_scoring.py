@@ -233,6 +233,8 @@ def test_a_degenerate_cell_has_no_score(pictures: Path, tmp_path: Path) -> None:
         (["--proxy", "zen", "--space", "tss", "--archs", "0", "--batch", "61"], "has 60 training images here"),
         (["--proxy", "zen", "--space", "tss", "--archs", "0", "--seed", "-1"], "the seed -1 is outside"),
         (["--proxy", "zen", "--space", "tss", "--archs", "0", "--as", "arch"], "is a name of natsdb's own"),
+        (["--proxy", "zen", "--space", "tss", "--archs", "0", "--as", "leaderboard"], "is a name of natsdb's own"),
+        (["--proxy", "zen", "--space", "tss", "--archs", "0", "--as", "measure"], "is a name of natsdb's own"),
     ],
 )
 def test_bad_options_are_one_sentence(pictures: Path, tmp_path: Path, more: list[str], said: str) -> None:
