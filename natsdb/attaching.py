@@ -44,8 +44,8 @@ def check_table(name: str) -> None:
     """Refuse what cannot be the name of an attached table, whoever makes it.
 
     Raises:
-        NatsdbError: as `natsdb.ingest.attached.check_name`, or it is that of a view or macro, which ingest knows nothing
-            of. `measured` may be a table beside the macro: SQL keeps macros with arguments and tables apart.
+        NatsdbError: as `natsdb.ingest.attached.check_name`, or it is that of a view or macro, which ingest knows
+            nothing of. `measured` may be a table beside the macro: SQL keeps macros with arguments and tables apart.
     """
     check_name(name)
     if taken(name) and name != MEASURED:
