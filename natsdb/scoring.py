@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 from natsdb.attaching import MEASURED, check_table
 from natsdb.ingest.attached import add_to_attached
 from natsdb.ingest.fanout import fan_out, leave_if_starting, note_progress, processes
-from natsdb.schema.datasets import DATASETS
 from natsdb.schema.encodings import architectures
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.names import did_you_mean, either
 from natsdb.schema.spaces import SPACES, arch_str
 from natsdb.store.locations import local
 from natsdb.store.manifest import Attached, Measure
+from natsdb.store.snapshot import data_set_of
 from natsdb.store.writing import hold, writing
 
 if TYPE_CHECKING:
@@ -109,6 +109,7 @@ def score(
         raise NatsdbError(f"the seed {seed} is outside 0 to 2147483647", remedy="leave --seed out")
     if batch < 1:
         raise NatsdbError("a batch needs an image at least", remedy="leave --batch out")
+    data_set_of(dataset, db)
     drawn = batch_of(dataset, Path(data), seed, batch, download=download)
     settings = f"seed {seed}, batch {batch}, images {drawn.fingerprint}"
     keys = {}
@@ -187,8 +188,9 @@ def measure(
         progress: called now and then with (name, architectures done, in all, figures measured).
 
     Raises:
-        NatsdbError: no such space, architecture, data set, device or backend; PyTorch or ONNX is missing; the table
-            has measurements of another device, host, backend or version.
+        NatsdbError: no such space, architecture, data set, device or backend; the size of the data set's images is
+            not known; PyTorch or ONNX is missing; the table has measurements of another device, host, backend or
+            version.
         KeyboardInterrupt: interrupted; the same call goes on.
     """
     check_table(table)
@@ -199,8 +201,7 @@ def measure(
         from natsdb.training.untrained import files, latency
 
     space, todo = _chosen(archs, space)
-    if dataset not in DATASETS:
-        raise NatsdbError(f"there is no data set {dataset!r}", remedy=did_you_mean(dataset, DATASETS))
+    _ = data_set_of(dataset, db).height  # refused where it is not known
     if not batches or min(batches) < 1:
         raise NatsdbError("a batch needs an image at least", remedy="write --batch as in 1,32,256")
     if threads is not None and threads < 1:

@@ -54,6 +54,20 @@ class DataSet:
     twin: str = ""
 
     @property
+    def height(self) -> int:
+        """Height and width of its images in pixels.
+
+        Raises:
+            NatsdbError: they are not known.
+        """
+        if self.image_size is None:
+            raise NatsdbError(
+                f"the size of the images of {self.name} is not known",
+                remedy="name another data set, or register it with its image_size before its records are read",
+            )
+        return self.image_size
+
+    @property
     def digested(self) -> bool:
         """Whether its images are known by their digests."""
         return any(split.digest for split in self.splits.values())
