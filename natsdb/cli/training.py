@@ -83,6 +83,7 @@ def train(
     """
     from natsdb import _home
     from natsdb.ingest import collect as take
+    from natsdb.ingest.trained import check_recipe_of
     from natsdb.schema.encodings import architectures
     from natsdb.schema.schedules import epochs_of, hp_of
     from natsdb.training import run_files as plan
@@ -96,6 +97,7 @@ def train(
         raise NatsdbError("--cpus-per-run and --gpus-per-run are for a Ray cluster", remedy="say --ray auto")
     home = _home(db)
     by, rows = _recipe(recipe, source)
+    check_recipe_of(home, rows, by.said)
     if hp is None:
         if epochs is None:
             raise NatsdbError("a training needs a number of epochs", remedy="say --hp 12, or --epochs 600")
