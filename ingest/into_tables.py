@@ -115,6 +115,7 @@ def ingest(
             if not any(receipt.failures for receipt in receipts):
                 ingested = Ingested(source, one.space, one.kind, one.name, fingerprint, count)
                 manifest = with_ingested(manifest, ingested)
+        manifest = with_catalogue(manifest, staging)  # with the schedules that came in
         changed = set(manifest.parts) != set(before.parts) or manifest.weights != before.weights
         if failures and not archs:
             staging.clear()

@@ -223,7 +223,7 @@ def _add(
         code = json.dumps({name: value for name, value in said.items() if name != "device"})
     except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise _damaged(one.path, error) from error
-    record = read_record(official, run["arch"], run["arch_str"], str(one.path), own_schedules=True)
+    record = read_record(official, run["arch"], run["arch_str"], str(one.path))
     weights = one.path.with_suffix(".npz")
     if weights.exists():
         record = [hp._replace(weights={(run["dataset"], run["seed"]): {}}) for hp in record]
