@@ -157,7 +157,7 @@ def of_plain(plain: dict[str, Any]) -> DataSet:
 
 def added() -> list[DataSet]:
     """The registered data sets that natsdb does not know by itself."""
-    return [dataset for name, dataset in DATASETS.items() if name not in _OWN]
+    return [dataset for name, dataset in DATASETS.items() if name not in OF_NATS_BENCH]
 
 
 def learnt(record: Any) -> tuple[DataSet, ...]:
@@ -279,4 +279,5 @@ for _one in (
 ):
     register(_one)
 
-_OWN = frozenset(DATASETS)
+# Those of the benchmark, in its order.
+OF_NATS_BENCH = tuple(DATASETS)
