@@ -173,6 +173,7 @@ def add_sources(
         if not any(receipt.failures for receipt in receipts):
             ingested = Ingested(job.source, one.space, one.kind, one.name, fingerprint, count, *one.said)
             manifest = with_ingested(manifest, ingested)
+    manifest = with_catalogue(manifest, staging)  # with the schedules that came in
     changed = set(manifest.parts) != set(before.parts) or manifest.weights != before.weights
     if failures and not archs:
         staging.clear()

@@ -27,7 +27,9 @@ from natsdb.schema.spaces import SPACES, arch_str
 from natsdb.schema.tables import BLOCK
 from natsdb.store.choice import OFFICIAL, REGENERATED
 from natsdb.store.locations import local
-from natsdb.store.manifest import Ingested, Manifest, with_ingested, with_parts, with_weights
+from natsdb.store.manifest import NAME, Ingested, Manifest, with_ingested, with_parts, with_weights
+from natsdb.store.parquet import read_columns
+from natsdb.store.snapshot import read_manifest
 from natsdb.store.staging import Staging, open_manifest, with_catalogue
 from natsdb.store.weights import merged_weights, weights_file
 from natsdb.store.writing import only_writer
@@ -90,6 +92,7 @@ def collect(
         raise Missing(f"there is no finished run in it{why}", where=str(folder), remedy="train some: natsdb train")
     _check_recipes(found, source, folder)
     home = local(database)
+    check_recipe_of(home, source, found[0].run["provenance"].get("recipe"))
     digest = hashlib.sha256(repr(([one.md5 for one in found], source, replace)).encode()).hexdigest()[:16]
     rows = 0
     with only_writer(home):
@@ -178,6 +181,34 @@ def _may_be(recipes: set[str], source: str) -> bool:
     return recipes == {"null"} or source not in (OFFICIAL, REGENERATED)
 
 
+def check_recipe_of(database: Path, source: str, recipe: dict[str, Any] | None) -> None:
+    """Refuse rows by one recipe among those of a source by another, which come as its file is changed.
+
+    Args:
+        recipe: as provenance says it; None for the official one.
+
+    Raises:
+        NatsdbError: the database has runs of the source that natsdb trained by another recipe.
+    """
+    if not (database / NAME).exists():
+        return
+    for part in read_manifest(database).of("seed"):
+        if part.source != source:
+            continue
+        for text in read_columns(database / part.path, part, ["code"])["code"].to_pylist():
+            try:
+                said = json.loads(text or "")
+            except ValueError:
+                continue  # of an archive, or no code is said
+            if isinstance(said, dict) and said.get("recipe") != recipe:
+                raise NatsdbError(
+                    f"it has runs of the source {source!r} by another recipe",
+                    where=str(database),
+                    remedy="name another source with --source, or give the recipe's file another name",
+                )
+            return  # as it was checked before it, they are all alike
+
+
 def _damaged(path: Path, error: Exception) -> Damaged:
     return Damaged(
         f"this is no finished run ({type(error).__name__}: {error})",
@@ -205,7 +236,7 @@ def _add(
         code = json.dumps({name: value for name, value in said.items() if name != "device"})
     except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise _damaged(one.path, error) from error
-    record = read_record(official, run["arch"], run["arch_str"], str(one.path), own_schedules=True)
+    record = read_record(official, run["arch"], run["arch_str"], str(one.path))
     weights = one.path.with_suffix(".npz")
     if weights.exists():
         record = [hp._replace(weights={(run["dataset"], run["seed"]): {}}) for hp in record]

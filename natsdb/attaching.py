@@ -18,6 +18,9 @@ from natsdb.store.snapshot import open_snapshot
 if TYPE_CHECKING:
     import polars as pl
 
+# The table of `natsdb measure`, if it is called nothing else.
+MEASURED = "measured"
+
 
 def attach(
     table: Any,
@@ -29,14 +32,24 @@ def attach(
     replacing: bool,
 ) -> Read:
     """See `natsdb.attach`; `how`: arguments of `read_attached`; `said`: what it is told of the table's meaning."""
-    check_name(name)
-    if taken(name):  # by a view or macro, which ingest knows nothing of
-        raise NatsdbError(f"{name!r} is a name of natsdb's own", remedy="choose another with --as")
+    check_table(name)
     home = local(db)
     found = beside(Path(table), name) if isinstance(table, (str, os.PathLike)) else Description()
     read = read_attached(table, **how, known=lambda: known_accuracies(home))
     keep_attached(home, as_attached(name, read, said, found), read.frame.to_arrow(), replacing=replacing)
     return read
+
+
+def check_table(name: str) -> None:
+    """Refuse what cannot be the name of an attached table, whoever makes it.
+
+    Raises:
+        NatsdbError: as `natsdb.ingest.attached.check_name`, or it is that of a view or macro, which ingest knows
+            nothing of. `measured` may be a table beside the macro: SQL keeps macros with arguments and tables apart.
+    """
+    check_name(name)
+    if taken(name) and name != MEASURED:
+        raise NatsdbError(f"{name!r} is a name of natsdb's own", remedy="choose another with --as")
 
 
 def known_accuracies(home: Path) -> pl.DataFrame | None:

@@ -11,17 +11,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from natsdb.ingest.attached import add_to_attached, check_name
+from natsdb.attaching import MEASURED, check_table
+from natsdb.ingest.attached import add_to_attached
 from natsdb.ingest.fanout import fan_out, leave_if_starting, note_progress, processes
 from natsdb.own_code import is_own, load_own
-from natsdb.schema.datasets import DATASETS
+from natsdb.schema.encodings import architectures
 from natsdb.schema.errors import NatsdbError
-from natsdb.schema.names import did_you_mean
-from natsdb.schema.spaces import arch_str, space_of
+from natsdb.schema.names import did_you_mean, either
+from natsdb.schema.spaces import SPACES, arch_str
 from natsdb.store.locations import local
 from natsdb.store.manifest import Attached, Measure
+from natsdb.store.snapshot import data_set_of
 from natsdb.store.writing import hold, writing
-from natsdb.training.run_files import indexes
 
 if TYPE_CHECKING:
     from natsdb.training.untrained.files import Figures
@@ -53,7 +54,7 @@ class FiguresReport:
 
 def score(
     proxies: str | Callable[..., Any] | Sequence[str | Callable[..., Any]],
-    space: str,
+    space: str | None = None,
     archs: str | Iterable[int] = "all",
     dataset: str = "cifar10",
     data: str | os.PathLike[str] = "data",
@@ -77,8 +78,8 @@ def score(
     Args:
         proxies: names of `natsdb.training.untrained.proxies.PROXIES`, FILE.py:FUNCTION, or functions of a network and
             a batch (`.images`, `.labels`) that return a number; a text may have several with commas.
-        space: tss, sss, or another one whose networks are known.
-        archs: indexes, or a text such as 0-99,1462, or all.
+        space: tss, sss, or another one whose networks are known; None where `archs` says it.
+        archs: indexes, or a text such as 0-99,1462, all, or tss/9930; see `natsdb.schema.encodings.architectures`.
         dataset, data: whose training images, and the folder they are in; see `natsdb.training.images.read_images`.
         db: the database; it is made if it is not there.
         seed: of weights, of the batch, and of what proxies draw.
@@ -96,7 +97,7 @@ def score(
         KeyboardInterrupt: interrupted; the same call goes on.
     """
     leave_if_starting()
-    check_name(table)
+    check_table(table)
     with _pytorch("scoring"):
         import torch
 
@@ -104,11 +105,12 @@ def score(
         from natsdb.training.untrained.scores import SECONDS, ScoreTask, batch_of, score_file
 
     named = _named(proxies)
-    todo = _indexes(archs, space)
+    space, todo = _chosen(archs, space)
     if not 0 <= seed < 1 << 31:
         raise NatsdbError(f"the seed {seed} is outside 0 to 2147483647", remedy="leave --seed out")
     if batch < 1:
         raise NatsdbError("a batch needs an image at least", remedy="leave --batch out")
+    data_set_of(dataset, db)
     drawn = batch_of(dataset, Path(data), seed, batch, download=download)
     settings = f"seed {seed}, batch {batch}, images {drawn.fingerprint}"
     keys = {}
@@ -154,7 +156,7 @@ def score(
 
 def measure(
     archs: str | Iterable[int],
-    space: str,
+    space: str | None = None,
     dataset: str = "cifar10",
     db: str | os.PathLike[str] | None = None,
     *,
@@ -162,7 +164,7 @@ def measure(
     batches: Sequence[int] = (1,),
     backend: str = "torch",
     threads: int | None = None,
-    table: str = "measured",
+    table: str = MEASURED,
     folder: str | os.PathLike[str] | None = None,
     replace: bool = False,
     progress: Progress | None = None,
@@ -173,8 +175,8 @@ def measure(
     or killed, the same call goes on. What is there is left alone, so that architectures and batches can be added.
 
     Args:
-        archs: indexes, or a text such as 0-99,1462, or all.
-        space: tss, sss, or another one whose networks are known.
+        archs: indexes, or a text such as 0-99,1462, all, or tss/9930; see `natsdb.schema.encodings.architectures`.
+        space: tss, sss, or another one whose networks are known; None where `archs` says it.
         dataset: whose size of images and number of classes the networks have; no images are needed.
         db: the database; it is made if it is not there.
         device: as PyTorch names it.
@@ -187,20 +189,20 @@ def measure(
         progress: called now and then with (name, architectures done, in all, figures measured).
 
     Raises:
-        NatsdbError: no such space, architecture, data set, device or backend; PyTorch or ONNX is missing; the table
-            has measurements of another device, host, backend or version.
+        NatsdbError: no such space, architecture, data set, device or backend; the size of the data set's images is
+            not known; PyTorch or ONNX is missing; the table has measurements of another device, host, backend or
+            version.
         KeyboardInterrupt: interrupted; the same call goes on.
     """
-    check_name(table)
+    check_table(table)
     with _pytorch("measuring"):
         import torch
 
         from natsdb.training.run import device_of
         from natsdb.training.untrained import files, latency
 
-    todo = _indexes(archs, space)
-    if dataset not in DATASETS:
-        raise NatsdbError(f"there is no data set {dataset!r}", remedy=did_you_mean(dataset, DATASETS))
+    space, todo = _chosen(archs, space)
+    _ = data_set_of(dataset, db).height  # refused where it is not known
     if not batches or min(batches) < 1:
         raise NatsdbError("a batch needs an image at least", remedy="write --batch as in 1,32,256")
     if threads is not None and threads < 1:
@@ -309,14 +311,15 @@ def _code(given: str | Callable[..., Any]) -> str:
     return sha256_of(Path(proxies.__file__)) if given in proxies.PROXIES else repeated.code_of(given)
 
 
-def _indexes(archs: str | Iterable[int], space: str) -> list[int]:
+def _chosen(archs: str | Iterable[int], space: str | None) -> tuple[str, list[int]]:
     if isinstance(archs, str):
-        space_of(space)
-        return indexes(archs, space)
+        return architectures(archs, space)
+    if space is None:
+        raise NatsdbError("indexes alone say no space", remedy=f"choose {either(SPACES)}")
     found = list(dict.fromkeys(archs))
     for arch in found:
         arch_str(space, arch)
-    return found
+    return space, found
 
 
 @contextmanager

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from natsdb.schema.datasets import DATASETS
-from natsdb.schema.errors import NatsdbError
 from natsdb.schema.spaces import SPACES
 
 if TYPE_CHECKING:
@@ -24,6 +23,4 @@ def costs(space: str, dataset: str) -> tuple[np.ndarray, np.ndarray]:
         NatsdbError: the size of the data set's images is not known.
     """
     images = DATASETS[dataset]
-    if images.image_size is None:
-        raise NatsdbError(f"the size of the images of {dataset} is not known", remedy="name another data set")
-    return SPACES[space].costs(images.image_size, images.classes)
+    return SPACES[space].costs(images.height, images.classes)

@@ -54,6 +54,20 @@ class DataSet:
     twin: str = ""
 
     @property
+    def height(self) -> int:
+        """Height and width of its images in pixels.
+
+        Raises:
+            NatsdbError: they are not known.
+        """
+        if self.image_size is None:
+            raise NatsdbError(
+                f"the size of the images of {self.name} is not known",
+                remedy="name another data set, or register it with its image_size before its records are read",
+            )
+        return self.image_size
+
+    @property
     def digested(self) -> bool:
         """Whether its images are known by their digests."""
         return any(split.digest for split in self.splits.values())
@@ -143,7 +157,7 @@ def of_plain(plain: dict[str, Any]) -> DataSet:
 
 def added() -> list[DataSet]:
     """The registered data sets that natsdb does not know by itself."""
-    return [dataset for name, dataset in DATASETS.items() if name not in _OWN]
+    return [dataset for name, dataset in DATASETS.items() if name not in OF_NATS_BENCH]
 
 
 def learnt(record: Any) -> tuple[DataSet, ...]:
@@ -265,4 +279,5 @@ for _one in (
 ):
     register(_one)
 
-_OWN = frozenset(DATASETS)
+# Those of the benchmark, in its order.
+OF_NATS_BENCH = tuple(DATASETS)

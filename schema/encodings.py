@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.names import did_you_mean, either
 from natsdb.schema.space import Encoding, Space
-from natsdb.schema.spaces import SPACES, arch_index, space_of
+from natsdb.schema.spaces import SPACES, arch_index, arch_str, space_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -185,6 +185,38 @@ def architecture(text: str) -> tuple[str, int]:
         if re.fullmatch(one.pattern, text):
             return one.name, arch_index(one.name, text)
     raise NatsdbError(f"{text!r} names no space", remedy=f"write {' or '.join(f'{name}/{text}' for name in SPACES)}")
+
+
+def architectures(text: str, space: str | None = None) -> tuple[str, list[int]]:
+    """Space and indexes, each once and in their order, of architectures as they are named to a command: of a space that
+    is given, or that the text says as in `tss/0-99`, indexes and ranges such as `0-99,1462`, or `all` of them; or one
+    alone, as of `architecture`.
+
+    Raises:
+        NatsdbError: it is no such text, says no space or another one than is given, or goes beyond the space.
+    """
+    said, slash, rest = text.partition("/")
+    if slash and said in SPACES:
+        if space not in (None, said):
+            raise NatsdbError(f"{text!r} is of {said}, and the space is to be {space}", remedy="name one of them")
+        space, text = said, rest
+    if space is None:
+        space, arch = architecture(text)
+        return space, [arch]
+    of = space_of(space)
+    if text == "all":
+        return space, list(range(of.size))
+    if not re.fullmatch(r"[\w\s,/-]*", text):
+        return space, [index_of(space, text)]
+    found: dict[int, None] = {}
+    for part in (part.strip().removeprefix(f"{space}/") for part in text.split(",")):
+        ends = re.fullmatch(r"(\d+)(?:-(\d+))?", part)
+        first, last = (int(ends[1]), int(ends[2] or ends[1])) if ends else (0, -1)
+        if last < first:
+            raise NatsdbError(f"{part!r} is no index or range", remedy="write architectures as in 0-99,1462")
+        arch_str(space, last)
+        found |= dict.fromkeys(range(first, last + 1))
+    return space, list(found)
 
 
 def _listed(values: Any) -> list[Any]:

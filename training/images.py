@@ -109,9 +109,7 @@ def fingerprint(*parts: Pixels) -> str:
 
 
 def _check(part: Pixels, dataset: str, folder: Path) -> None:
-    height, classes = DATASETS[dataset].image_size, DATASETS[dataset].classes
-    if height is None:
-        raise NatsdbError(f"the size of the images of {dataset} is not known", remedy="register it with its image_size")
+    height, classes = DATASETS[dataset].height, DATASETS[dataset].classes
     if part.pixels.shape[1:] != (3, height, height):
         size = "×".join(map(str, part.pixels.shape[2:]))
         raise NatsdbError(

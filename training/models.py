@@ -14,9 +14,9 @@ from torch import Tensor
 from natsdb.schema.datasets import DATASETS
 from natsdb.schema.encodings import architecture, index_of
 from natsdb.schema.errors import Missing, NatsdbError
-from natsdb.schema.names import did_you_mean, either
+from natsdb.schema.names import either
 from natsdb.schema.spaces import arch_str
-from natsdb.store.snapshot import Snapshot, open_local_with_builtin, open_with_builtin
+from natsdb.store.snapshot import Snapshot, data_set_of, open_local_with_builtin
 from natsdb.store.weights import Kept, kept_runs, run_weights
 from natsdb.store.writing import whole_file, writing
 from natsdb.training.networks import Network, export_onnx, network
@@ -42,8 +42,8 @@ class Model(NamedTuple):
 
     @property
     def images(self) -> Tensor:
-        """Two made-up normalized images, 2×3×H×H, the same each time."""
-        height = _height(self.dataset)
+        """Two made-up normalized images, 2×3×H×H, the same each time; an error where their size is not known."""
+        height = DATASETS[self.dataset].height
         return torch.randn(2, 3, height, height, generator=torch.Generator().manual_seed(0))
 
 
@@ -87,11 +87,7 @@ def find_model(
         Missing: no weights of such a run are kept.
         NatsdbError: there is no such architecture or data set, or the weights are not of this network.
     """
-    if dataset not in DATASETS:
-        open_with_builtin(db)  # a database brings its own
-    if dataset not in DATASETS:
-        raise NatsdbError(f"there is no data set {dataset!r}", remedy=did_you_mean(dataset, DATASETS))
-    classes = DATASETS[dataset].classes
+    classes = data_set_of(dataset, db).classes
     if fresh is not None:
         # As `natsdb.training.recipe.start` draws them.
         with torch.random.fork_rng(devices=[]):
@@ -221,13 +217,6 @@ def _difference(made: Model, path: Path) -> float | None:
             remedy="write .pt instead, and tell us",
         )
     return worst
-
-
-def _height(dataset: str) -> int:
-    height = DATASETS[dataset].image_size
-    if height is None:
-        raise NatsdbError(f"the size of the images of {dataset} is not known", remedy="register it with its image_size")
-    return height
 
 
 def named(text: str, dataset: str, **options: Any) -> Model:

@@ -129,7 +129,8 @@ def plain_source(space: str, arch: int, dataset: str) -> str:
     """A Python file that has the network of an architecture for a data set, without weights.
 
     Raises:
-        NatsdbError: there is no such architecture, or the space says nothing of its networks.
+        NatsdbError: there is no such architecture, the space says nothing of its networks, or the size of the data
+            set's images is not known.
     """
     text, of = arch_str(space, arch), space_of(space)
     if of.skeleton is None:
@@ -159,7 +160,7 @@ def plain_source(space: str, arch: int, dataset: str) -> str:
         title=f"{space}/{arch}: {text}",
         dataset=dataset,
         classes=data.classes,
-        height=data.image_size,
+        height=data.height,
         width=made.widths[-1],
         first=made.widths[0],
         operations="\n".join(operations),

@@ -19,7 +19,7 @@ from natsdb.schema.datasets import DATASETS
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.names import did_you_mean
 from natsdb.schema.schedules import epochs_of
-from natsdb.schema.spaces import arch_str, strings
+from natsdb.schema.spaces import arch_str
 from natsdb.store.writing import whole_file, writing
 
 FORMAT = 1
@@ -62,24 +62,6 @@ def runs_of(
         raise NatsdbError("a seed is a whole number from 0 to 2147483647", remedy="the official ones are 777, 888, 999")
     runs = (TrainingRun(space, arch, hp, dataset, seed) for dataset in datasets for arch in archs for seed in seeds)
     return list(dict.fromkeys(runs))
-
-
-def indexes(text: str, space: str) -> list[int]:
-    """Architectures of a text such as `0-99,1462`, in its order, each once; `all` for all of the space.
-
-    Raises:
-        NatsdbError: it is no such text, or goes beyond the space.
-    """
-    found: dict[int, None] = {}
-    if text == "all":
-        text = f"0-{len(strings(space)) - 1}"
-    for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()):
-            raise NatsdbError(f"{part.strip()!r} is no index or range", remedy="write architectures as in 0-99,1462")
-        arch_str(space, int(last or first))
-        found |= dict.fromkeys(range(int(first), int(last or first) + 1))
-    return list(found)
 
 
 def key_of(run: TrainingRun) -> dict[str, Any]:

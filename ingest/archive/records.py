@@ -89,7 +89,7 @@ class _Bad(Exception):
     """A record is not as official records are: what, and at which key."""
 
 
-def read_record(record: Any, arch: int, arch_str: str, where: str, *, own_schedules: bool = False) -> list[HpRecord]:
+def read_record(record: Any, arch: int, arch_str: str, where: str) -> list[HpRecord]:
     """The numbers of an architecture's record, an entry for each hp.
 
     Args:
@@ -97,7 +97,6 @@ def read_record(record: Any, arch: int, arch_str: str, where: str, *, own_schedu
             NAS-Bench-201's names.
         arch, arch_str: official index and string that the record must have.
         where: file name, for errors.
-        own_schedules: admit hps that are no official ones, as natsdb's own training has them.
 
     Raises:
         NatsdbError: a field is missing, has a wrong type, or contradicts another; file and key are named.
@@ -108,8 +107,8 @@ def read_record(record: Any, arch: int, arch_str: str, where: str, *, own_schedu
         kind, record = _name(record), with_hps(record)
         hps = [kind, [_text(hp, "hp") for hp in record]]
         for hp in record:
-            if hp not in HPS and not (own_schedules and is_schedule(hp)):
-                raise _Bad(f"key {hp!r}: an hp is one of {', '.join(HPS)}")
+            if not is_schedule(hp):
+                raise _Bad(f"key {hp!r}: an hp is a number of epochs, officially one of {', '.join(HPS)}")
         return [_read_hp(hp, result, arch, arch_str, hps) for hp, result in record.items()]
     except _Bad as bad:
         raise Damaged(

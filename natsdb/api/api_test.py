@@ -6,9 +6,9 @@ from typing import Any
 
 from natsdb.api.api_size import NATSsize
 from natsdb.api.api_topology import NATStopology
+from natsdb.schema.datasets import OF_NATS_BENCH
 from natsdb.schema.spaces import SPACES
 
-_DATASETS = ("cifar10-valid", "cifar10", "cifar100", "ImageNet16-120")
 _FEW = 10
 
 
@@ -31,7 +31,7 @@ def test_nats_bench(benchmark_dir: Any, is_tss: bool, verbose: bool = False) -> 
         assert api.query_index_by_arch(api[index]) == index
         api.show(index)
         for hp in SPACES[api._space].hps:
-            for dataset in _DATASETS:
+            for dataset in OF_NATS_BENCH:
                 info = api.get_more_info(index, dataset, hp=hp, is_random=False)
                 cost = api.get_cost_info(index, dataset, hp)
                 print(f"{dataset:14s} hp {hp}: train {info['train-accuracy']:.2f}%, {cost['flops']:.2f} MFLOPs")

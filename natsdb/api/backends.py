@@ -282,7 +282,8 @@ def _mark(home: Path) -> tuple[int, int] | None:
 
 
 class SingleFileBackend(DatabaseBackend):
-    """The single benchmark file: a stream from end to end, so it is ingested into a database that ends with the handle.
+    """The single benchmark file: a stream from end to end, so it is ingested into a database that ends with the handle
+    and its results.
 
     That takes 10 ms an architecture and some 2.5 GB at full size, where the official package takes 2.1 MB each.
 
@@ -292,9 +293,12 @@ class SingleFileBackend(DatabaseBackend):
 
     def __init__(self, path: str, space: str, kind: type[ArchResults] = ArchResults) -> None:
         folder = tempfile.mkdtemp(prefix="natsdb-")
-        weakref.finalize(self, _remove, folder, os.getpid())
+        made = weakref.finalize(self, _remove, folder, os.getpid())
         _ingest_single(Path(path).absolute(), folder)
         super().__init__(path, space, Path(folder), kind=kind)
+        # Results outlive the handle that gave them, and hold what they read.
+        made.detach()
+        weakref.finalize(self.snapshot, _remove, folder, os.getpid())
         self._file = os.path.abspath(path)
 
     def __reduce__(self) -> tuple[Any, ...]:

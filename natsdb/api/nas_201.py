@@ -20,7 +20,7 @@ from natsdb.api.nas_201_results import ArchResults, ResultsCount, print_informat
 from natsdb.api.nas_201_versions import OMITTED, VERSION
 from natsdb.ingest.archive.records import NAS_201_HPS, with_hps
 from natsdb.ingest.archive.torch_file import is_torch
-from natsdb.schema.datasets import DATASETS, searched
+from natsdb.schema.datasets import DATASETS, OF_NATS_BENCH, searched
 from natsdb.schema.errors import Missing
 from natsdb.store.choice import NAS_201
 from natsdb.store.manifest import NAME
@@ -379,9 +379,10 @@ def test_api(path: Any) -> None:
     for index in sorted(api.evaluated_indexes)[:4]:
         print(f"\n--- index={index} ---")
         api.show(index)
-        for seed, run in api.query_by_index(index, "cifar100", "12").items():
-            print(f"{seed}: {run.get_train()} {run.get_eval('x-valid')} {run.get_eval('x-test')}")
-        print(f"config={api.get_net_config(index, 'cifar10')}")
+        for dataset in OF_NATS_BENCH:
+            for seed, run in api.query_by_index(index, dataset, "12").items():
+                print(f"{dataset}, {seed}: {run.get_train()} {[run.get_eval(split) for split in run.eval_names]}")
+            print(f"config={api.get_net_config(index, dataset)}")
 
 
 test_api.__test__ = False  # type: ignore[attr-defined]  # pytest takes no part in it

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from natsdb.schema.datasets import OF_NATS_BENCH
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.schedules import epochs_of
 
@@ -655,7 +656,7 @@ class ArchResults:
         Raises:
             KeyError: one of the four data sets has no run.
         """
-        for dataset in ("cifar10-valid", "cifar10", "cifar100", "ImageNet16-120"):
+        for dataset in OF_NATS_BENCH:
             print(f"---->>>> {dataset}")
             print(f"The latency on {dataset} is {self.get_latency(dataset)} s")
             for run in self._runs(dataset):

@@ -207,8 +207,10 @@ def _of_arrow(relation: Any) -> Iterator[tuple[list[tuple[Any, ...]], int]]:
 
 
 def _unasked(relation: Any, rows: list[tuple[Any, ...]], column: int) -> bool:
-    """Whether `measured` is empty because `best` was asked for no measure."""
-    return all(row[column] is None for row in rows) and not re.search(r"\bmeasured?\b", relation.sql_query(), re.I)
+    """Whether `measured` is empty because `best` was asked for no measure; an empty one of the user's own stays."""
+    asked = relation.sql_query()
+    of_best = re.search(r'\bbest"?\s*\(', asked, re.I) and not re.search(r"\bmeasured?\b", asked, re.I)
+    return bool(of_best) and all(row[column] is None for row in rows)
 
 
 def table(frame: pl.DataFrame, width: int | None = None) -> str:

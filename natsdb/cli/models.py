@@ -34,15 +34,19 @@ def model(
     Example: natsdb model tss/9930 --dataset cifar100 --fresh 777 -o net.onnx
     """
     with_torch()
+    from natsdb.schema.datasets import DATASETS
     from natsdb.training import models
     from natsdb.training.networks import counted_cost
 
     if out is not None and out.suffix == ".py" and fresh is None:
         fresh = 0  # source has no weights
     made = models.named(arch, dataset, db=db, fresh=fresh, hp=hp, seed=seed, source=source)
-    flops, params = counted_cost(made.net, made.images[:1])
+    params = sum(one.numel() for one in made.net.parameters()) / 1e6
     said = str(made) if out is None or out.suffix != ".py" else f"{made.space}/{made.arch} for {dataset}, source alone"
-    print(f"{said}: {params:.6g} million parameters, {flops:.6g} million multiply-adds")
+    said += f": {params:.6g} million parameters"
+    if DATASETS[dataset].image_size is not None:
+        said += f", {counted_cost(made.net, made.images[:1])[0]:.6g} million multiply-adds"
+    print(said)
     if out is None:
         print(made.net)
         return

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from natsdb.cli.archives import DbOption, _list_failures, _progress
+from natsdb.cli.showing import ARCHS, SpaceOption
 from natsdb.schema.errors import NatsdbError
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ def score(
     proxy: Annotated[
         str, typer.Option(help="synflow, nwot, jacov, snip, grad_norm, zen; your own: FILE.py:FUNCTION; with commas.")
     ],
-    space: Annotated[str, typer.Option(help="tss or sss.")],
-    archs: Annotated[str, typer.Option(help="Architectures: 0-99,1462, or all.")] = "all",
+    space: SpaceOption = None,
+    archs: Annotated[str, typer.Option(help=ARCHS)] = "all",
     data: Annotated[Path, typer.Option(help="Folder of the data set: official files, Parquet, or pictures.")] = Path(
         "data"
     ),
@@ -69,8 +70,8 @@ def score(
 
 
 def measure(
-    archs: Annotated[str, typer.Argument(help="Architectures: 0-99,1462, or all.")],
-    space: Annotated[str, typer.Option(help="tss or sss.")],
+    archs: Annotated[str, typer.Argument(help=ARCHS)],
+    space: SpaceOption = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ….")] = "cpu",
     batch: Annotated[str, typer.Option(help="Images at a time; several with commas.")] = "1",
     backend: Annotated[str, typer.Option(help="torch, or onnx: exported, and run by ONNX Runtime.")] = "torch",

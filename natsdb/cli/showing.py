@@ -13,6 +13,9 @@ from natsdb.cli.questions import VersionOption
 ArchArgument = Annotated[
     str, typer.Argument(metavar="ARCH", help="As tss/9930, sss/64:64:64:64:64, or a space and another encoding.")
 ]
+# Of commands that take several; see `natsdb.schema.encodings.architectures`.
+ARCHS = "Architectures: 0-99,1462, or all; the space may be said as in tss/9930."
+SpaceOption = Annotated[str | None, typer.Option(help="tss or sss, where the architectures do not say it.")]
 
 
 def show(

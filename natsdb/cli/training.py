@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from natsdb.cli.archives import DbOption, _list_failures
+from natsdb.cli.showing import ARCHS, SpaceOption
 from natsdb.schema.errors import NatsdbError
 
 if TYPE_CHECKING:
@@ -23,8 +24,7 @@ SourceOption = Annotated[str, typer.Option(help="What the column `source` says o
 
 
 def train(
-    space: Annotated[str, typer.Option(help="tss or sss.")],
-    archs: Annotated[str, typer.Option(help="Architectures: 0-99,1462, or all.")],
+    archs: Annotated[str, typer.Option(help=ARCHS)],
     dataset: Annotated[
         str,
         typer.Option(
@@ -32,6 +32,7 @@ def train(
             "several with commas."
         ),
     ],
+    space: SpaceOption = None,
     hp: Annotated[
         str | None, typer.Option(help="Schedule by its official name: 01, 12, 90 or 200 epochs; or another number.")
     ] = None,
@@ -83,6 +84,8 @@ def train(
     """
     from natsdb import _home
     from natsdb.ingest import collect as take
+    from natsdb.ingest.trained import check_recipe_of
+    from natsdb.schema.encodings import architectures
     from natsdb.schema.schedules import epochs_of, hp_of
     from natsdb.training import run_files as plan
 
@@ -96,13 +99,15 @@ def train(
         raise NatsdbError("--cpus-per-run and --gpus-per-run are for a Ray cluster", remedy="say --ray auto")
     home = _home(db)
     by, rows = _recipe(recipe, source)
+    check_recipe_of(home, rows, by.said)
     if hp is None:
         if epochs is None:
             raise NatsdbError("a training needs a number of epochs", remedy="say --hp 12, or --epochs 600")
         hp, epochs = hp_of(epochs), None
     epochs_of(hp)
     datasets, own = data_sets(dataset.split(","), home, image_size)
-    todo = plan.runs_of(space, plan.indexes(archs, space), hp, datasets, _numbers(seeds))
+    space, chosen = architectures(archs, space)
+    todo = plan.runs_of(space, chosen, hp, datasets, _numbers(seeds))
     suffix = "-runs" if recipe is None else f"-runs-{rows}"
     kept = runs or home.resolve().with_name(home.resolve().name + suffix)
     with _progress() as progress:

@@ -17,7 +17,9 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 
-from natsdb.schema.errors import Damaged, Missing
+from natsdb.schema.datasets import DATASETS, DataSet
+from natsdb.schema.errors import Damaged, Missing, NatsdbError
+from natsdb.schema.names import did_you_mean
 from natsdb.store.damage import remedy_of
 from natsdb.store.locations import BUILTIN, default_database, local, located
 from natsdb.store.manifest import NAME, Manifest, WeightsFile, parse_manifest
@@ -143,6 +145,22 @@ def asked_first(db: str | os.PathLike[str] | None) -> str | os.PathLike[str] | N
     home = located(db)
     there = isinstance(home, str) or (home / NAME).exists()
     return db if there or falls_back(db) else BUILTIN
+
+
+def data_set_of(name: str, db: str | os.PathLike[str] | None) -> DataSet:
+    """A data set by its name; a database brings those that natsdb does not know by itself.
+
+    Raises:
+        NatsdbError: there is none.
+        As `open_snapshot`, of a database that is there.
+    """
+    if name not in DATASETS:
+        home = located(db)
+        if isinstance(home, str) or (home / NAME).exists():
+            open_snapshot(home, check=False)
+    if name not in DATASETS:
+        raise NatsdbError(f"there is no data set {name!r}", remedy=did_you_mean(name, DATASETS))
+    return DATASETS[name]
 
 
 def say_builtin() -> None:

@@ -95,7 +95,7 @@ def test_a_wrong_field_is_named(
     [
         (lambda record: record["12"].update(arch_index=21), "12.arch_index: 21 is not the architecture's index 20"),
         (lambda record: record["12"].update(arch_str="8:8:8:8:8"), "12.arch_str: '8:8:8:8:8' is not architecture 20"),
-        (lambda record: record.update({"13": record["12"]}), "key '13': an hp is one of"),
+        (lambda record: record.update({"012": record["12"]}), "key '012': an hp is a number of epochs"),
         (lambda record: record["12"]["dataset_seed"]["cifar10"].append(1), "12.dataset_seed: it lists other runs"),
         (lambda record: record["12"].pop("clear_net_done"), "12: fields missing or unknown: clear_net_done"),
         (lambda record: record["12"].update(all_results={}), "12.all_results: expected a dictionary of runs"),

@@ -21,6 +21,7 @@ from natsdb.api import nas_201, nas_201_versions
 from natsdb.api.nas_201 import NASBench201API
 from natsdb.ingest import export, ingest, verify
 from natsdb.ingest.archive import single, templates
+from natsdb.ingest.archive.export import _of_nas_201
 from natsdb.ingest.archive.sources import open_source
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.spaces import strings
@@ -276,3 +277,10 @@ def test_what_cannot_be_exported_is_said(home: Path, made_up_db: Path, tmp_path:
     ):
         with pytest.raises(NatsdbError, match=said):
             export(tmp_path / "no", **{"space": "tss", "database": home, **asked})
+
+
+def test_schedules_that_its_package_does_not_know_are_left_out() -> None:
+    record = {"12": "short", "600": "of one's own", "200": "long"}
+    assert _of_nas_201(record, 0, Path("db")) == {"less": "short", "full": "long"}
+    with pytest.raises(NatsdbError, match="architecture 0 has no runs at hp 200"):
+        _of_nas_201({"12": "short", "600": "of one's own"}, 0, Path("db"))

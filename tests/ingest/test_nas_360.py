@@ -17,7 +17,7 @@ from natsdb.ingest import blocks, export, ingest, verify
 from natsdb.schema import datasets
 from natsdb.schema.datasets import DATASETS, DataSet, searched
 from natsdb.schema.errors import NatsdbError
-from natsdb.store.snapshot import read_manifest
+from natsdb.store.snapshot import data_set_of, read_manifest
 
 ARCHS = range(0, 30, 3)
 
@@ -47,6 +47,12 @@ def home(folder: Path, tmp_path: Path) -> Path:
     ingest([folder], tmp_path / "db", source="nas-bench-360")
     _forget()
     return tmp_path / "db"
+
+
+def test_a_data_set_by_its_name_is_the_databases(home: Path, tmp_path: Path) -> None:
+    with pytest.raises(NatsdbError, match="there is no data set 'ninapro'"):
+        data_set_of("ninapro", tmp_path / "none")
+    assert data_set_of("ninapro", home).classes == 18
 
 
 def test_sql_handle_and_info_know_them_from_the_database(folder: Path, home: Path) -> None:

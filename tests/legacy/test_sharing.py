@@ -116,3 +116,19 @@ def test_a_forked_child_leaves_the_temporary_database_alone(real_records: Any, t
     del handle
     gc.collect()
     assert not folder.exists()
+
+
+def test_results_of_a_single_file_outlive_their_handle(real_records: Any, tmp_path: Path) -> None:
+    import archives
+
+    path = archives.write_single(tmp_path, "sss", {0: real_records["sss", 0]})
+    handle = api.create(str(path), "sss", fast_mode=False, verbose=False)
+    folder = handle._backend.home
+    results = handle.query_by_index(0, "cifar100", hp="12")
+    del handle
+    gc.collect()
+    assert folder.exists()
+    assert {run.get_eval("x-test")["accuracy"] for run in results.values()}
+    del results
+    gc.collect()
+    assert not folder.exists()

@@ -161,10 +161,12 @@ def test_plain_values_look_as_those_of_arrow() -> None:
 def test_best_shows_a_measure_where_one_is_asked_for() -> None:
     best = "best('cifar100', 'x-test', '200', k := 2{})".format
     with natsdb.connect(BUILTIN) as connection:
+        connection.register("mine", pl.DataFrame({"measured": [None, None]}, schema={"measured": pl.Float64}))
         for ask, shown in (
             (f"from {best('')}", False),
             (f"from {best(', measure := null')}", True),
             (f"select arch, measured from {best('')}", True),
+            ("from mine", True),
         ):
             assert ("measured" in first_rows(connection.sql(ask)).splitlines()[0]) is shown
 

@@ -117,6 +117,11 @@ def test_a_name_is_taken_once(mine: Path, tmp_path: Path) -> None:
     other = pl.read_csv(mine).with_columns(score=pl.col("score") * 10)
     natsdb.attach(other, "mine", home, partial=True, replace=True)
     assert natsdb.query("select sum(score) from mine", home).item() == 100
+    # As `natsdb measure` calls its table: the macro of that name has an argument.
+    natsdb.attach(mine, "measured", home, partial=True)
+    assert natsdb.query("select sum(score) from measured", home).item() == 10
+    by_name = "select sum(value) from measured('measured.score') where dataset = 'cifar10'"
+    assert natsdb.query(by_name, home).item() == 10
 
 
 def test_accuracies_that_are_known_show_a_wrong_order_of_edges(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import natsdb
 from natsdb.cli import app
 from natsdb.plot import cell, save
 from natsdb.plot.cell import cell_text
-from natsdb.schema.encodings import architecture
+from natsdb.schema.encodings import architecture, architectures
 from natsdb.schema.errors import NatsdbError
 from natsdb.store.locations import BUILTIN
 
@@ -46,6 +46,28 @@ def test_how_an_architecture_is_named(text: str, expected: tuple[str, int]) -> N
 def test_what_names_none(text: str, said: str) -> None:
     with pytest.raises(NatsdbError, match=re.escape(said)):
         architecture(text)
+
+
+def test_how_several_are_named() -> None:
+    assert architectures("0-3,1462,2", "tss") == ("tss", [0, 1, 2, 3, 1462])
+    assert architectures("tss/0-2, 9930") == ("tss", [0, 1, 2, 9930])
+    assert architectures("tss/3,tss/2", "tss") == ("tss", [3, 2])
+    assert architectures("sss/64:64:64:64:64") == architectures("64:64:64:64:64") == ("sss", [32_767])
+    assert len(architectures("all", "sss")[1]) == len(architectures("sss/all")[1]) == 32_768
+    for text, space, said in (
+        ("all", "xxx", "there is no space 'xxx'; choose tss or sss"),
+        ("0-99", None, "'0-99' names no space; write tss/0-99 or sss/0-99"),
+        ("tss/3", "sss", "'tss/3' is of tss, and the space is to be sss"),
+        ("tss/1,sss/2", None, "'sss/2' is no index or range; write architectures as in 0-99,1462"),
+        ("tss/0-15625", None, "index 15625 is outside the space tss"),
+        ("tss/20000", None, "index 20000 is outside the space tss"),  # not digits without their leading zeros
+        *((text, "tss", f"{part!r} is no index or range") for text, part in (("", ""), ("a", "a"), ("3-", "3-"))),
+        ("1,,2", "tss", "'' is no index or range"),
+        ("5-3", "tss", "'5-3' is no index or range"),
+        ("64:64:64:64:64", "tss", "'64:64:64:64:64' is no architecture of tss"),
+    ):
+        with pytest.raises(NatsdbError, match=re.escape(said)):
+            architectures(text, space)
 
 
 def test_all_of_it_is_shown() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import duckdb
 import pytest
 from typer.testing import CliRunner
 
@@ -140,6 +141,30 @@ def test_views_for_the_browser_name_files_of_the_site_and_leave_out_what_it_cann
         f"db/{part['path']}" for part in _json(embedded_db / "natsdb.json")["parts"]
     }
     assert not any(f" {name}(" in text or f" {name} as" in text for name in NOT_IN_BROWSER)
+
+
+def test_tables_of_measure_and_score_are_measures_of_the_page_and_join_in_its_sql(
+    embedded_db: Path, tmp_path: Path
+) -> None:
+    home = Path(shutil.copytree(embedded_db, tmp_path / "db"))
+    archs = natsdb.query("select distinct arch from final where space = 'tss' order by arch limit 3", home)["arch"]
+    key = {"arch": archs.to_list(), "dataset": ["cifar10-valid"] * 3}
+    for table, column in (("measured", "latency_ms"), ("scored", "synflow")):
+        natsdb.attach({**key, column: [3.0, 1.0, 2.0]}, table, home, space="tss", key="arch", partial=True)
+    site = write_site(tmp_path / "site", home, sql=False)
+    entries = {entry["name"]: entry for entry in _json(site / INDEX)["measures"]}
+    for name in ("measured.latency_ms", "scored.synflow"):
+        columns = _json(site / "data" / "measures" / entries[name]["files"]["cifar10-valid"])
+        assert columns == {"arch": archs.to_list(), "value": [3.0, 1.0, 2.0]}
+    # What the page asks, asked of DuckDB here: `measured` is a table, and a macro.
+    joined = """select arch, latency_ms, synflow, value from measured join scored using (space, arch, dataset)
+        join measured('measured.latency_ms') using (space, arch, dataset) join mean_final using (space, arch, dataset)
+        where split = 'x-valid' order by arch"""
+    with duckdb.connect() as connection:
+        for statement in browser_sql(read_manifest(home)).replace("'db/", f"'{home}/").split("\n;\n"):
+            connection.execute(statement)
+        rows = [(arch, value, value, value) for arch, value in zip(archs, (3.0, 1.0, 2.0), strict=True)]
+        assert connection.sql(joined).fetchall() == rows
 
 
 def test_a_second_run_replaces_the_site_by_an_equal_one(embedded_db: Path, tmp_path: Path) -> None:

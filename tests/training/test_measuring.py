@@ -151,6 +151,17 @@ def test_other_settings_are_another_table(measured: Path) -> None:
     assert len(natsdb.query("from two_threads", measured)) == 1
 
 
+def test_an_architecture_is_named_as_show_names_it(tmp_path: Path) -> None:
+    home = ("--db", str(tmp_path / "db"), "--threads", "1")
+    assert _run("measure", "sss/8:8:8:8:8", *home)[0] == 0
+    assert _run("measure", "tss/4,0", *home)[0] == 0
+    assert natsdb.query("select space, arch from measured order by all", tmp_path / "db").rows() == [
+        ("sss", 0),
+        ("tss", 0),
+        ("tss", 4),
+    ]
+
+
 def test_threads_of_the_process_stay_as_they_were(tmp_path: Path) -> None:
     natsdb.scoring.measure("4", "tss", db=tmp_path / "db", threads=2)
     assert torch.get_num_threads() == 1
@@ -243,12 +254,15 @@ def test_a_machine_without_counters_says_so(tmp_path: Path) -> None:
     [
         (["0", "--space", "tsss"], "there is no space 'tsss'"),
         (["20000", "--space", "tss"], "20000"),
+        (["0"], "'0' names no space; write tss/0 or sss/0"),
         (["0", "--space", "tss", "--batch", "1,x"], "'1,x' are no numbers of images"),
         (["0", "--space", "tss", "--batch", "0"], "a batch needs an image at least"),
         (["0", "--space", "tss", "--device", "abacus"], "there is no device 'abacus'"),
         (["0", "--space", "tss", "--backend", "tvm"], "there is no backend 'tvm'; choose torch or onnx"),
         (["0", "--space", "tss", "--dataset", "cifar"], "there is no data set 'cifar'"),
         (["0", "--space", "tss", "--as", "latency"], "is a name of natsdb's own"),
+        (["0", "--space", "tss", "--as", "Best"], "is a name of natsdb's own"),
+        (["0", "--space", "tss", "--as", "Measured"], "is a name of natsdb's own"),
     ],
 )
 def test_bad_options_are_one_sentence(tmp_path: Path, more: list[str], said: str) -> None:

@@ -20,6 +20,7 @@ import natsdb.training  # noqa: E402
 from natsdb.cli import app  # noqa: E402
 from natsdb.evaluating import evaluate  # noqa: E402
 from natsdb.ingest import collect, ingest  # noqa: E402
+from natsdb.schema.datasets import DATASETS, DataSet  # noqa: E402
 from natsdb.schema.encodings import index_of  # noqa: E402
 from natsdb.schema.errors import Missing, NatsdbError  # noqa: E402
 from natsdb.training.data import load  # noqa: E402
@@ -213,3 +214,24 @@ def test_the_commands(home: Path, images: Path, tmp_path: Path) -> None:
         code, _, err = run(*words)
         assert code == 1
         assert said in err
+
+
+def test_a_data_set_whose_images_are_of_no_known_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As those that records of others bring: their weights have a network, which nothing can be put through."""
+    of = DataSet("gestures", "gestures", 18, None, {}, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    monkeypatch.setitem(DATASETS, "gestures", of)
+    home, net = ["--dataset", "gestures", "--db", str(tmp_path / "db")], tmp_path / "net"
+    for words in (
+        ["model", "tss/0", "--fresh", "1", "-o", f"{net}.py"],
+        ["model", "tss/0", "--fresh", "1", "-o", f"{net}.onnx"],
+        ["measure", "tss/0"],
+    ):
+        done = CliRunner().invoke(app, [*words, *home])
+        assert done.exit_code == 1, words
+        assert done.stderr.startswith("natsdb: the size of the images of gestures is not known; "), done.stderr
+        assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+    done = CliRunner().invoke(app, ["model", "tss/0", "--fresh", "1", "-o", f"{net}.pt", *home])
+    assert done.exit_code == 0
+    assert "multiply-adds" not in done.stdout
+    assert torch.load(f"{net}.pt", weights_only=True)["classes"] == 18

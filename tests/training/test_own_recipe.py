@@ -148,3 +148,21 @@ def test_rows_of_a_recipe_have_a_source_and_a_folder_of_their_own(pictures: Path
     moved.rename(tmp_path / "db-runs-fast" / "sss" / "01" / moved.name.replace("777", "778"))
     with pytest.raises(NatsdbError, match="by several recipes"):
         collect(tmp_path / "db-runs-fast", home, source="mine")
+
+
+def test_a_recipe_that_was_changed_is_not_put_among_the_rows_of_its_name(pictures: Path, tmp_path: Path) -> None:
+    home, recipe = tmp_path / "db", _file(tmp_path, "learning_rate = 0.05")
+    assert _train(home, pictures, "--recipe", str(recipe))[0] == 0
+    _file(tmp_path, "learning_rate = 0.06")
+    elsewhere = ("--runs", str(tmp_path / "other"))
+    for more in ((), elsewhere):
+        code, out, err = _train(home, pictures, "--recipe", str(recipe), *more)
+        assert (code, out) == (1, "")
+        assert "it has runs of the source 'fast' by another recipe; name another source with --source" in err
+    assert not (tmp_path / "other").exists()  # nothing was trained first
+    assert _train(home, pictures, "--recipe", str(recipe), "--source", "faster", *elsewhere)[0] == 0
+    with pytest.raises(NatsdbError, match="runs of the source 'fast' by another recipe"):
+        collect(tmp_path / "other", home, source="fast")
+    assert _train(home, pictures)[0] == 0
+    with pytest.raises(NatsdbError, match="runs of the source 'fast' by another recipe"):
+        collect(tmp_path / "db-runs", home, source="fast")

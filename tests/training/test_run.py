@@ -30,7 +30,7 @@ from natsdb.training import recipe  # noqa: E402
 from natsdb.training.data import load  # noqa: E402
 from natsdb.training.networks import network  # noqa: E402
 from natsdb.training.run import train  # noqa: E402
-from natsdb.training.run_files import indexes, runs_of  # noqa: E402
+from natsdb.training.run_files import runs_of  # noqa: E402
 from pictures import write_parquet  # noqa: E402
 
 COMMAND = [sys.executable, "-c", "from natsdb.cli import app; app()"]
@@ -263,16 +263,6 @@ def test_out_of_memory_is_a_failure_and_the_others_go_on(tmp_path: Path) -> None
     finished, failed, arch, reason = out.strip().split("|", 3)
     assert (finished, failed, arch) == ("2", "1", "32767")
     assert reason.startswith("out of memory: ")
-
-
-def test_architectures_are_named_by_indexes_and_ranges() -> None:
-    assert indexes("0-3,1462,2", "tss") == [0, 1, 2, 3, 1462]
-    assert len(indexes("all", "sss")) == 32_768
-    with pytest.raises(NatsdbError, match="there is no space 'xxx'; choose tss or sss"):
-        indexes("all", "xxx")
-    for text in ("", "a", "3-", "1,,2", "15625", "0-15625"):
-        with pytest.raises(NatsdbError):
-            indexes(text, "tss")
 
 
 def test_wrong_options_are_one_sentence(pictures: Path, tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_scores_of_both_spaces_are_one_table_that_joins_with_accuracies(pictures
     code, out, _ = _run(*_score(home, pictures, "--proxy", "synflow,nwot", "--space", "tss", "--archs", "0,4,5001"))
     assert code == 0
     assert "3 architectures, 0 of them done before" in out
-    code, _, _ = _run(*_score(home, pictures, "--proxy", "synflow", "--space", "sss", "--archs", "0,7"))
+    code, _, _ = _run(*_score(home, pictures, "--proxy", "synflow", "--archs", "sss/0,7"))
     assert code == 0
     rows = natsdb.query("from scored order by space, arch", home)
     assert rows["arch"].to_list() == [0, 7, 0, 4, 5001]
@@ -229,10 +229,13 @@ def test_a_degenerate_cell_has_no_score(pictures: Path, tmp_path: Path) -> None:
         (["--proxy", "zen", "--space", "tsss"], "there is no space 'tsss'"),
         (["--proxy", "zen", "--space", "tss", "--archs", "x"], "'x' is no index or range"),
         (["--proxy", "zen", "--space", "tss", "--archs", "15625"], "15625"),
+        (["--proxy", "zen"], "'all' names no space; write tss/all or sss/all"),
         (["--proxy", "zen", "--space", "tss", "--dataset", "cifar"], "there is no data set 'cifar'"),
         (["--proxy", "zen", "--space", "tss", "--archs", "0", "--batch", "61"], "has 60 training images here"),
         (["--proxy", "zen", "--space", "tss", "--archs", "0", "--seed", "-1"], "the seed -1 is outside"),
         (["--proxy", "zen", "--space", "tss", "--archs", "0", "--as", "arch"], "is a name of natsdb's own"),
+        (["--proxy", "zen", "--space", "tss", "--archs", "0", "--as", "leaderboard"], "is a name of natsdb's own"),
+        (["--proxy", "zen", "--space", "tss", "--archs", "0", "--as", "measure"], "is a name of natsdb's own"),
     ],
 )
 def test_bad_options_are_one_sentence(pictures: Path, tmp_path: Path, more: list[str], said: str) -> None:

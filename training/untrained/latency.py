@@ -140,7 +140,7 @@ def measured(space: str, arch: int, dataset: str, batch: int, setting: Setting, 
     with torch.random.fork_rng(devices=[]), torch.inference_mode():
         torch.manual_seed(setting.seed)
         net = network(space, arch, of.classes).eval()
-        images = torch.randn(batch, 3, of.image_size, of.image_size)
+        images = torch.randn(batch, 3, of.height, of.height)
         memory: float | str
         if setting.backend == "onnx":
             seconds, joules = _timed(_onnx(net, images, setting), _nothing, meter)
