@@ -152,8 +152,12 @@ def augmented(pixels: Tensor, flip: Tensor, shift: Tensor, padding: int) -> Tens
 
 
 def normalized(pixels: Tensor, data: TrainingData) -> Tensor:
-    """Pixels as float32 of mean 0 and standard deviation 1 over the official training set, in torchvision's steps."""
-    return pixels.float().div(255).sub(data.mean).div(data.std)
+    """Pixels as float32 of mean 0 and standard deviation 1 over the official training set, in torchvision's steps.
+
+    255 is a tensor: by a number a CUDA device does not divide, it multiplies, and is off in the last bit.
+    """
+    full = torch.full((), 255.0, device=pixels.device)
+    return pixels.float().div(full).sub(data.mean).div(data.std)
 
 
 def train_batches(data: TrainingData, seed: int, epoch: int, size: int) -> Iterator[tuple[Tensor, Tensor]]:

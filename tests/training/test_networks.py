@@ -19,7 +19,7 @@ from natsdb.schema.errors import NatsdbError  # noqa: E402
 from natsdb.schema.size import SSS_CELL  # noqa: E402
 from natsdb.schema.spaces import SPACES, arch_index, arch_str  # noqa: E402
 from natsdb.schema.topology import OPS  # noqa: E402
-from natsdb.training.networks import counted_cost, network  # noqa: E402
+from natsdb.training.networks import Pooled, counted_cost, network  # noqa: E402
 
 _DRAW = random.Random(5)
 # Cells of one operation throughout: all none and all skip compute nothing, the others are extremes too.
@@ -138,3 +138,11 @@ def test_a_wrong_architecture_is_one_sentence() -> None:
         network("tss", 15_625, 10)
     with pytest.raises(NatsdbError, match="no architecture of sss"):
         network("sss", [8, 8, 8, 8, 9], 10)
+
+
+def test_the_gradient_of_pooling_on_cuda_is_pytorchs_on_a_cpu() -> None:
+    x = torch.randn(2, 3, 5, 4, dtype=torch.float64, requires_grad=True)
+    of = torch.randn_like(x)
+    found = torch.autograd.grad(Pooled.apply(x), x, of)[0]
+    expected = torch.autograd.grad(torch.nn.functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False), x, of)[0]
+    assert torch.allclose(found, expected, rtol=1e-12)

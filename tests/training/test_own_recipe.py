@@ -18,10 +18,9 @@ from natsdb.cli import app  # noqa: E402
 from natsdb.ingest import collect  # noqa: E402
 from natsdb.schema.errors import NatsdbError  # noqa: E402
 from natsdb.training.data import load  # noqa: E402
-from natsdb.training.recipe import OFFICIAL, Recipe, read_recipe, start, train_epoch  # noqa: E402
+from natsdb.training.recipe import OFFICIAL, Recipe, Together, read_recipe, start, train_epoch  # noqa: E402
 from natsdb.training.run import settings_of, train  # noqa: E402
 from natsdb.training.run_files import runs_of  # noqa: E402
-from natsdb.training.stack import train_epoch_together  # noqa: E402
 
 
 def _file(folder: Path, text: str, name: str = "fast.toml") -> Path:
@@ -92,17 +91,16 @@ def test_every_value_changes_the_numbers_and_the_official_ones_none(pictures: Pa
         assert losses not in (base, official), name
 
 
-def test_a_stack_follows_the_recipe_too(pictures: Path) -> None:
+def test_runs_side_by_side_follow_the_recipe_too(pictures: Path) -> None:
     for recipe in (Recipe(1e-4, 8, 0.5, 0.01, False), Recipe(1e-4, momentum=0.0, nesterov=False)):
         data = load("cifar10-valid", pictures, images=12)
         seeds = [777, 888]
-        alone = [start("sss", 0, seed, data, "float64", recipe) for seed in seeds]
-        together = [start("sss", 0, seed, data, "float64", recipe) for seed in seeds]
+        alone = [start("sss", 0, seed, data, recipe=recipe) for seed in seeds]
+        together = Together([start("sss", 0, seed, data, recipe=recipe) for seed in seeds], "float32")
         for _ in range(2):
-            one = [train_epoch(of, data, seed, 2, "float64") for of, seed in zip(alone, seeds, strict=True)]
-            both = train_epoch_together(together, data, seeds, 2, "float64")
-            for a, b in zip(one, both, strict=True):
-                assert {k: v.loss for k, v in a.items()} == pytest.approx({k: v.loss for k, v in b.items()}, rel=1e-9)
+            one = [train_epoch(of, data, seed, 2, "float32") for of, seed in zip(alone, seeds, strict=True)]
+            for a, b in zip(one, together.train_epoch(data, seeds, 2), strict=True):
+                assert {k: v.loss for k, v in a.items()} == {k: v.loss for k, v in b.items()}
 
 
 def test_provenance_of_the_official_recipe_says_nothing_new(pictures: Path) -> None:

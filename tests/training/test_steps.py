@@ -38,11 +38,10 @@ def _equal_to_eager(
     step: str, device: str, batch: int, pictures: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recipe, "schedule", lambda epoch, epochs: 1e-4 / (1 + epoch))
-    for module in ("recipe", "stack"):
-        monkeypatch.setattr(f"natsdb.training.{module}.BATCH", batch)
+    monkeypatch.setattr("natsdb.training.recipe.BATCH", batch)
     how: dict[str, Any] = {"device": device, "precision": "float64", "epochs": 2, "recipe": recipe.Recipe(batch=batch)}
     train(RUNS, folder / "eager", pictures, **how)
-    for stack in (1, 2):
+    for stack in (1,) if step == "compile" else (1, 2):
         runs = RUNS[:stack]
         report = train(runs, folder / f"{stack}", pictures, step=step, stack=stack, **how)
         assert (report.finished, report.failed) == (stack, [])
@@ -69,7 +68,11 @@ def test_on_a_gpu_each_step_gives_the_same_rows(
 def test_a_step_that_cannot_be_is_one_sentence(pictures: Path, tmp_path: Path) -> None:
     with pytest.raises(NatsdbError, match="the device cpu has no CUDA graphs; leave --graph out"):
         train(RUNS, tmp_path, pictures, device="cpu", step="graph")
-    with pytest.raises(NatsdbError, match="there is no step 'fast'; choose eager, compile, graph"):
+    with pytest.raises(NatsdbError, match="the device cpu has no CUDA graphs; leave --fused out"):
+        train(RUNS, tmp_path, pictures, device="cpu", step="fused")
+    with pytest.raises(NatsdbError, match="compiled runs are trained one after the other; leave --stack or --compile"):
+        train(RUNS, tmp_path, pictures, device="cpu", step="compile", stack=2)
+    with pytest.raises(NatsdbError, match="there is no step 'fast'; choose eager, compile, graph, fused"):
         train(RUNS, tmp_path, pictures, device="cpu", step="fast")
 
 
@@ -89,7 +92,7 @@ def test_without_a_compiler_it_says_so(pictures: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "db-runs").exists()
 
 
-def test_a_step_is_compiled_or_captured(pictures: Path, tmp_path: Path) -> None:
+def test_a_step_is_of_one_kind(pictures: Path, tmp_path: Path) -> None:
     code, err = _command(pictures, tmp_path, "--compile", "--graph")
     assert (code, err.count("\n")) == (1, 1)
-    assert "a step is compiled or captured, not both; leave out --compile or --graph" in err
+    assert "a step is compiled, captured or fused; leave out --compile or --graph" in err
