@@ -1,7 +1,7 @@
 """Kernels for `natsdb.training.fused`, in Triton: what they are told to do is there.
 
 Values are P×C (channels last, P pixels of all images), bf16 on a GPU; sums are float32. `…_at` is where something is in
-memory, `of` a normalization's statistics (4×C, see `statistics`). Widths and heights are powers of two.
+memory, `of` a normalization's statistics (4×C, see `statistics`). Widths are powers of two from 16, images square.
 """
 
 import triton
