@@ -142,6 +142,8 @@ def test_views_for_the_browser_name_files_of_the_site_and_leave_out_what_it_cann
         f"db/{part['path']}" for part in _json(embedded_db / "natsdb.json")["parts"]
     }
     assert not any(f" {name}(" in text or f" {name} as" in text for name in NOT_IN_BROWSER)
+    # Since DuckDB 1.1.
+    assert "query_table" not in text
 
 
 def test_tables_of_measure_and_score_are_measures_of_the_page_and_join_in_its_sql(
