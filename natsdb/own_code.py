@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -37,9 +38,12 @@ def _module(path: Path) -> ModuleType:
     if specification is None or specification.loader is None or not path.exists():
         raise NatsdbError("there is no such file", where=str(path), remedy=_REMEDY)
     module = importlib.util.module_from_spec(specification)
+    # Dataclasses of the file look their module up by its name.
+    sys.modules[name] = module
     try:
         specification.loader.exec_module(module)
-    except Exception as error:  # whatever a user's file raises
+    except (Exception, SystemExit) as error:  # whatever a user's file raises, the end of a script without a guard too
+        sys.modules.pop(name, None)
         raise NatsdbError(
             f"it cannot be run ({type(error).__name__}: {error})", where=str(path), remedy="run it with python first"
         ) from error

@@ -5,21 +5,17 @@ create or replace view search_cell as
 with
 result as (
     select
-        search_result.space,
-        search_result.label,
-        search_result.dataset,
-        search_result.role,
-        search_result.runs,
-        search_result.judged,
-        search_result.accuracy,
-        search_result.accuracy_std,
+        found.space,
+        found.label,
+        found.dataset,
+        found.role,
+        found.runs,
+        found.judged,
+        found.accuracy,
+        found.accuracy_std,
         1 as part
-    from main.search_result
-    qualify
-        row_number() over (
-            partition by search_result.space, search_result.label, search_result.dataset, search_result.role
-            order by search_result.runs desc, search_result.search
-        ) = 1
+    from main.search_result as found
+    semi join (from main.search_about as about where about.foremost) as counted on counted.search = found.search
 ),
 named as (
     select

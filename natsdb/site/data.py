@@ -34,7 +34,7 @@ from natsdb.store.snapshot import Snapshot, in_one
 INDEX = "data/site.json"
 # Architectures in a file of runs: 30 to 60 kB each.
 GROUP = 64
-# These need a newer DuckDB than the page's 0.9: lambdas in its present notation, min_by of several.
+# These need a newer DuckDB than the page's 0.9: lambdas in its present notation, min_by of several, query_table.
 NOT_IN_BROWSER = (
     "neighbours",
     "search_regret",
@@ -47,6 +47,9 @@ NOT_IN_BROWSER = (
     "arch_of",
     "arch_numbered",
     "numbers_of",
+    "paired",
+    "agreement",
+    "ranked_searches",
 )
 SPLITS = ("train", "x-valid", "x-test", "ori-test")
 

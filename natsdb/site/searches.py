@@ -6,7 +6,8 @@
     ranks      by data set (and `all`), role and label: mean rank at 12 moments; regret, area, its mean rank at the last
     searches   every search: what was asked, how long it took, where it ran, what it found most often
 
-Accuracies, regrets and ranks are rounded to 4 decimals, seconds to whole ones.
+Accuracies, regrets and ranks are rounded to 4 decimals, seconds to whole ones, below 1,000 to hundredths: searches that
+train may take a few in all, and the first moment is 1/100 of that.
 """
 
 from __future__ import annotations
@@ -27,9 +28,11 @@ select space, dataset, role, label, foremost, search, run, budget, moment, secon
 from search_regret
 """
 
-_REGRETS = """
+_ROUNDED = "case when seconds < 1000 then round(seconds, 2) else round(seconds) end"
+
+_REGRETS = f"""
 select
-    dataset, role, label, list(round(seconds) order by moment) as seconds,
+    dataset, role, label, list({_ROUNDED} order by moment) as seconds,
     list(round(regret, 4) order by moment) as regret
 from (
     select dataset, role, label, moment, avg(seconds) as seconds, avg(regret) as regret
@@ -41,10 +44,10 @@ group by all
 order by all
 """
 
-_TRAJECTORIES = """
+_TRAJECTORIES = f"""
 select
     dataset, role, label, hp is not null as timed,
-    list(case when hp is null then moment else round(seconds) end order by moment) as at,
+    list(case when hp is null then moment else {_ROUNDED} end order by moment) as at,
     list(round(accuracy, 4) order by moment) as accuracy
 from trajectory
 where

@@ -222,19 +222,30 @@ def test_a_search_of_ones_own_is_a_function_in_a_file(tmp_path: Path) -> None:
     assert own.options == {"start": 0}
 
 
+def test_a_file_of_ones_own_may_have_dataclasses(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from __future__ import annotations\nfrom dataclasses import dataclass\n\n"
+        "@dataclass\nclass Place:\n    arch: int\n\ndef first(benchmark, chance):\n    yield Place(7).arch\n"
+    )
+    assert play(load_algorithm(f"{path}:first"), _whole(), 1e9, 0, 0).arch == [7]
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [
         ("regularised_ea", "there is no algorithm 'regularised_ea'; did you mean regularized_ea"),
         ("nowhere.py:search", "nowhere.py: there is no such file; name one as FILE.py:FUNCTION"),
         ("{}:other", "it has no function 'other'"),
-        ("{}.broken.py:x", "it cannot be run"),
+        ("{}.broken.py:x", r"it cannot be run \(ZeroDivisionError"),
+        ("{}.script.py:x", r"it cannot be run \(SystemExit: 0\)"),
     ],
 )
 def test_an_algorithm_that_is_not_there_is_said_in_one_sentence(tmp_path: Path, name: str, said: str) -> None:
     path = tmp_path / "mine.py"
     path.write_text("def first(benchmark, chance):\n    yield 0\n")
     (tmp_path / "mine.py.broken.py").write_text("1 / 0\n")
+    (tmp_path / "mine.py.script.py").write_text("def x(benchmark, chance):\n    yield 0\n\nraise SystemExit(0)\n")
     with pytest.raises(NatsdbError, match=said):
         load_algorithm(name.format(path))
 

@@ -141,6 +141,16 @@ def test_a_search_without_a_budget_is_followed_over_its_own_seconds(made_up_db: 
     assert "epochs of the search" not in drawn
 
 
+def test_the_search_of_a_label_that_counts_is_the_same_everywhere(made_up_db: Path, tmp_path: Path) -> None:
+    home = Path(shutil.copytree(made_up_db, tmp_path / "db"))
+    keep_made_up_search(home, "few", "random", {0: [(300.0, 20)]})
+    # Of architectures that the database does not hold, so that none of its runs can be judged.
+    keep_made_up_search(home, "most", "random", {run: [(300.0, 21)] for run in range(2)})
+    keep_made_up_search(home, "other", "bohb", {0: [(300.0, 40)]})
+    for question in ("from search_table", "from search_cell where part = 1", "from search_rank"):
+        assert set(natsdb.query(question, home)["label"]) & {"random", "bohb"} == {"bohb"}
+
+
 def test_trajectory_lies_on_straight_lines_between_evaluations(searched: Path) -> None:
     full = _full(searched, "cifar100", "x-test")
     rows = natsdb.query(

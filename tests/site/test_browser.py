@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -327,6 +328,27 @@ def test_searches_are_shown_as_the_views_have_them(page: Any, searched_address: 
     assert page.get_by_role("img", name="Accuracy over epochs, shared weights").locator("path.curve").count() == 1
     kinds = {line.get_attribute("class") for line in page.locator("#searches .legend path").all()}
     assert len(kinds) == 5
+
+
+def test_many_searches_differ_in_looks_and_times_of_any_length_have_room(page: Any, searched_address: str) -> None:
+    def many(route: Any) -> None:
+        response = route.fetch()
+        found = response.json()
+        for name in ("regrets", "searches"):
+            for row in [row for row in found["tss"][name] if row["label"] == "first"]:
+                brief = {"seconds": [seconds / 4e4 for seconds in row["seconds"]]} if name == "regrets" else {}
+                found["tss"][name] += [row | brief | {"label": f"more {number}"} for number in range(16)]
+        route.fulfill(response=response, json=found)
+
+    page.route("**/data/searches.json", many)
+    page.goto(f"{searched_address}#/searches")
+    expect(page.locator("#searches .legend path")).to_have_count(21)
+    look = "lines => lines.map(getComputedStyle).map(of => [of.stroke, of.strokeDasharray, of.strokeWidth].join())"
+    assert len(set(page.locator("#searches .legend path").evaluate_all(look))) == 21
+    chart = page.get_by_role("img", name="Regret to the best of the space")
+    boxes = [text.bounding_box() for text in chart.locator("text[y='213']").all()]
+    assert len(boxes) > 3
+    assert all(left["x"] + left["width"] < right["x"] for left, right in itertools.pairwise(boxes))
 
 
 def test_everything_that_is_kept_of_a_search_is_there(page: Any, searched_address: str, searched_db: Path) -> None:

@@ -16,6 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 import natsdb
+from databases import keep_made_up_search
 from natsdb.cli import app
 from natsdb.schema.errors import NatsdbError
 from natsdb.site import opened, write_site
@@ -141,6 +142,8 @@ def test_views_for_the_browser_name_files_of_the_site_and_leave_out_what_it_cann
         f"db/{part['path']}" for part in _json(embedded_db / "natsdb.json")["parts"]
     }
     assert not any(f" {name}(" in text or f" {name} as" in text for name in NOT_IN_BROWSER)
+    # Since DuckDB 1.1.
+    assert "query_table" not in text
 
 
 def test_tables_of_measure_and_score_are_measures_of_the_page_and_join_in_its_sql(
@@ -335,3 +338,18 @@ def test_a_search_without_a_budget_is_shown_over_its_seconds_and_one_of_shared_w
     assert curves["gdas"]["at"] == [0, 1]
     assert {row["label"] for row in shown["regrets"]} == {"first", "second", "third", "a_trained"}
     assert {row["label"] for row in shown["ranks"]} == {"first", "second", "third"}
+
+
+def test_moments_of_a_search_of_a_few_seconds_are_told_apart(searched_db: Path, tmp_path: Path) -> None:
+    home = Path(shutil.copytree(searched_db, tmp_path / "db"))
+    archs = natsdb.query("select arch from full_accuracy where space = 'tss' order by accuracy", home)["arch"]
+    steps = {0: [(0.4, archs[0]), (6.0, archs[5])]}
+    keep_made_up_search(home, "brief", "brief", steps, dataset="cifar10", budget=None)
+    site = write_site(tmp_path / "site", home, sql=False)
+    shown = json.loads((site / "data" / "searches.json").read_text())["tss"]
+    for name, seconds in (("regrets", "seconds"), ("curves", "at")):
+        (moments,) = (row[seconds] for row in shown[name] if row["label"] == "brief" and row["role"] == "valid")
+        # On a logarithmic axis too.
+        assert 0 < moments[0] < 0.2
+        assert moments == sorted(set(moments))
+        assert moments[-1] == 6

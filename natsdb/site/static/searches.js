@@ -3,7 +3,7 @@
 import { byId, count, el, fixed, svg, ticks } from "./dom.js";
 import { searches } from "./site.js";
 
-const LINES = 12; // kinds of lines, by colour and dash
+const LINES = 24; // kinds of lines: twelve by colour and dash, then the same, bold
 const ROLES = { test: "test", valid: "validation", both: "validation and test" };
 const BOX = { left: 52, right: 352, top: 12, bottom: 196 };
 const form = () => byId("which");
@@ -68,7 +68,8 @@ function draw() {
 }
 
 const unique = (values) => [...new Set(values)];
-const sample = (kind) => svg("svg", { viewBox: "0 0 44 10", "aria-hidden": "true" }, svg("path", { d: "M0,5 L44,5", class: `curve line-${kind}` }));
+const look = (kind) => `curve line-${kind % 12}${kind < 12 ? "" : " bold"}`;
+const sample = (kind) => svg("svg", { viewBox: "0 0 44 10", "aria-hidden": "true" }, svg("path", { d: "M0,5 L44,5", class: look(kind) }));
 
 function table(name, heads, rows) {
   const kind = (n) => (n ? "number" : null);
@@ -118,10 +119,12 @@ function details(space, one) {
     el("dl", {}, ...lines.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)])));
 }
 
-/** Values of 1, 2 and 5 times a power of ten from low to high. */
+/** Values of 1, 2 and 5 times a power of ten from low to high; powers alone where there is no room for so many. */
 function decades(low, high) {
   const powers = Array.from({ length: 40 }, (_, n) => 10 ** (n - 20));
-  return powers.flatMap((power) => [1, 2, 5].map((n) => n * power)).filter((value) => value >= low * 0.999 && value <= high * 1.001);
+  const within = (times) => powers.flatMap((power) => times.map((n) => n * power)).filter((value) => value >= low * 0.999 && value <= high * 1.001);
+  const every = within([1, 2, 5]);
+  return every.length > 10 ? within([1]) : every;
 }
 
 const short = (value) => (value >= 1000 ? `${Number((value / 1000).toPrecision(3))}k` : String(Number(value.toPrecision(3))));
@@ -154,7 +157,7 @@ function chart(title, yTitle, xTitle, lines, { logX = false, logY = false, late 
       ...below.map((tick) => svg("text", { x: x(tick), y: BOX.bottom + 17, "text-anchor": "middle" }, short(tick))),
       svg("path", { d: `M${BOX.left},${BOX.top} V${BOX.bottom} H${BOX.right}`, class: "axis" }),
       ...kept.filter(({ points }) => points.length).map(({ kind, points }) =>
-        svg("path", { d: "M" + points.map(([a, b]) => `${x(a).toFixed(1)},${y(b).toFixed(1)}`).join(" L"), class: `curve line-${kind}` })),
+        svg("path", { d: "M" + points.map(([a, b]) => `${x(a).toFixed(1)},${y(b).toFixed(1)}`).join(" L"), class: look(kind) })),
       svg("text", { x: (BOX.left + BOX.right) / 2, y: 235, "text-anchor": "middle" }, xTitle),
       svg("text", { transform: `translate(11,${(BOX.top + BOX.bottom) / 2}) rotate(-90)`, "text-anchor": "middle" }, yTitle)));
 }
