@@ -334,6 +334,7 @@ def _misused(connection: duckdb.DuckDBPyConnection, name: str, text: str) -> Nat
     wrong = re.search(r"(Table|Function) with name|is a table function but", text)
     if not wrong:
         return None
+    name = name.rpartition(".")[2]
     of = f"from duckdb_functions() where lower(function_name) = {_literal(name.lower())} and function_type"
     parameters = _names(connection, f"select unnest(parameters) {of} in ('macro', 'table_macro')")
     if parameters:
@@ -344,9 +345,10 @@ def _misused(connection: duckdb.DuckDBPyConnection, name: str, text: str) -> Nat
             f"`natsdb info {name}` says which of them can be left out",
         )
     ask = f"select 1 from information_schema.tables where lower(table_name) = {_literal(name.lower())}"
-    if wrong[1] == "Function" and _names(connection, ask):
-        return NatsdbError(f"{name} is a table", remedy=f"name it without parentheses: from {name}")
-    return None
+    if not wrong[1] or not _names(connection, ask):
+        return None
+    how = "without parentheses" if wrong[1] == "Function" else "alone, without a schema"
+    return NatsdbError(f"{name} is a table", remedy=f"name it {how}: from {name}")
 
 
 def _no_column(connection: duckdb.DuckDBPyConnection, name: str, error: str, asked: str) -> Missing:

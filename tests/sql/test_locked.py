@@ -94,6 +94,7 @@ def test_an_unlocked_connection_is_plain_duckdb(real_db: Path, tmp_path: Path) -
         ("select curve('tss')", "curve is a macro; call it in FROM, with its arguments: curve(space, arch, "),
         ("from arch_of", "arch_of is a macro; call it where a value stands, with its arguments: arch_of(space, text"),
         ("from final('tss')", "final is a table; name it without parentheses: from final"),
+        ("from natsdb.final", "final is a table; name it alone, without a schema: from final"),
         ("select splt from runs join final using (arch)", "there is no column 'splt'; did you mean split? there are "),
         ("select r.top from final as r", "there is no column 'top'; did you mean top5? there are top5, "),
         ("select split from size", "there is no column 'split' in it; there are arch, "),
