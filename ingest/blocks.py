@@ -109,7 +109,7 @@ def stage_records(job: Job, block: BlockTask, records: Iterable[Read]) -> Receip
                 except NatsdbError as error:
                     if not job.keep_going:
                         raise
-                    failures.append((error.where, f"{error.what}; {error.remedy}"))
+                    failures.append((error.where, error.said))
                     continue
                 weights += [new] if new is not None else []
                 before = writer.rows

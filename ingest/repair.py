@@ -9,12 +9,11 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from natsdb.ingest.archive.sources import Source, open_source
-from natsdb.ingest.forms import RowForm, row_form
+from natsdb.ingest.forms import row_form
 from natsdb.ingest.into_tables import Job, Progress, stage_source
 from natsdb.ingest.trained import collect, may_be_of
 from natsdb.schema.datasets import added
@@ -47,9 +46,9 @@ def repair(
     """Make damaged and missing files of a database again.
 
     Args:
-        sources: what its rows came from, under the same names: archives in any official form, published tables
-            (.parquet), blackboxes, folders of training runs. The tables of the catalogue are computed, and manifests
-            have a copy, so they need none.
+        sources: what its rows came from, under the same names, in any order: archives in any official form, published
+            tables (.parquet), blackboxes, folders of training runs. The tables of the catalogue are computed, and
+            manifests have a copy, so they need none.
         database: folder of the database; the default one when None.
         jobs: processes; by default one a core, at most six.
         progress: called now and then with (name, files done, files in all, rows or bytes done).
@@ -76,7 +75,7 @@ def repair(
                 _put(home, staging.folder, damaged, with_catalogue(Manifest(), staging, used))
             for name in sorted({one.source for one in damaged.values() if one.source}):
                 mine = [one for one in damaged.values() if one.source == name]
-                for made in _made_again(paths, name, _ingested_as(read), mine, staging, jobs, progress):
+                for made in _made_again(paths, name, _ingested(read), mine, staging, jobs, progress):
                     _put(home, staging.folder, damaged, made)
         finally:
             staging.clear()
@@ -100,63 +99,64 @@ def _restore_manifests(home: Path, findings: Iterable[Finding]) -> None:
         name_as(max(whole or read).with_suffix(".json"), home / NAME)
 
 
-def _ingested_as(manifests: Iterable[Manifest]) -> dict[str, set[str]]:
-    """What the rows of each source that was ingested were called, by its file's or folder's name."""
-    names: dict[str, set[str]] = {}
-    for manifest in manifests:
-        for one in manifest.ingests:
-            names.setdefault(Path(one.name).name, set()).add(one.source)
-    return names
+def _ingested(manifests: Iterable[Manifest]) -> list[tuple[str, str]]:
+    """What was ingested, the newest manifest's first, each in its order: the file's or folder's name, and its rows'
+    source."""
+    return [(Path(one.name).name, one.source) for manifest in manifests for one in manifest.ingests]
 
 
 def _made_again(
     paths: Sequence[Path],
     name: str,
-    known: dict[str, set[str]],
+    ingested: Sequence[tuple[str, str]],
     damaged: Sequence[Listed],
     staging: Staging,
     jobs: int | None,
     progress: Progress | None,
 ) -> Iterator[Manifest]:
-    """What the sources make in the staging folder of rows of one name; all together, as they share files.
+    """What the sources make in the staging folder of rows of one name: after each what those of its kind make together.
+
+    They come in the order in which they were ingested, as later ones were added to earlier ones or replaced their
+    rows. One that is known by other names only is left out. Of one that is not known, as a copy under another name is,
+    nobody knows what it was added to: it is apart from those that it contradicts.
 
     Args:
-        known: what rows of a file are called. One that is known by other names only is left out; of one that is not
-            known, as a copy under another name is, so is what contradicts the others.
+        ingested: see `_ingested`.
     """
-    rows: dict[RowForm, list[Path]] = {}
-    runs: list[Path] = []
-    archives: list[Path] = []
-    for path in sorted(paths, key=lambda path: path.name not in known):
-        if name not in known.get(path.name, {name}):
-            continue
+    order: dict[str, int] = {}
+    for file, source in ingested:
+        if source == name:
+            order.setdefault(file, len(order))
+    others = {file for file, _ in ingested} - order.keys()
+    together: dict[tuple[str, int], Manifest] = {}
+    for path in sorted(paths, key=lambda path: order.get(path.name, len(order))):
         form = row_form(path)
-        if form is not None and form.ingest is not None:
-            rows.setdefault(form, []).append(path)
-        elif path.is_dir() and any(path.glob("*/*/*.json")):
-            runs += [path] if may_be_of(path, name) else []
-        else:
-            archives.append(path)
-
-    def unless_of_others(path: Path) -> AbstractContextManager[None]:
-        return nullcontext() if path.name in known else suppress(Contradiction)
-
-    aside = staging.folder / "other"
-    for form, some in [*rows.items(), (None, runs)]:
-        for path in some:
-            with unless_of_others(path):
-                if form is None:
-                    collect(path, aside, source=name)
-                elif form.ingest is not None:
-                    form.ingest([path], aside, source=name)
+        rows = form if form is not None and form.ingest is not None else None
+        runs = rows is None and path.is_dir() and any(path.glob("*/*/*.json"))
+        if path.name in others or (runs and not may_be_of(path, name)):
+            continue
+        kind = rows.source if rows is not None else "runs" if runs else "records"
+        apart = sum(one == kind for one, _ in together)
+        tries = [(0, False), (0, True)] if path.name in order else [(number, False) for number in range(apart + 1)]
+        for number, replacing in tries:
+            before = together.get((kind, number), Manifest())
+            aside = staging.folder / f"{kind}-{number}"
+            try:
+                if rows is not None and rows.ingest is not None:
+                    rows.ingest([path], aside, source=name, replace=replacing)
+                elif runs:
+                    collect(path, aside, source=name, replace=replacing)
+                else:
+                    opened = open_source(path)
+                    made = _staged(opened, name, damaged, before, staging, jobs, progress, replace_rows=replacing)
+            except Contradiction:
+                continue
+            if kind != "records":
                 shutil.copytree(aside, staging.folder, dirs_exist_ok=True)
-                yield read_manifest(aside)
-        shutil.rmtree(aside, ignore_errors=True)
-    manifest = Manifest()
-    for path in archives:
-        with unless_of_others(path):
-            manifest = _staged(open_source(path), name, damaged, manifest, staging, jobs, progress)
-    yield manifest
+                made = read_manifest(aside)
+            together[kind, number] = made
+            yield made
+            break
 
 
 def _staged(
@@ -167,6 +167,8 @@ def _staged(
     staging: Staging,
     jobs: int | None,
     progress: Progress | None,
+    *,
+    replace_rows: bool,
 ) -> Manifest:
     """The manifest with the blocks that are damaged, as an archive makes them beside what others made."""
     mine = [one for one in damaged if one.space == source.space]
@@ -181,7 +183,7 @@ def _staged(
         str(staging.folder),
         name,
         source.space,
-        replace=False,
+        replace=replace_rows,
         keep_going=True,
         weights=weights,
         datasets=tuple(added()),

@@ -21,7 +21,7 @@ from natsdb.ingest.report import IngestReport, check_name
 from natsdb.ingest.weights import weights_of_run
 from natsdb.ingest.write import BlockWriter, Provenance
 from natsdb.schema.datasets import DATASETS, admit, of_plain
-from natsdb.schema.errors import Damaged, Missing, NatsdbError
+from natsdb.schema.errors import Contradiction, Damaged, Missing, NatsdbError
 from natsdb.schema.schedules import epochs_of
 from natsdb.schema.spaces import SPACES, arch_str
 from natsdb.schema.tables import BLOCK
@@ -188,7 +188,7 @@ def check_recipe_of(database: Path, source: str, recipe: dict[str, Any] | None) 
         recipe: as provenance says it; None for the official one.
 
     Raises:
-        NatsdbError: the database has runs of the source that natsdb trained by another recipe.
+        Contradiction: the database has runs of the source that natsdb trained by another recipe.
     """
     if not (database / NAME).exists():
         return
@@ -201,7 +201,7 @@ def check_recipe_of(database: Path, source: str, recipe: dict[str, Any] | None) 
             except ValueError:
                 continue  # of an archive, or no code is said
             if isinstance(said, dict) and said.get("recipe") != recipe:
-                raise NatsdbError(
+                raise Contradiction(
                     f"it has runs of the source {source!r} by another recipe",
                     where=str(database),
                     remedy="name another source with --source, or give the recipe's file another name",

@@ -59,7 +59,7 @@ def verify_rows(
     for one in form.pieces(path):
         if one.failures and not keep_going:
             raise one.failures[0]
-        failures += [(error.where, f"{error.what}; {error.remedy}") for error in one.failures]
+        failures += [(error.where, error.said) for error in one.failures]
         if one.rows is None:
             continue
         key = one.space, one.hp, one.group * one.size // BLOCK

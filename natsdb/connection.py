@@ -52,6 +52,8 @@ _TEMPORARY = re.compile(
     r'(?:(?:"[^"]*"|\w+)\s*\.\s*)*(?:"([^"]*)"|(\w+))',
     re.IGNORECASE,
 )
+# What stands before a table's name, and the name.
+_FROM = re.compile(r'\b(?:from|join)\s+(?:"?\w+"?\s*\.\s*)*"?(\w+)', re.IGNORECASE)
 _EXPLAIN = re.compile(r"\s*explain\s*(analyze\b)?\s*(\([^)]*\))?", re.IGNORECASE)
 
 # Every public method of DuckDB's connections is defined in `Connection` or is in one of these sets; what is in none is
@@ -179,13 +181,14 @@ class Connection:
         self._installed.for_names(self._connection, text)
 
     def _guarded(self, method: str, query: Any, *arguments: Any, **options: Any) -> Any:
-        with self.explaining():
+        with self.explaining(asked=query if isinstance(query, str) else getattr(query, "query", "")):
             self.check(query)
             return wrapped(getattr(self._connection, method)(query, *arguments, **options), self)
 
     @contextmanager
-    def explaining(self, *kinds: type[Exception]) -> Iterator[None]:
-        """DuckDB's errors in here, and those kinds that carry them, are raised as natsdb's, in one sentence."""
+    def explaining(self, *kinds: type[Exception], asked: str = "") -> Iterator[None]:
+        """DuckDB's errors in here, and those kinds that carry them, are raised as natsdb's, in one sentence; `asked`:
+        the SQL, where it is at hand."""
         try:
             yield
         except (duckdb.Error, *kinds) as error:  # type: ignore[misc]  # (mypy 2 does not follow the star)
@@ -195,7 +198,7 @@ class Connection:
             # What there is instead is looked up among all that there is.
             with suppress(duckdb.Error):
                 self._installed.all(self._connection)
-            raise explained(self._connection, error) from error
+            raise explained(self._connection, error, asked) from error
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or not hasattr(duckdb.DuckDBPyConnection, name):
@@ -280,8 +283,9 @@ def _register(connection: duckdb.DuckDBPyConnection, name: str, frame: Any, mani
         ) from error
 
 
-def explained(connection: duckdb.DuckDBPyConnection, error: Exception) -> NatsdbError:
-    """DuckDB's error in one sentence; for a missing table or column, with the names that exist, the nearest first."""
+def explained(connection: duckdb.DuckDBPyConnection, error: Exception, asked: str = "") -> NatsdbError:
+    """DuckDB's error in one sentence; for a missing table or column, with the names that exist, the nearest first: of
+    columns those of the tables that `asked`, the SQL, names."""
     text = str(error).split("\n\nLINE")[0].split("\n")[0]
     text = re.sub(r"^\w+( \w+)? Error: ", "", text).rstrip(".!")
     # What looks like a path is taken for a table where its ending is not that of a file that DuckDB reads.
@@ -300,6 +304,8 @@ def explained(connection: duckdb.DuckDBPyConnection, error: Exception) -> Natsdb
         text,
     )
     name = missing[1] if missing else ""
+    if name and (misused := _misused(connection, name, text)) is not None:
+        return misused
     if isinstance(error, duckdb.CatalogException) and name:
         names = [*TABLES, *VIEWS, *MACROS, *MADE]
         own = _names(connection, "select table_name from information_schema.tables where table_schema = 'main'")
@@ -316,11 +322,59 @@ def explained(connection: duckdb.DuckDBPyConnection, error: Exception) -> Natsdb
             f"{macro[1]} takes other arguments: {', '.join(_names(connection, ask))}",
             remedy=f"`natsdb info {macro[1]}` says which of them can be left out",
         )
+    qualified = re.search(r'does not have a column named "([^"]+)"', text)
+    name = qualified[1] if qualified else name
     if isinstance(error, duckdb.BinderException) and name and "column" in text.lower():
-        columns = _names(connection, "select distinct column_name from information_schema.columns")
-        every = {*columns, *(column.name for table in TABLES.values() for column in table.columns)}
-        return Missing(f"there is no column {name!r}", remedy=did_you_mean(name, sorted(every)))
+        return _no_column(connection, name, str(error), asked)
     return NatsdbError(text, remedy="see `natsdb info` for tables and columns")
+
+
+def _misused(connection: duckdb.DuckDBPyConnection, name: str, text: str) -> NatsdbError | None:
+    """The error where what is there was taken for something else: a macro for a table, or a table for a macro."""
+    wrong = re.search(r"(Table|Function) with name|is a table function but", text)
+    if not wrong:
+        return None
+    name = name.rpartition(".")[2]
+    of = f"from duckdb_functions() where lower(function_name) = {_literal(name.lower())} and function_type"
+    parameters = _names(connection, f"select unnest(parameters) {of} in ('macro', 'table_macro')")
+    if parameters:
+        place = "in FROM" if _names(connection, f"select 1 {of} = 'table_macro'") else "where a value stands"
+        return NatsdbError(
+            f"{name} is a macro",
+            remedy=f"call it {place}, with its arguments: {name}({', '.join(parameters)}); "
+            f"`natsdb info {name}` says which of them can be left out",
+        )
+    ask = f"select 1 from information_schema.tables where lower(table_name) = {_literal(name.lower())}"
+    if not wrong[1] or not _names(connection, ask):
+        return None
+    how = "without parentheses" if wrong[1] == "Function" else "alone, without a schema"
+    return NatsdbError(f"{name} is a table", remedy=f"name it {how}: from {name}")
+
+
+def _no_column(connection: duckdb.DuckDBPyConnection, name: str, error: str, asked: str) -> Missing:
+    """The error where a column is missing: those of the tables that the SQL names, or else all that there are."""
+    columns = "select distinct column_name from information_schema.columns"
+    tables = ", ".join(_literal(table.lower()) for table in _FROM.findall(asked))
+    near = _names(connection, f"{columns} where lower(table_name) in ({tables})") if tables else []
+    # DuckDB names a few, those of what a macro gives too.
+    bindings = re.search(r"Candidate bindings:[^\n]*", error)
+    few = re.findall(r'"(?:[^".]+\.)?([^".]+)"', bindings[0] if bindings else "")
+    # What has this very name is out of reach, or it would have been found.
+    every = sorted({*near, *few} - {name})
+    if near:
+        remedy = did_you_mean(name, every)
+    elif few:
+        remedy = f"those most like it there are {', '.join(every)}"
+    else:
+        known = {column.name for table in TABLES.values() for column in table.columns}
+        return Missing(
+            f"there is no column {name!r}", remedy=did_you_mean(name, sorted({*_names(connection, columns), *known}))
+        )
+    ask = f"select table_name from information_schema.columns where lower(column_name) = {_literal(name.lower())}"
+    others = [table for table in sorted(_names(connection, ask)) if table in {*TABLES, *VIEWS, *MADE}]
+    if others:
+        return Missing(f"there is no column {name!r} in it", remedy=f"{remedy}; {', '.join(others)} have one")
+    return Missing(f"there is no column {name!r}", remedy=remedy)
 
 
 def _names(connection: duckdb.DuckDBPyConnection, statement: str) -> list[str]:

@@ -14,7 +14,12 @@ class NatsdbError(Exception):
 
     def __init__(self, what: str, *, where: str = "", remedy: str = "") -> None:
         self.what, self.where, self.remedy = what, where, remedy
-        super().__init__(f"{where + ': ' if where else ''}{what}{'; ' + remedy if remedy else ''}")
+        super().__init__(f"{where + ': ' if where else ''}{self.said}")
+
+    @property
+    def said(self) -> str:
+        """What is wrong and the remedy, for those who say where in a way of their own."""
+        return f"{self.what}{'; ' + self.remedy if self.remedy else ''}"
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), self.what, self.where, self.remedy)

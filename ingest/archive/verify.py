@@ -100,7 +100,7 @@ def _verify_block(task: _Task) -> Verified:
             record = record if isinstance(record, NatsdbError) else Damaged("it is no record", where=file)
             if not task.keep_going:
                 raise record
-            failures.append((record.where, f"{record.what}; {record.remedy}"))
+            failures.append((record.where, record.said))
             continue
         number = arch // BLOCK
         if number not in blocks and number in task.files:

@@ -45,7 +45,8 @@ from natsdb.store.writing import hold, only_writer, writing
 Progress = Callable[[str, int, int, int], None]
 # Files of a published database that are fetched at once.
 _AT_ONCE = 8
-_ARCHIVE = re.compile(r"\.(tar|pbz2|pth)$")
+# The file's name in an archive's address, after which a query may stand, as in ….tar?download=1.
+_ARCHIVE = re.compile(r"[^/]*\.(?:tar|pbz2|pth)(?=$|[?#])")
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def pull(
             s3://…), or of its manifest; the address of an official archive (….tar, ….pickle.pbz2, ….pth, gdrive:ID).
         database: folder of the database; the default one when None.
         only: of a published database these tables; those of the catalogue and `seed` come in any case.
-        replacing: take a published database's rows in the place of others of the same source.
+        replacing: take what comes in the place of other rows of the same source.
         jobs: processes of an archive's ingest.
         tell: called with what is known beforehand: licence, size.
         progress: called now and then with (name, megabytes there, megabytes in all, kilobytes that came).
@@ -87,10 +88,11 @@ def pull(
     """
     leave_if_starting()
     home = local(database)
-    if what in OFFERS or what.startswith(DRIVE) or (_is_url(what) and _ARCHIVE.search(what)):
+    on_drive = what.startswith(DRIVE) and what != DRIVE
+    if what in OFFERS or on_drive or (_is_url(what) and _ARCHIVE.search(what)):
         if only:
             raise NatsdbError("an archive comes whole", where=what, remedy="leave --only out")
-        return _pull_archive(what, home, jobs, tell, progress)
+        return _pull_archive(what, home, replacing, jobs, tell, progress)
     if not _is_url(what):
         remedy = f"{did_you_mean(what, OFFERS)}, or give a URL: hf://datasets/OWNER/NAME, https://…, s3://…"
         raise Missing(f"nothing is known by the name {what!r}", remedy=remedy)
@@ -107,14 +109,14 @@ def _offered(what: str) -> Offer | None:
 
 
 def _is_here(one: Ingested, key: str, offer: Offer | None) -> bool:
-    """Whether what was ingested is what is asked for: from the same address; or of a known archive, the file of that
-    name, which has a digest, or all architectures in another form."""
+    """Whether what was ingested is what is asked for: from the same address; or of a known archive, as official rows,
+    the file of that name, which has a digest, or all architectures in another form."""
     if not one.fingerprint:  # some of its tables only
         return False
-    if offer is None:
+    if offer is None or one.fingerprint == key:
         return one.fingerprint == key
-    whole = one.source == OFFICIAL and one.kind != PUBLISHED and one.archs == SPACES[offer.name].size
-    return one.fingerprint == key or one.name == offer.file or (whole and one.space == offer.name)
+    whole = one.kind != PUBLISHED and one.archs == SPACES[offer.name].size and one.space == offer.name
+    return one.source == OFFICIAL and (one.name == offer.file or whole)
 
 
 def _digest(what: str) -> str:
@@ -122,19 +124,29 @@ def _digest(what: str) -> str:
 
 
 def _shown(url: str) -> str:
-    """A URL as others may read it: without name and password."""
-    return re.sub(r"(?<=://)[^/@]*@", "", url)
+    """A URL as others may read it: without name and password, and what follows an archive's name, as a signature."""
+    archive = _ARCHIVE.search(url)
+    return re.sub(r"(?<=://)[^/@]*@", "", url[: archive.end()] if archive else url)
 
 
 def _pull_archive(
-    what: str, home: Path, jobs: int | None, tell: Callable[[str], None], progress: Progress | None
+    what: str,
+    home: Path,
+    replacing: bool,
+    jobs: int | None,
+    tell: Callable[[str], None],
+    progress: Progress | None,
 ) -> Pulled:
-    offer = _offered(what)
-    name = offer.file if offer else re.sub(r"[^\w.-]", "_", what.rpartition("/")[2].removeprefix(DRIVE))
+    offer, named = _offered(what), _ARCHIVE.search(what)
+    name = offer.file if offer else re.sub(r"[^\w.-]", "_", named[0] if named else what.removeprefix(DRIVE))
     for line in about(offer) if offer else [f"{what}: licence and size are not known beforehand"]:
         tell(line)
     key = f"pull-{_digest(offer.name if offer else what)}"
-    if (home / NAME).exists() and any(_is_here(one, key, offer) for one in read_manifest(home).ingests):
+    if (
+        not replacing
+        and (home / NAME).exists()
+        and any(_is_here(one, key, offer) for one in read_manifest(home).ingests)
+    ):
         return Pulled(home, 0, False)
     folder = home / STAGING / key
     with writing(home):
@@ -166,21 +178,23 @@ def _pull_archive(
     try:
         with hold(folder / ".lock", "another process pulls this"), writing(home):
             if offer:
-                changed = ingest_as_it_comes(fetch, path, offer.name, key, opened, home, jobs, progress)
+                changed = ingest_as_it_comes(fetch, path, offer.name, key, opened, home, replacing, jobs, progress)
             else:
                 fetch()
-                changed = ingest_opened([opened()], home, jobs=jobs, progress=progress).changed
+                changed = ingest_opened([opened()], home, replace=replacing, jobs=jobs, progress=progress).changed
     except Damaged as error:
         if not str(error.where).startswith((str(path), name)):
             raise  # it is the database
         for left in (*folder.glob(f"{name}*"), *folder.glob("coming")):
             left.unlink()
         # What was read of it as it came.
-        shutil.rmtree(home / STAGING / f"{folder.name}-rows", ignore_errors=True)
+        for staged in (home / STAGING).glob(f"{key}-rows*"):
+            shutil.rmtree(staged, ignore_errors=True)
         said = f"what came is no whole archive ({error.what})"
         raise Damaged(said, where=error.where, remedy="it is removed: run the same command again") from error
     size = path.stat().st_size
-    shutil.rmtree(folder, ignore_errors=True)
+    for left in folder.parent.glob(f"{key}*"):  # also rows of a try that asked otherwise
+        shutil.rmtree(left, ignore_errors=True)
     with suppress(OSError):
         folder.parent.rmdir()
     return Pulled(home, size, changed)

@@ -117,9 +117,11 @@ def fetch_archive(
                 _remove_part(target)
             failed = 0 if _came_of(target) > had else failed + 1
             had = _came_of(target)
-            if failed == _PATIENCE or (status is not None and 400 <= status < 500 and status != 429):
+            refused = status is not None and 400 <= status < 500 and status != 429
+            if failed == _PATIENCE or refused:
                 said = str(error).strip().splitlines()[0].rstrip(".")
-                raise NatsdbError(f"it did not come whole ({said})", where=address, remedy=AGAIN) from error
+                remedy = "the server does not give it out: look whether the address is right" if refused else AGAIN
+                raise NatsdbError(f"it did not come whole ({said})", where=address, remedy=remedy) from error
             (stop or threading.Event()).wait(remote.WAITS[min(failed, len(remote.WAITS) - 1)] if failed else 0)
 
 

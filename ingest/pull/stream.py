@@ -34,6 +34,7 @@ def ingest_as_it_comes(
     fingerprint: str,
     opened: Callable[[], Source],
     home: Path,
+    replace: bool = False,
     jobs: int | None = None,
     progress: Progress | None = None,
 ) -> bool:
@@ -43,7 +44,7 @@ def ingest_as_it_comes(
         fetch: called in a thread, it fetches the file to `path`, and stops when the event is set; what came so far is
             beside it as NAME….part.
         opened: what the file is, when all of it is there; its fingerprint is known beforehand.
-        progress: as of `natsdb.ingest.ingest`, of what is ingested when all is there.
+        replace, progress: as of `natsdb.ingest.ingest`; progress of what is ingested when all is there.
 
     Returns:
         Whether the database is another.
@@ -53,9 +54,9 @@ def ingest_as_it_comes(
     """
     with only_writer(home), writing(home):
         before = before_records(home, OFFICIAL)
-        staging = Staging(home, f"{fingerprint}-rows")
+        staging = Staging(home, f"{fingerprint}-rows{'-replacing' if replace else ''}")
         manifest = with_catalogue(before, staging)
-        job = Job(str(staging.folder), OFFICIAL, space, replace=False, keep_going=False, weights=False)
+        job = Job(str(staging.folder), OFFICIAL, space, replace=replace, keep_going=False, weights=False)
         coming, done, stop = Coming(path), 0, threading.Event()
         with ThreadPoolExecutor(1) as pool:
             fetching = pool.submit(fetch, stop)

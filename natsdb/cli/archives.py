@@ -100,6 +100,9 @@ def verify(
         _list_failures(found.failures, what="records that cannot be read")
     for note in found.notes:
         print(f"natsdb: note: {note}", file=sys.stderr)
+    if not found.records:
+        print("nothing is compared")
+        raise typer.Exit(1)
     if not found.count:
         others = " but for those" if found.notes else ""
         print(f"{found.records:,} {found.unit}, {found.numbers:,} numbers: all equal, bit for bit{others}")

@@ -41,7 +41,7 @@ def remote_text(url: str, name: str) -> str:
     """
     where = f"{url}/{name}"
     data: bytes = tried(lambda: file_system(url).cat_file(address(where)), where, "there is no natsdb database here")
-    return data.decode()
+    return data.decode(errors="replace")  # what is no text is no manifest either, which its reader says
 
 
 def hub_name(url: str) -> tuple[str, str, str] | None:

@@ -109,3 +109,16 @@ def test_a_bad_run_is_left_out_and_the_rest_goes_on(wrong: str, files: dict[str,
     assert "1 records that cannot be read" in said.stderr
     assert said.stdout.startswith("5 runs, ")
     assert "all equal, bit for bit" in said.stdout
+
+
+def test_where_no_run_can_be_read_nothing_is_said_to_be_equal(files: dict[str, Path], tmp_path: Path) -> None:
+    ingest([files["cifar100"]], tmp_path / "db")
+    table = json.loads(files["cifar100"].read_text())
+    for runs in table.values():
+        for run in runs.values():
+            run["more"] = 1
+    path = tmp_path / "table.json"
+    path.write_text(json.dumps(table))
+    said = CliRunner().invoke(app, ["verify", str(path), "--db", str(tmp_path / "db"), "--keep-going"])
+    assert said.exit_code == 1
+    assert said.stdout == "nothing is compared\n"

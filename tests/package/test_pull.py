@@ -38,7 +38,7 @@ from natsdb.store.check import check
 from natsdb.store.snapshot import read_manifest
 from natsdb.store.versions import publish_manifest
 from server import Answering, Listening
-from sources import add_table
+from sources import add_run, add_table
 
 pytest.importorskip("aiohttp", reason="the extra `remote` is not installed")
 ROOT = Path(__file__).parents[2]
@@ -288,8 +288,54 @@ def test_an_archive_is_fetched_from_any_server(drive: Elsewhere, tar: bytes, tmp
     assert pull(f"{drive.url}/NATS-sss-v1_0-50262-simple.tar", tmp_path / "db", tell=lambda _: None).changed
     ingest([_kept(tmp_path, tar)], tmp_path / "other")
     assert contents(tmp_path / "db").keys() == contents(tmp_path / "other").keys()
-    with pytest.raises(NatsdbError, match=r"it did not come whole \(404"):
+    with pytest.raises(NatsdbError, match=r"it did not come whole \(404.*look whether the address is right"):
         pull(f"{drive.url}/other.tar", tmp_path / "third", tell=lambda _: None)
+    with pytest.raises(NatsdbError, match="nothing is known by the name 'gdrive:'"):
+        pull("gdrive:", tmp_path / "third", tell=lambda _: None)
+
+
+def test_an_address_may_end_in_a_query_which_is_not_kept(drive: Elsewhere, tar: bytes, tmp_path: Path) -> None:
+    drive.files["sss.tar"] = tar
+    url = f"{drive.url}/sss.tar?download=1&signature=secret"
+    assert pull(url, tmp_path / "db", tell=lambda _: None).changed
+    (one,) = natsdb.info(tmp_path / "db").ingests
+    assert (one.name, one.origin) == ("sss.tar", f"{drive.url}/sss.tar")
+    assert "secret" not in (tmp_path / "db" / "natsdb.json").read_text()
+    assert not pull(url, tmp_path / "db", tell=lambda _: None).changed
+
+
+def test_what_is_no_text_is_no_manifest(elsewhere: Elsewhere, tar: bytes, tmp_path: Path) -> None:
+    elsewhere.files["some/natsdb.json"] = tar
+    with pytest.raises(Damaged, match=r"some/natsdb\.json"):
+        pull(f"{elsewhere.url}/some", tmp_path / "db", tell=lambda _: None)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_other_rows_of_an_archive_s_source_are_replaced_only_when_asked(
+    known: bool, drive: Elsewhere, tar: bytes, tmp_path: Path
+) -> None:
+    drive.files |= {_id("sss"): tar, "sss.tar": tar}
+    what, db = "sss" if known else f"{drive.url}/sss.tar", tmp_path / "db"
+    other = {"space": "sss", "arch": 3, "dataset": "cifar10", "seed": 777, "accuracy": 3.0}
+    add_run(db, **other, source="official")
+    with pytest.raises(NatsdbError, match=r"accuracy.*replace its rows with --replace"):
+        pull(what, db, tell=lambda _: None)
+    assert pull(what, db, replacing=True, tell=lambda _: None).changed
+    ingest([_kept(tmp_path, tar)], tmp_path / "other")
+    assert natsdb.query(QUESTION, db).equals(natsdb.query(QUESTION, tmp_path / "other"))
+    assert not list(db.glob(".ingest/pull-*"))
+
+
+def test_a_known_archive_s_rows_under_another_name_are_not_the_official_ones(
+    drive: Elsewhere, tar: bytes, tmp_path: Path
+) -> None:
+    drive.files[_id("sss")] = tar
+    ingest([_kept(tmp_path, tar)], tmp_path / "db", source="mine")
+    assert pull("sss", tmp_path / "db", tell=lambda _: None).changed
+    assert natsdb.query("select distinct source from seed order by 1", tmp_path / "db")["source"].to_list() == [
+        "mine",
+        "official",
+    ]
 
 
 def test_archives_of_one_file_name_are_told_apart_by_their_addresses(drive: Elsewhere, tmp_path: Path) -> None:

@@ -90,6 +90,16 @@ def test_an_unlocked_connection_is_plain_duckdb(real_db: Path, tmp_path: Path) -
             "from curv('tss', 0, 'cifar10', '12')",
             "there is no table or macro 'curv'; did you mean curve? there are curve, ",
         ),
+        ("from curve", "curve is a macro; call it in FROM, with its arguments: curve(space, arch, dataset, hp); "),
+        ("select curve('tss')", "curve is a macro; call it in FROM, with its arguments: curve(space, arch, "),
+        ("from arch_of", "arch_of is a macro; call it where a value stands, with its arguments: arch_of(space, text"),
+        ("from final('tss')", "final is a table; name it without parentheses: from final"),
+        ("from natsdb.final", "final is a table; name it alone, without a schema: from final"),
+        ("select splt from runs join final using (arch)", "there is no column 'splt'; did you mean split? there are "),
+        ("select r.top from final as r", "there is no column 'top'; did you mean top5? there are top5, "),
+        ("select split from size", "there is no column 'split' in it; there are arch, "),
+        ("select hp from (from arch)", "there is no column 'hp' in it; there are arch, "),
+        ("select splt from best('cifar10', 'ori-test', '200')", "there is no column 'splt'; those most like it there "),
         ("selct 1", "syntax error"),
     ],
 )
@@ -97,6 +107,17 @@ def test_a_wrong_name_is_answered_with_those_that_exist(real_db: Path, statement
     with pytest.raises(NatsdbError) as caught:
         natsdb.connect(real_db).sql(statement)
     assert str(caught.value).startswith(answer)
+
+
+def test_columns_offered_are_those_of_the_tables_that_are_asked(real_db: Path) -> None:
+    connection = natsdb.connect(real_db)
+    with pytest.raises(NatsdbError) as caught:
+        connection.execute("select split from topology")
+    offered, _, others = str(caught.value).partition("; there are ")[2].partition("; ")
+    assert sorted(offered.split(", ")) == sorted(connection.sql("from topology").columns)
+    assert {"final", "metric"} <= set(others.removesuffix(" have one").split(", "))
+    with pytest.raises(NatsdbError, match="there is no column 'splt'; those most like it there are "):
+        connection.sql("from final").filter("splt = 1")
 
 
 def _strange_names(kind: type) -> list[str]:

@@ -242,3 +242,36 @@ def test_repair_takes_each_source_for_the_rows_that_came_from_it(sources: list[P
     done = repair(given, home)
     assert not done.left
     assert contents(home) == whole
+
+
+def _all_damaged(home: Path) -> None:
+    for part in read_manifest(home).parts:
+        flip(home / part.path, random.Random(7))
+
+
+@pytest.mark.parametrize("replace", [False, True], ids=["added", "replaced"])
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["in order", "backwards"])
+def test_repair_takes_tables_as_they_were_ingested(replace: bool, order: tuple[int, int], tmp_path: Path) -> None:
+    """One that was added to another, whose costs stay, and one that replaced it: in whatever order they are named."""
+    home, tables = tmp_path / "db", []
+    for n in range(2):
+        row = {"space": "tss", "hp": "200", "arch": 5, "dataset": "cifar100", "seed": 777, "params_mb": 1.0 + n}
+        row |= {"split": "x-test" if replace or n else "x-valid", "accuracy": 70.0 + n}
+        tables.append(tmp_path / f"{n}.parquet")
+        pl.DataFrame([row]).write_parquet(tables[n])
+        ingest([tables[n]], home, replace=replace)
+    whole = contents(home)
+    _all_damaged(home)
+    assert not repair([tables[n] for n in order], home).left
+    assert contents(home) == whole
+
+
+def test_repair_takes_copies_under_other_names_apart(tmp_path: Path) -> None:
+    """Runs by two recipes: nobody can say of which source which of them were."""
+    home = tmp_path / "db"
+    runs = [add_run(home, source=f"source-{n}", accuracy=float(n), recipe={"batch": n}) for n in (1, 2)]
+    whole = contents(home)
+    _all_damaged(home)
+    copies = [path.rename(tmp_path / f"copy-{n}") for n, path in enumerate(runs)]
+    assert not repair(copies, home).left
+    assert contents(home) == whole
