@@ -89,6 +89,12 @@ ROW_FORMS = (
 )
 
 
+def ingested_form(path: Path) -> RowForm | None:
+    """The form of rows that a path is of, None also where `ingest` reads it as records."""
+    form = row_form(path)
+    return form if form is not None and form.ingest is not None else None
+
+
 def row_form(path: Path) -> RowForm | None:
     """The form of rows that a path is of, None if it holds records, or nothing that natsdb knows."""
     return next((form for form in ROW_FORMS if form.fits(path)), None)

@@ -12,7 +12,7 @@ from pathlib import Path
 from natsdb.ingest.archive.sources import Entry, Source, open_source
 from natsdb.ingest.blocks import BlockTask, Job, stage_block, stage_single
 from natsdb.ingest.fanout import fan_out, leave_if_starting, processes
-from natsdb.ingest.forms import row_form
+from natsdb.ingest.forms import ingested_form
 from natsdb.ingest.report import IngestReport, check_name
 from natsdb.schema.datasets import DATASETS, added, register
 from natsdb.schema.errors import Damaged, NatsdbError
@@ -64,8 +64,7 @@ def ingest(
         raise NatsdbError("no source is named", remedy="name an archive folder, tar or file")
     home = local(database)
     paths = [Path(path) for path in sources]
-    # Some forms of rows are read as records.
-    forms = [form if form is not None and form.ingest is not None else None for form in map(row_form, paths)]
+    forms = [ingested_form(path) for path in paths]
     if (form := forms[0]) is not None or len(set(forms)) > 1:
         if form is None or len(set(forms)) > 1 or (len(paths) > 1 and not form.together):
             raise NatsdbError(

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from natsdb.ingest.archive.sources import Source, open_source
-from natsdb.ingest.forms import row_form
+from natsdb.ingest.forms import ingested_form
 from natsdb.ingest.into_tables import Job, Progress, stage_source
 from natsdb.ingest.trained import collect, may_be_of
 from natsdb.schema.datasets import added
@@ -130,8 +130,7 @@ def _made_again(
     others = {file for file, _ in ingested} - order.keys()
     together: dict[tuple[str, int], Manifest] = {}
     for path in sorted(paths, key=lambda path: order.get(path.name, len(order))):
-        form = row_form(path)
-        rows = form if form is not None and form.ingest is not None else None
+        rows = ingested_form(path)
         runs = rows is None and path.is_dir() and any(path.glob("*/*/*.json"))
         if path.name in others or (runs and not may_be_of(path, name)):
             continue
