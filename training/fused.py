@@ -40,8 +40,22 @@ def _block(pixels: int) -> int:
     return BLOCK if pixels >= 65_536 else BLOCK // 2
 
 
-def _warps(into: int, outof: int) -> int:
-    return 8 if into * outof >= 4096 else 4
+def _pixels(x: Tensor) -> int:
+    """Of all images."""
+    return x.numel() // x.shape[1]
+
+
+def _convolve(x: Tensor, weight: Tensor, y: Tensor, kept: Tensor, sums: Tensor, relu: bool, back: bool) -> None:
+    """See `natsdb.training.kernels.convolve`."""
+    pixels, into, outof = _pixels(x), x.shape[1], y.shape[1]
+    to_out, to_in, to_row, to_column = weight.stride()
+    if back:
+        to_out, to_in = to_in, to_out
+    block = _block(pixels)
+    kernels.convolve[(_programs(pixels, block),)](
+        x, weight, kept, y, sums, pixels, to_in, to_out, to_row, to_column,
+        x.shape[2], into, outof, weight.shape[2], relu, back, block, num_warps=8 if into * outof >= 4096 else 4,
+    )  # fmt: skip
 
 
 class Convolution(torch.autograd.Function):
@@ -49,16 +63,10 @@ class Convolution(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, relu: bool) -> tuple[Tensor, Tensor]:
-        images, channels, height, _ = x.shape
-        pixels, out, size = images * height * height, weight.shape[0], weight.shape[2]
-        block = _block(pixels)
-        y = _like(x, out)
-        sums = x.new_empty(_programs(pixels, block), 2, out, dtype=torch.float32)
-        to_out, to_in, to_row, to_column = weight.stride()
-        kernels.convolve[(len(sums),)](
-            x, weight, x, y, sums, pixels, to_in, to_out, to_row, to_column,
-            height, channels, out, size, relu, False, block, num_warps=_warps(channels, out),
-        )  # fmt: skip
+        y = _like(x, weight.shape[0])
+        pixels = _pixels(x)
+        sums = x.new_empty(_programs(pixels, _block(pixels)), 2, weight.shape[0], dtype=torch.float32)
+        _convolve(x, weight, y, x, sums, relu, back=False)
         ctx.save_for_backward(x, weight)
         ctx.relu = relu
         ctx.mark_non_differentiable(sums)
@@ -69,17 +77,12 @@ class Convolution(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor, _: Any) -> tuple[Tensor | None, Tensor, None]:
         x, weight = ctx.saved_tensors
         dy = dy.contiguous(memory_format=torch.channels_last)
-        images, channels, height, _ = x.shape
-        pixels, out, size = images * height * height, weight.shape[0], weight.shape[2]
-        block = _block(pixels)
         dx = None
         if ctx.needs_input_grad[0]:
-            dx = _like(x, channels)
-            to_out, to_in, to_row, to_column = weight.stride()
-            kernels.convolve[(_programs(pixels, block),)](
-                dy, weight, x, dx, dy, pixels, to_out, to_in, to_row, to_column,
-                height, out, channels, size, ctx.relu, True, block, num_warps=_warps(channels, out),
-            )  # fmt: skip
+            dx = _like(x, x.shape[1])
+            _convolve(dy, weight, dx, x, dy, ctx.relu, back=True)
+        channels, height, pixels = x.shape[1], x.shape[2], _pixels(x)
+        out, size, block = weight.shape[0], weight.shape[2], _block(pixels)
         wide = triton.next_power_of_2(size * channels)
         # As many programs as there is room for, and parts of no more than 4 MB in all.
         parts = min(PROGRAMS // size, triton.cdiv(pixels, block), max(22, 2**20 // (size * wide * out)))
@@ -107,8 +110,7 @@ class Node(torch.autograd.Function):
     def forward(ctx: Any, normal: int, plain: int, norms: Sequence[nn.BatchNorm2d], *of: Tensor) -> Tensor:
         sums, values, plains, weights, biases = _parted(of, normal, normal, plain, normal, normal)
         like = (values or plains)[0]
-        images, channels, height, _ = like.shape
-        pixels = images * height * height
+        channels, pixels = like.shape[1], _pixels(like)
         out = _like(like, channels)
         stats = like.new_empty(normal, 4, channels, dtype=torch.float32)
         for number, norm in enumerate(norms):
@@ -133,8 +135,7 @@ class Node(torch.autograd.Function):
         if not normal:
             return None, None, None, *[d] * ctx.plain
         d = d.contiguous(memory_format=torch.channels_last)
-        images, channels, height, _ = d.shape
-        pixels = images * height * height
+        channels, pixels = d.shape[1], _pixels(d)
         programs = _programs(pixels, BLOCK)
         sums = stats.new_empty(programs, 4, channels)
         y, of = _three(values, d), _three(list(stats), stats)
@@ -163,7 +164,7 @@ class Pool(torch.autograd.Function):
 
 def _pooled(x: Tensor, back: bool) -> Tensor:
     y = _like(x, x.shape[1])
-    kernels.pool[(triton.cdiv(x.numel(), 1024),)](x, y, x.numel() // x.shape[1], x.shape[2], x.shape[1], back, 1024)
+    kernels.pool[(triton.cdiv(x.numel(), 1024),)](x, y, _pixels(x), x.shape[2], x.shape[1], back, 1024)
     return y
 
 
@@ -207,7 +208,7 @@ def convolved(x: Tensor, op: ReluConvNorm) -> Normal:
         value, sums = Convolution.apply(x, convolution.weight, True)
         return Normal(value, sums, norm)
     value = _strided(nn.functional.relu(x), convolution.weight, 1)
-    pixels = value.numel() // value.shape[1]
+    pixels = _pixels(value)
     sums = value.new_empty(_programs(pixels, BLOCK), 2, value.shape[1], dtype=torch.float32)
     kernels.sums[(len(sums),)](value.detach(), sums, pixels, value.shape[1], BLOCK)
     return Normal(value, sums, norm)

@@ -61,11 +61,8 @@ class Zero(nn.Module):
         return x * 0.0
 
 
-class Pool(nn.AvgPool2d):
+class Pool(nn.Module):
     """The operation `avg_pool_3x3`: see `pooled`."""
-
-    def __init__(self) -> None:
-        super().__init__(3, stride=1, padding=1, count_include_pad=False)
 
     def forward(self, x: Tensor) -> Tensor:
         return pooled(x)
@@ -80,6 +77,10 @@ def pooled(x: Tensor) -> Tensor:
     if x.is_cuda and torch.is_grad_enabled():
         found: Tensor = Pooled.apply(x)
         return found
+    return _means(x)
+
+
+def _means(x: Tensor) -> Tensor:
     return nn.functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
 
 
@@ -88,7 +89,7 @@ class Pooled(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        return nn.functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
+        return _means(x)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:

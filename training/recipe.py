@@ -102,9 +102,9 @@ def read_recipe(path: Path) -> Recipe:
     return recipe
 
 
-# From a network, pixels, labels (M×B) and a precision: losses (M) and logits (M×B×classes) of M runs side by side.
+# From a network, pixels, labels (1×B) and a precision: loss (1) and logits (1×B×classes) of a run.
 Forward = Callable[[nn.Module, Tensor, Tensor, str], tuple[Tensor, Tensor]]
-# The same from pixels and labels, with all that a batch does.
+# From pixels and labels (M×B), with all that a batch does: losses (M) and logits (M×B×classes) of M runs side by side.
 Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
@@ -143,16 +143,16 @@ def start(
     # Channels last in memory: on a CPU twice as fast as channels first (measured, see the README of this folder).
     dtype = torch.float64 if precision == "float64" else torch.float32
     net.to(data.train.labels.device, dtype, memory_format=torch.channels_last)
-    return Training(net, sgd(net, 0, 1, recipe), flops, params, recipe=recipe)
+    return Training(net, sgd(net, recipe), flops, params, recipe=recipe)
 
 
-def sgd(net: nn.Module, epoch: int, epochs: int, recipe: Recipe = OFFICIAL) -> torch.optim.SGD:
-    """The optimizer, at the learning rate of an epoch; on a CUDA device one kernel for all weights."""
-    cuda, decay = next(net.parameters()).is_cuda, recipe.weight_decay
+def sgd(net: nn.Module, recipe: Recipe = OFFICIAL) -> torch.optim.SGD:
+    """The optimizer, at the first epoch's learning rate; on a CUDA device one kernel for all weights."""
+    cuda, rate, decay = next(net.parameters()).is_cuda, recipe.learning_rate, recipe.weight_decay
     optimizer = torch.optim.SGD(
-        net.parameters(), 0.1, recipe.momentum, nesterov=recipe.nesterov, weight_decay=decay, fused=cuda or None
+        net.parameters(), rate, recipe.momentum, nesterov=recipe.nesterov, weight_decay=decay, fused=cuda or None
     )
-    set_rate(optimizer, recipe.rate(epoch, epochs))
+    set_rate(optimizer, rate)
     return optimizer
 
 
@@ -182,7 +182,7 @@ class Together:
     def __init__(self, members: Sequence[Training], precision: str, how: str = "eager") -> None:
         self.members = list(members)
         train = [training_step(forward, one.net, one.optimizer, precision, how) for one in members]
-        test = [evaluation_step(forward, one.net, precision) for one in members]
+        test = [evaluation_step(one.net, precision) for one in members]
         self._train, self._test = (captured(side_by_side(steps), how) for steps in (train, test))
 
     def train_epoch(self, data: TrainingData, seeds: Sequence[int], epochs: int) -> list[dict[str, Measured]]:
@@ -208,13 +208,6 @@ class Together:
         return found
 
 
-def train_epoch(
-    training: Training, data: TrainingData, seed: int, epochs: int, precision: str, how: str = "eager"
-) -> dict[str, Measured]:
-    """An epoch of one run; see `Together.train_epoch`."""
-    return Together([training], precision, how).train_epoch(data, [seed], epochs)[0]
-
-
 def batches_together(
     data: TrainingData, seeds: Sequence[int], epoch: int, size: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
@@ -229,7 +222,7 @@ def batches_together(
 def evaluate(net: nn.Module, data: TrainingData, split: str, precision: str) -> Measured:
     """One pass over a split in evaluation mode."""
     net.eval()
-    return measured_pass(evaluation_step(forward, net, precision), eval_batches(data, split, BATCH))[0]
+    return measured_pass(evaluation_step(net, precision), eval_batches(data, split, BATCH))[0]
 
 
 def forward(net: nn.Module, pixels: Tensor, labels: Tensor, precision: str) -> tuple[Tensor, Tensor]:
@@ -262,7 +255,7 @@ def training_step(
     return step
 
 
-def evaluation_step(forward: Forward, net: nn.Module, precision: str) -> Step:
+def evaluation_step(net: nn.Module, precision: str) -> Step:
     """What is done with a batch in evaluation: never compiled, which would take longer than it saves."""
 
     @torch.no_grad()

@@ -56,7 +56,7 @@ def _plain(space: str, arch: int, device: str, images: int) -> Callable[[], None
 def _own(space: str, arch: int, device: str, images: int, runs: int, precision: str, how: str) -> Callable[[], None]:
     """natsdb's step for so many runs side by side."""
     nets = [network(space, arch, 10).to(device, memory_format=torch.channels_last).train() for _ in range(runs)]
-    steps = [recipe.training_step(recipe.forward, net, recipe.sgd(net, 0, 12), precision, how) for net in nets]
+    steps = [recipe.training_step(recipe.forward, net, recipe.sgd(net), precision, how) for net in nets]
     step = recipe.captured(recipe.side_by_side(steps), how)
     pixels = torch.randn(images, 3 * runs, 32, 32, device=device)
     labels = torch.randint(10, (runs, images), device=device)

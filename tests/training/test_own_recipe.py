@@ -18,7 +18,7 @@ from natsdb.cli import app  # noqa: E402
 from natsdb.ingest import collect  # noqa: E402
 from natsdb.schema.errors import NatsdbError  # noqa: E402
 from natsdb.training.data import load  # noqa: E402
-from natsdb.training.recipe import OFFICIAL, Recipe, Together, read_recipe, start, train_epoch  # noqa: E402
+from natsdb.training.recipe import OFFICIAL, Recipe, Together, read_recipe, start  # noqa: E402
 from natsdb.training.run import settings_of, train  # noqa: E402
 from natsdb.training.run_files import runs_of  # noqa: E402
 
@@ -33,7 +33,8 @@ def _epochs(pictures: Path, recipe: Recipe, epochs: int = 2) -> list[float]:
     """Losses of a short training."""
     data = load("cifar10-valid", pictures, images=24, flip=recipe.flip, crop=recipe.crop)
     training = start("sss", 0, 777, data, recipe=recipe)
-    every = [train_epoch(training, data, 777, epochs, "float32") for _ in range(epochs)]
+    alone = Together([training], "float32")
+    every = [alone.train_epoch(data, [777], epochs)[0] for _ in range(epochs)]
     return [one.loss for measured in every for one in measured.values()]
 
 
@@ -95,10 +96,10 @@ def test_runs_side_by_side_follow_the_recipe_too(pictures: Path) -> None:
     for recipe in (Recipe(1e-4, 8, 0.5, 0.01, False), Recipe(1e-4, momentum=0.0, nesterov=False)):
         data = load("cifar10-valid", pictures, images=12)
         seeds = [777, 888]
-        alone = [start("sss", 0, seed, data, recipe=recipe) for seed in seeds]
+        alone = [Together([start("sss", 0, seed, data, recipe=recipe)], "float32") for seed in seeds]
         together = Together([start("sss", 0, seed, data, recipe=recipe) for seed in seeds], "float32")
         for _ in range(2):
-            one = [train_epoch(of, data, seed, 2, "float32") for of, seed in zip(alone, seeds, strict=True)]
+            one = [of.train_epoch(data, [seed], 2)[0] for of, seed in zip(alone, seeds, strict=True)]
             for a, b in zip(one, together.train_epoch(data, seeds, 2), strict=True):
                 assert {k: v.loss for k, v in a.items()} == {k: v.loss for k, v in b.items()}
 

@@ -35,7 +35,8 @@ def test_learning_rates_are_the_official_ones() -> None:
 def test_two_epochs_equal_a_loop_written_out_by_hand(data: TrainingData) -> None:
     # In float64: the recipe keeps channels last in memory, and float32 sums in another order end elsewhere.
     training = recipe.start("sss", 1234, 777, data, "float64", recipe.Recipe(batch=16))
-    found = [recipe.train_epoch(training, data, 777, 2, "float64") for _ in range(2)]
+    alone = recipe.Together([training], "float64")
+    found = [alone.train_epoch(data, [777], 2)[0] for _ in range(2)]
 
     torch.manual_seed(777)
     config = {"name": "infer.shape.tiny", "channels": arch_str("sss", 1234), "genotype": SSS_CELL, "num_classes": 10}
@@ -88,8 +89,9 @@ def test_training_learns_and_bf16_is_near(data: TrainingData) -> None:
     last = {}
     for precision in recipe.PRECISIONS:
         training = recipe.start("sss", 0, 777, data, precision)
+        alone = recipe.Together([training], precision)
         for _ in range(8):
-            last[precision] = recipe.train_epoch(training, data, 777, 8, precision)["train"].loss
+            last[precision] = alone.train_epoch(data, [777], 8)[0]["train"].loss
         assert all(value.dtype != torch.bfloat16 for value in training.net.state_dict().values())
     assert last["float32"] < 2.0
     assert last["bf16"] == pytest.approx(last["float32"], rel=0.15)

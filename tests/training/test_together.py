@@ -33,7 +33,8 @@ def _alone(
     by: recipe.Recipe = recipe.OFFICIAL,
 ) -> tuple[Any, Any]:
     training = recipe.start(space, arch, seed, data, precision, by)
-    return training, [recipe.train_epoch(training, data, seed, epochs, precision) for _ in range(epochs)]
+    alone = recipe.Together([training], precision)
+    return training, [alone.train_epoch(data, [seed], epochs)[0] for _ in range(epochs)]
 
 
 def test_members_are_the_same_runs_alone_to_the_bit(data: TrainingData) -> None:
@@ -60,7 +61,7 @@ def test_members_are_the_same_runs_alone_to_the_bit(data: TrainingData) -> None:
 def test_a_member_goes_on_alone(data: TrainingData) -> None:
     trainings = [recipe.start("sss", arch, 777, data) for arch in (1, 2)]
     recipe.Together(trainings, "float32").train_epoch(data, [777, 777], 2)
-    last = recipe.train_epoch(trainings[1], data, 777, 2, "float32")
+    last = recipe.Together(trainings[1:], "float32").train_epoch(data, [777], 2)[0]
     _, expected = _alone("sss", 2, 777, data, 2, "float32")
     assert last["ori-test"][:3] == expected[1]["ori-test"][:3]
 

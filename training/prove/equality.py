@@ -46,11 +46,12 @@ Numbers = list[tuple[np.ndarray, np.ndarray, np.ndarray]]
 def reference(given: Given, images: int, members: int = len(MEMBERS)) -> Found:
     """What float64 gives on the CPU, kept in OUT, and how far float32 and bf16 are from it there."""
     data = _few(given, images)
-    exact = _alone(data, "float64", "eager", members)
+    alone = [[arch] for arch in MEMBERS[:members]]
+    exact = _numbers(data, "float64", "eager", alone)
     arrays: dict[str, Any]
     arrays = {f"{member}-{part}": value for member, of in enumerate(exact) for part, value in enumerate(of)}
     write_with(given.out / "reference.npz", lambda file: np.savez(file, **arrays))
-    own = {precision: _distance(_alone(data, precision, "eager", members), exact) for precision in TIMES}
+    own = {precision: _distance(_numbers(data, precision, "eager", alone), exact) for precision in TIMES}
     return {"members": list(MEMBERS[:members]), "images": images, "own_error": own}
 
 
@@ -78,12 +79,9 @@ def same_numbers(
     for precision in precisions:
         bound = EXACT if precision == "float64" else TIMES[precision] * own[precision]
         try:
-            numbers = (
-                _together(data, precision, step, MEMBERS[:members])
-                if stacked
-                else _alone(data, precision, step, members)
-            )
-            error = _distance(numbers, exact)
+            archs = MEMBERS[:members]
+            stacks = [archs] if stacked else [[arch] for arch in archs]
+            error = _distance(_numbers(data, precision, step, stacks), exact)
             said = {"error": error, "bound": bound, "same": error <= bound}
         except Exception as failure:  # the other precisions are of use without this one
             lines = str(failure).strip().splitlines() or [""]
@@ -103,21 +101,19 @@ def _few(given: Given, images: int) -> TrainingData:
     return replace(data, train=fewer(data.train, min(images, TRAINED)))
 
 
-def _alone(data: TrainingData, precision: str, step: str, members: int) -> Numbers:
-    found = []
-    for arch in MEMBERS[:members]:
+def _numbers(data: TrainingData, precision: str, step: str, stacks: Sequence[Sequence[int]]) -> Numbers:
+    """What comes of topologies, those of a stack side by side."""
+    found: Numbers = []
+    for archs in stacks:
         torch.compiler.reset()
-        found += _together(data, precision, step, [arch])
+        with arithmetic():
+            trainings = [start("tss", arch, SEED, data, precision, RECIPE) for arch in archs]
+            together = Together(trainings, precision, step)
+            epochs = [together.train_epoch(data, [SEED] * len(archs), EPOCHS) for _ in range(EPOCHS)]
+            for number, training in enumerate(trainings):
+                losses = [one.loss for epoch in epochs for one in epoch[number].values()]
+                found.append((np.array(losses), *_state(training, data, precision)))
     return found
-
-
-def _together(data: TrainingData, precision: str, step: str, archs: Sequence[int]) -> Numbers:
-    with arithmetic():
-        trainings = [start("tss", arch, SEED, data, precision, RECIPE) for arch in archs]
-        together = Together(trainings, precision, step)
-        epochs = [together.train_epoch(data, [SEED] * len(archs), EPOCHS) for _ in range(EPOCHS)]
-        losses = [[one.loss for epoch in epochs for one in epoch[n].values()] for n in range(len(archs))]
-        return [(np.array(of), *_state(one, data, precision)) for of, one in zip(losses, trainings, strict=True)]
 
 
 def _state(training: Training, data: TrainingData, precision: str) -> tuple[np.ndarray, np.ndarray]:
