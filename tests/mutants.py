@@ -2,7 +2,7 @@
 
 Python is changed by the operators of Cosmic Ray, SQL by the rules below; a sample is drawn by a seed. Each change is
 made in a copy of the tree, in which tests of its room run until one fails: at first those that were seen to run the
-line, the quickest first, for a minute at most. When all changes had their turn, the rest of the room runs on what these
+line, the quickest first, for `AT_FIRST` seconds at most. When all changes had their turn, the rest of the room runs on what these
 did not find, for `--longest` seconds. Only tests that pass without a change are run; what each of them runs is recorded
 once for a state of the code (`seen.py`) and kept in `.mutants/`. What nothing found is printed with its line: it is
 equivalent, or it wants a test.
@@ -69,7 +69,7 @@ SQL_RULES = [
     (r"<=", "<"),
     (r"(?<![<>!:])=(?!=)", "!="),
     (r"\band\b", "or"),
-    (r"\bor\b", "and"),
+    (r"\bor\b(?! replace)", "and"),
     (r"\binner join\b", "left join"),
     (r"\bleft join\b", "inner join"),
     (r"\bis null\b", "is not null"),
@@ -87,10 +87,10 @@ SQL_RULES = [
     (r"\basc\b", "desc"),
 ]
 # Seconds that tests which run the changed line may take together.
-AT_FIRST = 60.0
+AT_FIRST = 45.0
 # A change that makes tests run without end is found: they take so many times longer than was recorded, and so many
 # seconds more for the start.
-PATIENCE = (6, 90)
+PATIENCE = (10, 120)
 RECORDS = ROOT / ".mutants"
 
 
@@ -140,7 +140,7 @@ class _Counter(MutationVisitor):
 
 
 def mutant(place: Place) -> Mutant | None:
-    """The change at a place; None where it changes a docstring or an annotation, which nothing evaluates."""
+    """The change at a place; None where that is no Python or changes an annotation, which nothing evaluates."""
     room, name, rule, occurrence = place
     text = (ROOT / name).read_text(encoding="utf-8")
     if name.endswith(".sql"):
@@ -148,7 +148,7 @@ def mutant(place: Place) -> Mutant | None:
         changed = text[: match.start()] + dict(SQL_RULES)[rule] + text[match.end() :]
     else:
         changed = mutate_code(text, get_operator(rule)(), occurrence)
-        if _evaluated(changed) == _evaluated(text):
+        if _evaluated(changed) in ("", _evaluated(text)):
             return None
     old, new = text.splitlines(), changed.splitlines()
     at = next(n for n, (a, b) in enumerate(zip(old, new, strict=False)) if a != b)
@@ -163,7 +163,10 @@ def _matches(rule: str, text: str) -> list[re.Match[str]]:
 
 
 def _evaluated(text: str) -> str:
-    tree = ast.parse(text)
+    try:
+        tree = ast.parse(text)
+    except SyntaxError:  # `not` before an assignment expression
+        return ""
     for node in ast.walk(tree):
         for name in ("annotation", "returns"):
             if getattr(node, name, None) is not None:
@@ -305,18 +308,7 @@ def main() -> None:
                 (tree / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, tree / name, follow_symlinks=False)
             trees.put(tree)
-        files = {
-            room: sorted({p.relative_to(ROOT).as_posix() for name in tests for p in _test_files(ROOT / name)})
-            for room, tests in ROOMS.items()
-            if any(change.room == room for change in drawn)
-        }
-        tree = trees.get()
-        by_file: dict[str, list[Test]] = {}
-        for names in files.values():
-            by_file |= recorded([name for name in names if name not in by_file], tree)
-        trees.put(tree)
-        tests = {room: [test for name in names for test in by_file[name]] for room, names in files.items()}
-        print(f"{sum(map(len, by_file.values()))} tests in {len(by_file)} files", flush=True)
+        tests: dict[str, list[Test]] = {}
 
         def tried(changes: list[Mutant], *most: float) -> list[Mutant]:
             """Those that tests which take so many seconds, beside those of an attempt before, did not find."""
@@ -339,20 +331,29 @@ def main() -> None:
                         missed.append(change)
                     left = (time.monotonic() - started) / number * (len(changes) - number)
                     where = f"{change.path}:{change.line}: {change.rule}"
-                    print(
-                        f"{number}/{len(changes)}, {left / 60:.0f} min left: {where}: {by or 'NOT FOUND'}", flush=True
-                    )
+                    done = f"{number}/{len(changes)}, {left / 60:.0f} min left"
+                    print(f"{done}: {where}: {by or 'NOT FOUND'}", flush=True)
             return missed
 
-        missed = tried(drawn, AT_FIRST)
+        by_file: dict[str, list[Test]] = {}
+        missed = []
+        for room, names in ROOMS.items():
+            if changes := [change for change in drawn if change.room == room]:
+                files = [p.relative_to(ROOT).as_posix() for name in names for p in _test_files(ROOT / name)]
+                tree = trees.get()
+                by_file |= recorded([name for name in files if name not in by_file], tree)
+                trees.put(tree)
+                tests[room] = [test for name in files for test in by_file[name]]
+                print(f"{room}: {len(tests[room])} tests in {len(files)} files", flush=True)
+                missed += tried(changes, AT_FIRST)
         print(f"{len(missed)} left: the rest of their rooms, {asked.longest:.0f} s each at most", flush=True)
         survivors = tried(missed, AT_FIRST, asked.longest)
     counts = Counter((change.room, change not in survivors) for change in drawn)
     print("\n| room | changes | found |\n|---|---|---|")
     for room in ROOMS:
-        caught, missed = counts[room, True], counts[room, False]
-        if caught + missed:
-            print(f"| {room} | {caught + missed} | {caught} ({100 * caught / (caught + missed):.0f} %) |")
+        if every_of := sum(counts[room, by] for by in (True, False)):
+            caught = counts[room, True]
+            print(f"| {room} | {every_of} | {caught} ({100 * caught / every_of:.0f} %) |")
     for change in survivors:
         print(f"\n{change.path}:{change.line}: {change.rule}")
         print("\n".join(difflib.ndiff([change.before], [change.after])))

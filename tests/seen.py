@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,7 +31,7 @@ class Recorder:
     def __init__(self, to: Path, root: Path) -> None:
         from coverage import Coverage
 
-        self.to, self.root, self.started = to, root, time.monotonic()
+        self.to, self.root, self.started = to, root, _spent()
         self.coverage = Coverage(data_file=None, include=[f"{root}/*"], omit=[f"{root}/tests/*"], config_file=False)
         self.coverage.start()
         self.inside: list[str] = []
@@ -63,7 +62,7 @@ class Recorder:
     @contextmanager
     def context(self, name: str) -> Iterator[None]:
         """Lines and seconds until it ends are those of a test or fixture."""
-        before, others = time.monotonic(), sum(self.seconds.values())
+        before, others = _spent(), sum(self.seconds.values())
         self.inside.append(name)
         self.coverage.switch_context(name)
         try:
@@ -72,7 +71,7 @@ class Recorder:
             self.inside.pop()
             self.coverage.switch_context(self.inside[-1] if self.inside else "")
             others = sum(self.seconds.values()) - others
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - before - others
+            self.seconds[name] = self.seconds.get(name, 0.0) + _spent() - before - others
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
@@ -80,7 +79,7 @@ class Recorder:
             result = yield
         definitions = item._fixtureinfo.name2fixturedefs  # type: ignore[attr-defined]
         self.shared[item.nodeid] = [_shared(one[-1]) for one in definitions.values() if one[-1].scope != "function"]
-        if time.monotonic() - self.started > LONGEST:
+        if _spent() - self.started > LONGEST:
             item.session.shouldstop = "recorded for long enough"
         return result
 
@@ -116,6 +115,11 @@ class Recorder:
                 said = {name: hex(mask) for name, mask in lines.items()}
                 tests[test] = {"alone": self.seconds[test], "shared": inside, "lines": said}
         self.to.write_text(json.dumps(tests), encoding="utf-8")
+
+
+def _spent() -> float:
+    """Seconds of processors, which other work on the machine does not lengthen, of this process and its children."""
+    return sum(os.times()[:4])
 
 
 def _shared(fixturedef: Any) -> str:
