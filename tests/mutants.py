@@ -2,10 +2,10 @@
 
 Python is changed by the operators of Cosmic Ray, SQL by the rules below; a sample is drawn by a seed. Each change is
 made in a copy of the tree, in which tests of its room run until one fails: at first those that were seen to run the
-line, the quickest first, for `AT_FIRST` seconds at most. When all changes had their turn, the rest of the room runs on what these
-did not find, for `--longest` seconds. Only tests that pass without a change are run; what each of them runs is recorded
-once for a state of the code (`seen.py`) and kept in `.mutants/`. What nothing found is printed with its line: it is
-equivalent, or it wants a test.
+line, the quickest first, for `AT_FIRST` seconds. When all changes had their turn, the rest of the room runs on what
+these did not find, for `--longest` seconds. Only tests that pass without a change are run; what each of them runs is
+recorded once for a state of the code (`seen.py`) and kept in `.mutants/`. What nothing found is printed with its line:
+it is equivalent, or it wants a test.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ IMAGES = {
 
 
 def test_there_are_the_four_official_ones() -> None:
-    assert OF_NATS_BENCH == tuple(OFFICIAL)
+    assert tuple(OFFICIAL) == OF_NATS_BENCH
 
 
 @pytest.mark.parametrize("name", OFFICIAL)
