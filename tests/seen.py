@@ -6,12 +6,15 @@ are those of each of them. Of SQL files it is noted which ones statements need. 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
+import shutil
+import tempfile
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -126,9 +129,30 @@ def _shared(fixturedef: Any) -> str:
     return f"{fixturedef.baseid}::{fixturedef.argname}"
 
 
+def _kept(write: Any, kept: Path) -> Any:
+    """A writer of made-up archives that writes each once and then copies it, from process to process."""
+
+    def call(folder: Path, space: str, indexes: Iterable[int], **options: Any) -> Path:
+        asked = list(indexes)
+        mine = kept / hashlib.sha256(repr((space, asked, sorted(options.items()))).encode()).hexdigest()[:16]
+        if not mine.is_dir():
+            with tempfile.TemporaryDirectory(dir=kept, ignore_cleanup_errors=True) as new, suppress(OSError):
+                write(Path(new) / "0", space, asked, **options).rename(mine)
+        shutil.copytree(mine, folder, dirs_exist_ok=True)
+        return folder
+
+    return call
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """In one process, so that all is seen: `NATSDB_RECORD` names the file to write."""
+    """In one process, so that all is seen: `NATSDB_RECORD` names the file to write; `NATSDB_WRITTEN` a folder where
+    made-up archives are kept."""
     os.cpu_count = lambda: 1
+    if kept := os.environ.get("NATSDB_WRITTEN"):
+        import archives
+        import synthetic
+
+        synthetic.write_folder = archives.write_folder = _kept(synthetic.write_folder, Path(kept))
     if to := os.environ.get("NATSDB_RECORD"):
         config.pluginmanager.register(Recorder(Path(to), config.rootpath.resolve()))
 
