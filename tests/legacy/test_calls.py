@@ -170,3 +170,24 @@ def test_every_generated_architecture(generated: Any, space: str) -> None:
                     for handle in (official, mine)
                 )
                 assert found == expected, asked
+
+
+@pytest.mark.parametrize("space", ["tss", "sss"])
+def test_indexes_at_the_edges_of_the_space(real_pair: Callable[..., tuple[Any, Any]], space: str) -> None:
+    official, mine = real_pair(space)
+    calls: dict[str, Callable[[Any, int], Any]] = {
+        "get_more_info": lambda handle, arch: handle.get_more_info(arch, "cifar10"),
+        "get_cost_info": lambda handle, arch: handle.get_cost_info(arch, "cifar10"),
+        "simulate_train_eval": lambda handle, arch: handle.simulate_train_eval(arch, "cifar10"),
+        "query_by_index": lambda handle, arch: handle.query_by_index(arch, "cifar10"),
+        "query_info_str_by_arch": lambda handle, arch: handle.query_info_str_by_arch(arch, "12"),
+        "get_net_config": lambda handle, arch: handle.get_net_config(arch, "cifar10"),
+        "arch": lambda handle, arch: handle.arch(arch),
+    }
+    for name, call in calls.items():
+        for arch in (-1, 0, SPACES[space].size):
+            expected, found = (outcome(partial(call, handle, arch)) for handle in (official, mine))
+            assert found == expected, (name, arch)
+    for handle in (official, mine):
+        with pytest.raises(ValueError, match=f"invalid index of {SPACES[space].size}"):
+            handle.reload(handle.archive_dir, SPACES[space].size)

@@ -114,5 +114,6 @@ def test_sql_and_frames(real_db: Path, official: dict[str, Path]) -> None:
     with pytest.raises(NatsdbError, match="there is no table 'finals'"):
         handle.frame("finals")
     folder = api.create(str(official["tss"]), "tss", True, False)
+    assert folder.simulate_many([], "cifar10").shape == (0, 5)
     with pytest.raises(NatsdbError, match="SQL asks a natsdb database"):
         folder.sql("select 1")
