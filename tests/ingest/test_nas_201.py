@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import pickle
 import shutil
 import sys
 import types
@@ -23,6 +24,7 @@ from natsdb.ingest import export, ingest, verify
 from natsdb.ingest.archive import single, templates
 from natsdb.ingest.archive.export import _of_nas_201
 from natsdb.ingest.archive.sources import open_source
+from natsdb.ingest.archive.torch_file import torch_head, torch_tail
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.spaces import strings
 from natsdb.store.snapshot import read_manifest
@@ -80,6 +82,11 @@ def test_torch_reads_what_the_tests_write(pth: Path, records: dict[int, Any]) ->
     torch = pytest.importorskip("torch")
     loaded = torch.load(pth, weights_only=False)["arch2infos"]
     assert repr({1: loaded[1], 300: loaded[300]}) == repr({1: records[1], 300: records[300]})
+
+
+def test_what_stands_around_an_exported_pickle_is_what_torch_writes(tmp_path: Path) -> None:
+    whole = archives.write_torch(tmp_path / "x.pth", {"a": 1}).read_bytes()
+    assert whole == torch_head() + pickle.dumps({"a": 1}, 2) + torch_tail()
 
 
 def test_records_that_fit_a_template_are_read_to_the_same_bits(

@@ -19,7 +19,7 @@ from natsdb.cli import app
 from natsdb.ingest import ingest
 from natsdb.ingest.repair import repair
 from natsdb.schema.errors import Damaged, NatsdbError
-from natsdb.store.check import check
+from natsdb.store.check import _local, _remote, check
 from natsdb.store.snapshot import read_manifest
 from sources import add_run, add_table
 
@@ -100,6 +100,24 @@ def check_sizes(home: Path) -> dict[str, int]:
         for suffix in ("parquet", "safetensors")
         for path in home.rglob(f"*.{suffix}")
     }
+
+
+def test_bytes_are_counted_where_they_are_read(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    part = read_manifest(home).parts[0]
+    data = (home / part.path).read_bytes()
+    monkeypatch.setattr("natsdb.store.remote.remote_bytes", lambda _, start, end: data[start:end])
+
+    def both(held: int, quick: bool) -> list[tuple[str, int, bool]]:
+        (home / part.path).write_bytes(data[:held])
+        monkeypatch.setattr("natsdb.store.remote.remote_size", lambda _: held)
+        return [_local(home, part, quick), _remote("s3://bucket/nats", part, quick)]
+
+    short = f"it has {len(data) - 1:,} bytes and not {len(data):,}"
+    assert both(len(data) - 1, False) == [(short, 0, True)] * 2
+    assert both(len(data), True) == [("", 0, True)] * 2
+    assert both(len(data), False) == [("", len(data), True)] * 2
+    data = data[:-100] + bytes([data[-100] ^ 1]) + data[-99:]
+    assert [(size, known) for _, size, known in both(len(data), False)] == [(0, True), (len(data), True)]
 
 
 @pytest.mark.parametrize("times", [150, pytest.param(5_000, marks=pytest.mark.slow)])
