@@ -20,8 +20,8 @@ from typing import Any
 
 import pytest
 
-# A test folder's tests are recorded for so many seconds; what comes later is not run by `mutants.py`.
-LONGEST = 900
+# A file's tests are recorded for so many seconds; what comes later in it is not run by `mutants.py`.
+LONGEST = 60
 
 
 class Recorder:
@@ -34,7 +34,7 @@ class Recorder:
     def __init__(self, to: Path, root: Path) -> None:
         from coverage import Coverage
 
-        self.to, self.root, self.started = to, root, _spent()
+        self.to, self.root = to, root
         self.coverage = Coverage(data_file=None, include=[f"{root}/*"], omit=[f"{root}/tests/*"], config_file=False)
         self.coverage.start()
         self.inside: list[str] = []
@@ -82,9 +82,13 @@ class Recorder:
             result = yield
         definitions = item._fixtureinfo.name2fixturedefs  # type: ignore[attr-defined]
         self.shared[item.nodeid] = [_shared(one[-1]) for one in definitions.values() if one[-1].scope != "function"]
-        if _spent() - self.started > LONGEST:
-            item.session.shouldstop = "recorded for long enough"
         return result
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        file = item.nodeid.partition("::")[0]
+        if sum(took for name, took in self.seconds.items() if name.startswith(f"{file}::")) > LONGEST:
+            pytest.skip("recorded for long enough")
 
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(self, fixturedef: Any) -> Iterator[None]:
