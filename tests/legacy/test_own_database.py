@@ -11,6 +11,7 @@ import pytest
 
 import natsdb
 from natsdb import api
+from natsdb.schema.costs import costs
 from natsdb.schema.errors import Missing
 from natsdb.store.locations import BUILTIN
 
@@ -32,6 +33,10 @@ def handle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_the_best_of_all_is_that_of_the_paper(handle: Any, dataset: str, valid: float, test: float) -> None:
     assert handle.find_best(dataset, "valid", hp="200")[1] == pytest.approx(valid, abs=0.005)
     assert handle.find_best(dataset, "test", hp="200")[1] == pytest.approx(test, abs=0.005)
+    best = handle.find_best(dataset, "valid", hp="200")
+    # What costs as much as a limit is within it.
+    limits = [of_all[best[0]] for of_all in costs("tss", dataset)]
+    assert handle.find_best(dataset, "valid", *limits, hp="200") == best
     index, accuracy = handle.find_best(dataset, "valid", 20.0, 0.2, hp="200")
     cheapest = handle.find_best(dataset, "valid", 5.0, hp="200")
     assert accuracy < valid
