@@ -88,8 +88,7 @@ SQL_RULES = [
 ]
 # Seconds that tests which run the changed line may take together.
 AT_FIRST = 45.0
-# A change that makes tests run without end is found: they take so many times longer than was recorded, and so many
-# seconds more for the start.
+# A change that makes tests run without end is found: after so many times what was recorded, and so many seconds more.
 PATIENCE = (10, 120)
 RECORDS = ROOT / ".mutants"
 
@@ -174,20 +173,9 @@ def _evaluated(text: str) -> str:
     return ast.dump(tree)
 
 
-@dataclass(frozen=True)
-class Test:
-    """A test that passes: seconds that it takes alone, those of fixtures it shares, lines that it runs as bits."""
-
-    name: str
-    alone: float
-    shared: dict[str, float]
-    lines: dict[str, str]
-
-    def rank(self, change: Mutant, lines: int) -> tuple[int, float]:
-        """How early to run it: whether it runs the changed line, the file, or neither; then how quick it is."""
-        mask = int(self.lines.get(change.path, "0"), 16)
-        named = change.path.endswith(".sql") and Path(change.path).stem in _text(self.name.partition("::")[0])
-        return 0 if mask & lines else 1 if mask or named else 2, self.alone + sum(self.shared.values())
+# What `seen.py` records of a test, and tests by name.
+Test = dict[str, Any]
+Tests = dict[str, Test]
 
 
 @cache
@@ -195,56 +183,49 @@ def _text(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
 
 
-def recorded(names: list[str], tree: Path) -> dict[str, list[Test]]:
+def recorded(files: list[str], tree: Path) -> Tests:
     """The tests of files that pass, recorded in an unchanged tree where the code or they are not as they were."""
     code = [path for room in ROOMS for path in sorted((ROOT / room).glob("**/*")) if path.suffix in (".py", ".sql")]
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in code))
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in code)).hexdigest()
     kept = {}
-    for name in names:
-        one = digest.copy()
-        one.update(_text(name).encode())
-        kept[name] = RECORDS / f"{Path(name).stem}-{one.hexdigest()[:16]}.json"
+    for name in files:
+        kept[name] = RECORDS / f"{Path(name).stem}-{hashlib.sha256((digest + _text(name)).encode()).hexdigest()[:16]}"
     if missing := [name for name, path in kept.items() if not path.is_file()]:
         RECORDS.mkdir(exist_ok=True)
         print(f"recording {', '.join(missing)}", flush=True)
-        record = tree / "record.json"
-        run_tests(missing, tree, None, {"NATSDB_RECORD": str(record)})
-        said = json.loads(record.read_text(encoding="utf-8"))
+        run_tests(missing, tree, None, {"NATSDB_RECORD": str(tree / "record.json")})
+        said: Tests = json.loads((tree / "record.json").read_text(encoding="utf-8"))
         for name in missing:
-            for old in RECORDS.glob(f"{Path(name).stem}-*.json"):
+            for old in RECORDS.glob(f"{Path(name).stem}-*"):
                 old.unlink()
-            of = {test: one for test, one in said.items() if test.startswith(f"{name}::")}
-            kept[name].write_text(json.dumps(of), encoding="utf-8")
-    found = {name: json.loads(path.read_text(encoding="utf-8")) for name, path in kept.items()}
-    return {name: [Test(test, **one) for test, one in tests.items()] for name, tests in found.items()}
+            kept[name].write_text(json.dumps({test: one for test, one in said.items() if _file(test) == name}))
+    return {test: one for path in kept.values() for test, one in json.loads(path.read_text(encoding="utf-8")).items()}
 
 
-def chosen(change: Mutant, tests: list[Test], most: float) -> list[Test]:
-    """Tests to run on a change, by rank, as many as take no longer than `most` together; those of a file stay together,
-    since they share fixtures."""
-    lines = _statement(_text(change.path), change.line) if change.path.endswith(".py") else 1
-    ranks = {test.name: test.rank(change, lines) for test in tests}
-    paid: dict[str, float] = {}
-    files: dict[str, list[Test]] = {}
-    left = most
-    for test in sorted(tests, key=lambda one: ranks[one.name]):
-        takes = test.alone + sum(seconds for name, seconds in test.shared.items() if name not in paid)
-        if takes <= left and (most > AT_FIRST or ranks[test.name][0] == 0):
-            left -= takes
-            paid |= test.shared
-            files.setdefault(test.name.partition("::")[0], []).append(test)
-    return [test for file in files.values() for test in file]
+def _file(test: str) -> str:
+    return test.partition("::")[0]
 
 
-def _statement(text: str, line: int) -> int:
-    """Lines of the innermost statement around a line, of one with a body only its head, as bits."""
-    around = [
-        range(one.lineno, max(one.lineno + 1, one.body[0].lineno) if hasattr(one, "body") else one.end_lineno + 1)
-        for one in ast.walk(ast.parse(text))
-        if isinstance(one, ast.stmt)
-    ]
-    within = [lines for lines in around if line in lines] or [range(line, line + 1)]
-    return sum(1 << one for one in min(within, key=len))
+def chosen(change: Mutant, tests: Tests, most: float, rest: bool) -> Tests:
+    """Tests to run on a change, as many as take no longer than `most` together: those that run its line, then, of the
+    rest, those that run its file, then all others; the quickest first. Those of a file stay together, as they share
+    fixtures."""
+
+    def rank(test: str) -> tuple[int, float]:
+        runs = int(tests[test]["lines"].get(change.path, "0"), 16)
+        named = change.path.endswith(".sql") and Path(change.path).stem in _text(_file(test))
+        at = 0 if change.path.endswith(".sql") else change.line
+        return 0 if runs >> at & 1 else 1 if runs or named else 2, tests[test]["alone"] + sum(
+            tests[test]["shared"].values()
+        )
+
+    left, paid, files = most, dict[str, float](), dict[str, list[str]]()
+    for test in sorted(tests, key=rank):
+        takes = tests[test]["alone"] + sum(took for name, took in tests[test]["shared"].items() if name not in paid)
+        if takes <= left and (rest or rank(test)[0] == 0):
+            left, paid = left - takes, paid | tests[test]["shared"]
+            files.setdefault(_file(test), []).append(test)
+    return {test: tests[test] for file in files.values() for test in file}
 
 
 def run_tests(files: list[str], tree: Path, most: float | None, variables: dict[str, str]) -> tuple[int, str]:
@@ -253,27 +234,24 @@ def run_tests(files: list[str], tree: Path, most: float | None, variables: dict[
     path = os.pathsep.join((str(tree), str(tree / "tests"), os.environ.get("PYTHONPATH", "")))
     environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", **variables}
     environment.setdefault("NATSDB_TEST_DATA", str(ROOT.parent / "shared" / "data"))
-    if most is not None:
-        command.append("-x")
     done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, timeout=most)
     return done.returncode, done.stdout
 
 
-def found(change: Mutant, tests: list[Test], tree: Path) -> str:
+def found(change: Mutant, tests: Tests, tree: Path) -> str:
     """What of some tests found a change: the test, or that it ran out of time; empty where nothing did."""
-    if not tests:
-        return ""
     path, order = tree / change.path, tree / "order.json"
     original = path.read_text(encoding="utf-8")
     path.write_text(change.text, encoding="utf-8")
-    order.write_text(json.dumps([test.name for test in tests]), encoding="utf-8")
-    files = list(dict.fromkeys(test.name.partition("::")[0] for test in tests))
-    seconds = sum(test.alone for test in tests) + sum({k: v for t in tests for k, v in t.shared.items()}.values())
+    order.write_text(json.dumps(list(tests)), encoding="utf-8")
+    shared = {name: took for one in tests.values() for name, took in one["shared"].items()}
+    seconds = sum(one["alone"] for one in tests.values()) + sum(shared.values())
     variables = {"NATSDB_ORDER": str(order)}
     if change.room != "schema":  # of which alone the made-up archives are made
         variables["NATSDB_WRITTEN"] = str(tree.parent / "written")
     try:
-        code, said = run_tests(files, tree, seconds * PATIENCE[0] + PATIENCE[1], variables)
+        files = list(dict.fromkeys(map(_file, tests)))
+        code, said = run_tests(files, tree, PATIENCE[0] * seconds + PATIENCE[1], variables) if tests else (0, "")
     except subprocess.TimeoutExpired:
         return "out of time"
     finally:
@@ -282,10 +260,6 @@ def found(change: Mutant, tests: list[Test], tree: Path) -> str:
     if code and failed is None:
         return f"pytest ended with {code}"
     return failed[1] if failed is not None else ""
-
-
-def _test_files(path: Path) -> list[Path]:
-    return [path] if path.is_file() else sorted(path.glob("test_*.py"))
 
 
 def main() -> None:
@@ -312,16 +286,16 @@ def main() -> None:
                 (tree / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, tree / name, follow_symlinks=False)
             trees.put(tree)
-        tests: dict[str, list[Test]] = {}
+        tests: dict[str, Tests] = {}
 
-        def tried(changes: list[Mutant], *most: float) -> list[Mutant]:
-            """Those that tests which take so many seconds, beside those of an attempt before, did not find."""
+        def tried(changes: list[Mutant], rest: bool) -> list[Mutant]:
+            """Those that the tests which run their lines, or the rest of their rooms, did not find."""
 
             def one(change: Mutant) -> str:
-                left = tests[change.room]
-                for seconds in most:
-                    run = chosen(change, left, seconds)
-                    left = [test for test in left if test not in run]
+                of = tests[change.room]
+                run = chosen(change, of, AT_FIRST, False)
+                if rest:
+                    run = chosen(change, {test: of[test] for test in of if test not in run}, asked.longest, True)
                 tree = trees.get()
                 try:
                     return found(change, run, tree)
@@ -334,24 +308,22 @@ def main() -> None:
                     if not by:
                         missed.append(change)
                     left = (time.monotonic() - started) / number * (len(changes) - number)
-                    where = f"{change.path}:{change.line}: {change.rule}"
                     done = f"{number}/{len(changes)}, {left / 60:.0f} min left"
-                    print(f"{done}: {where}: {by or 'NOT FOUND'}", flush=True)
+                    said = f"{change.path}:{change.line}: {change.rule}: {by or 'NOT FOUND'}"
+                    print(f"{done}: {said}", flush=True)
             return missed
 
-        by_file: dict[str, list[Test]] = {}
         missed = []
         for room, names in ROOMS.items():
             if changes := [change for change in drawn if change.room == room]:
-                files = [p.relative_to(ROOT).as_posix() for name in names for p in _test_files(ROOT / name)]
+                paths = [path for name in names for path in sorted((ROOT / name).glob("test_*.py")) or [ROOT / name]]
                 tree = trees.get()
-                by_file |= recorded([name for name in files if name not in by_file], tree)
+                tests[room] = recorded([path.relative_to(ROOT).as_posix() for path in paths], tree)
                 trees.put(tree)
-                tests[room] = [test for name in files for test in by_file[name]]
-                print(f"{room}: {len(tests[room])} tests in {len(files)} files", flush=True)
-                missed += tried(changes, AT_FIRST)
+                print(f"{room}: {len(tests[room])} tests in {len(paths)} files", flush=True)
+                missed += tried(changes, False)
         print(f"{len(missed)} left: the rest of their rooms, {asked.longest:.0f} s each at most", flush=True)
-        survivors = tried(missed, AT_FIRST, asked.longest)
+        survivors = tried(missed, True)
     counts = Counter((change.room, change not in survivors) for change in drawn)
     print("\n| room | changes | found |\n|---|---|---|")
     for room in ROOMS:

@@ -162,7 +162,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Of what was collected, the tests in the file that `NATSDB_ORDER` names, in its order."""
+    """Of what was collected, the tests in the file that `NATSDB_ORDER` names, in its order, until one fails."""
     if order := os.environ.get("NATSDB_ORDER"):
         places = {test: n for n, test in enumerate(json.loads(Path(order).read_text(encoding="utf-8")))}
         items[:] = sorted((one for one in items if one.nodeid in places), key=lambda one: places[one.nodeid])
+        config.option.maxfail = 1
