@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from natsdb import NatsdbError, api
+from natsdb.api.columns import _sums
 from natsdb.schema.schedules import HPS
 from natsdb.schema.spaces import SPACES
 from pairs import COUNT
@@ -70,6 +71,16 @@ def test_many_equal_a_loop(generated: Any, space: str, data: st.DataObject) -> N
     _simulated_alike(handle, archs, dataset, iepoch, hp, data.draw(st.integers(0, 99), "seed"))
     trained = data.draw(st.sampled_from(["cifar10-valid", *DATASETS]), "trained on")
     _more_alike(handle, archs, trained, iepoch, hp, data.draw(st.sampled_from([True, False, 777, 888, 5]), "is_random"))
+
+
+def test_sums_are_those_of_python_s_sum_to_the_bit() -> None:
+    for values in ([0.1] * 10, [1e16, 1.0, -1e16], [1.0, 1e100, 1.0, -1e100], [3.5]):
+        columns = [np.array([value, -value]) for value in values]
+        assert _sums(columns, False).tolist() == [sum(values), sum(-value for value in values)]
+        running = 0.0
+        for value in values:
+            running += value
+        assert _sums(columns, True).tolist() == [running, -running]
 
 
 def test_results_that_were_changed_count(generated: Any) -> None:
