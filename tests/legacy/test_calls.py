@@ -191,3 +191,29 @@ def test_indexes_at_the_edges_of_the_space(real_pair: Callable[..., tuple[Any, A
     for handle in (official, mine):
         with pytest.raises(ValueError, match=f"invalid index of {SPACES[space].size}"):
             handle.reload(handle.archive_dir, SPACES[space].size)
+
+
+def test_a_latency_of_0_or_less_is_none(real_pair: Callable[..., tuple[Any, Any]]) -> None:
+    pair = real_pair("tss")
+    for of in ("cifar10", "cifar100"):
+        for seed, latency in ((None, 0.25), (777, 0.0), (None, 0.0), (None, -0.5)):
+            for handle in pair:
+                handle.get_more_info(11, of, hp="200")
+                handle.arch2infos_dict[11]["200"].reset_latency(of, seed, latency)
+            expected, found = (outcome(lambda h=h, of=of: h.get_cost_info(11, of, "200")) for h in pair)  # type: ignore[misc]
+            assert found == expected
+            assert expected[0][0] == "dict"
+
+
+def test_information_is_printed_only_if_asked(real_pair: Callable[..., tuple[Any, Any]]) -> None:
+    for space, theirs, mine in (
+        ("tss", nats_bench.api_topology.print_information, api.api_topology.print_information),
+        ("sss", nats_bench.api_size.print_information, api.api_size.print_information),
+    ):
+        for more in ((), ("extra",), (None, True)):
+            expected, found = (
+                outcome(lambda h=h, of=of, more=more: of(h.query_by_index(11, hp="12"), *more))  # type: ignore[misc]
+                for h, of in zip(real_pair(space), (theirs, mine), strict=True)
+            )
+            assert found == expected
+            assert expected[0][0] == "list"

@@ -7,6 +7,7 @@ import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import polars as pl
 import pytest
@@ -118,6 +119,10 @@ def test_bytes_are_counted_where_they_are_read(home: Path, monkeypatch: pytest.M
     assert both(len(data), False) == [("", len(data), True)] * 2
     data = data[:-100] + bytes([data[-100] ^ 1]) + data[-99:]
     assert [(size, known) for _, size, known in both(len(data), False)] == [(0, True), (len(data), True)]
+    gone = Mock(side_effect=NatsdbError("it is gone"))
+    monkeypatch.setattr("natsdb.store.remote.remote_bytes", gone)
+    (home / part.path).unlink()
+    assert _local(home, part, False) == _remote("s3://bucket/nats", part, False) == ("it is gone", 0, True)
 
 
 @pytest.mark.parametrize("times", [150, pytest.param(5_000, marks=pytest.mark.slow)])
