@@ -116,11 +116,12 @@ def test_proposals_follow_the_model_after_enough_results() -> None:
     assert np.mean(told[-100:]) > 1.2 + 0.5
 
 
-def test_a_proposal_is_the_likeliest_of_its_candidates() -> None:
+@pytest.mark.parametrize("widest", [0.8, None])
+def test_a_proposal_is_the_likeliest_of_its_candidates(widest: float | None) -> None:
     benchmark, chance, again = Benchmark(_answers(), 1e9, random.Random(0)), random.Random(9), random.Random(9)
     points = [tuple(again.randrange(5) for _ in range(6)) for _ in range(24)]
     chance.setstate(again.getstate())
-    good, bad = Density(points[:12], 0.3, 0.8), Density(points[12:], 0.3, 0.8)
+    good, bad = Density(points[:12], 0.3, widest), Density(points[12:], 0.3, widest)
     for _ in range(40):
         candidates = []
         for _ in range(4):
