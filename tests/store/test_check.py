@@ -87,11 +87,14 @@ def truncate(path: Path, chance: random.Random) -> None:
     path.write_bytes(data[: chance.randrange(len(data))])
 
 
-def test_a_whole_database_has_nothing_to_report(whole: Path) -> None:
+def test_a_whole_database_has_nothing_to_report(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = check(whole)
     assert not found.findings
+    assert found.unknown == 0
     assert found.bytes == sum(check_sizes(whole).values())
     assert not check(whole, quick=True).findings
+    monkeypatch.setattr("natsdb.store.check._known_digest", lambda one: "")
+    assert check(whole).unknown == found.files == len(check_sizes(whole))
 
 
 def check_sizes(home: Path) -> dict[str, int]:

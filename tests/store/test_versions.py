@@ -28,7 +28,7 @@ from natsdb.schema.errors import Damaged, Missing, NatsdbError
 from natsdb.store import versions
 from natsdb.store.check import check
 from natsdb.store.manifest import digest
-from natsdb.store.snapshot import open_snapshot, read_manifest
+from natsdb.store.snapshot import open_snapshot, read_manifest, shared_lock
 from natsdb.store.versions import drop, log, pin, rollback, vacuum
 from natsdb.store.writing import only_writer
 
@@ -66,6 +66,25 @@ def long_ago(home: Path) -> None:
         with path.open("r+") as file:  # the same file as natsdb.json
             file.truncate()
             file.write(json.dumps({**data, "digest": digest(data)}, indent=1) + "\n")
+
+
+def test_a_manifest_that_was_removed_before_it_was_locked_is_opened_again(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+
+    def locked(file: int) -> bool:
+        if not opened:  # a vacuum takes its time just now
+            for path in (home / "natsdb.json", home / ".versions" / "000001.json"):
+                data = path.read_bytes()
+                path.unlink()
+                path.write_bytes(data)
+        opened.append(file)
+        return shared_lock(file)
+
+    monkeypatch.setattr("natsdb.store.snapshot.shared_lock", locked)
+    assert open_snapshot(home).manifest == read_manifest(home)
+    assert len(opened) == 2
 
 
 def test_versions_are_numbered_and_say_what_made_them(home: Path, folders: list[Path]) -> None:
