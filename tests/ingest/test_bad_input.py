@@ -223,6 +223,7 @@ def test_a_damaged_single_file(tmp_path: Path) -> None:
     for damaged in (data[: len(data) // 2], data[:-20], data[:5000] + b"\x00" + data[5001:]):
         path.write_bytes(damaged)
         assert path.name in _refused([path], tmp_path / "db")
+    assert "the bz2 data is damaged" in _refused([path], tmp_path / "db")
 
 
 def test_keep_going_ingests_the_rest_and_lists_what_it_left_out(few: Path, tmp_path: Path) -> None:

@@ -241,6 +241,10 @@ def test_what_is_damaged_or_a_trap_is_refused_in_a_sentence(
         with pytest.raises(NatsdbError, match=r"short\.pth: "):
             ingest([short], tmp_path / "db")
     if zipped:
+        at = whole.index(b"data.pkl") + 5000
+        short.write_bytes(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
+        with pytest.raises(NatsdbError, match=r"short\.pth: the file is damaged"):
+            ingest([short], tmp_path / "db")
         with zipfile.ZipFile(short, "w") as file:
             file.writestr("something/else.txt", "no pickle")
         with pytest.raises(NatsdbError, match="this is no official form of the benchmark; name an archive folder"):
