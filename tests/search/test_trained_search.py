@@ -22,6 +22,7 @@ from natsdb.schema.errors import NatsdbError  # noqa: E402
 from natsdb.schema.spaces import SPACES  # noqa: E402
 from natsdb.search import TrainingOptions, read_trainings, search_and_train  # noqa: E402
 from natsdb.search.running import ALGORITHMS, Steps, play  # noqa: E402
+from natsdb.store.versions import log  # noqa: E402
 from natsdb.training.run import train  # noqa: E402
 from natsdb.training.run_files import runs_of  # noqa: E402
 
@@ -67,7 +68,10 @@ def test_what_it_asks_for_is_trained_once_and_kept(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home, trained = tmp_path / "db", []
+    # Not after each training: this is kept now and then, and at the end; the search is a version of its own.
+    monkeypatch.setattr("natsdb.search.trained._PATIENCE", 1e9)
     done = _evolved(home, pictures, progress=lambda one: trained.append(one.run.arch))
+    assert [one.command.partition(" ")[0] for one in log(home)] == ["search", "collect"]
     steps = _steps(home)
     archs = [arch for arch, _, _ in steps]
     assert len(steps) == 6
