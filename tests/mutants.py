@@ -87,7 +87,7 @@ SQL_RULES = [
     (r"\basc\b", "desc"),
 ]
 # Seconds that tests which run the changed line may take together.
-AT_FIRST = 45.0
+AT_FIRST = 60.0
 # A change that makes tests run without end is found: after so many times what was recorded, and so many seconds more.
 PATIENCE = (10, 120)
 RECORDS = ROOT / ".mutants"
