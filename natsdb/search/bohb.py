@@ -185,5 +185,4 @@ class Density:
         """Density at each of the candidates (N×positions)."""
         weights = np.where(candidates[:, None, :] == self.points, self.keep, self._other)
         with np.errstate(invalid="ignore"):
-            products = np.multiply.reduce(weights, 2)
-        return (np.add.reduce(products, 1) / len(self.points)).tolist()
+            return (np.add.reduce(np.multiply.reduce(weights, 2), 1) / len(self.points)).tolist()
