@@ -54,7 +54,7 @@ test-all: $(VENV)/.tested  ## the test suite with the slow tests (kills, mutatio
 	$(BIN)/$(PYTEST) -m ''
 
 mutants: $(VENV)/.tested  ## small wrong changes to the core, one at a time: which of them the tests find (hours)
-	$(BIN)/pip install --quiet --disable-pip-version-check 'cosmic-ray>=8.4'
+	$(BIN)/pip install --quiet --disable-pip-version-check 'cosmic-ray>=8.4' 'coverage>=7.6'
 	$(BIN)/python tests/mutants.py $(MUTANTS)
 
 bench: $(VENV)/.tested  ## measure ingest and queries at full scale, as ratios (needs 4 GB of disk, an hour at first)

@@ -1,8 +1,11 @@
 """Small wrong changes to the core, one at a time: which of them the tests find (`make mutants`).
 
 Python is changed by the operators of Cosmic Ray, SQL by the rules below; a sample is drawn by a seed. Each change is
-made in a copy of the tree, in which the tests of its room run until one fails. What nothing found is printed with its
-line: it is equivalent, or it wants a test.
+made in a copy of the tree, in which tests of its room run until one fails: at first those that were seen to run the
+line, the quickest first, for `AT_FIRST` seconds. When all changes had their turn, the rest of the room runs on what
+these did not find, for `--longest` seconds. Only tests that pass without a change are run; what each of them runs is
+recorded once for a state of the code (`seen.py`) and kept in `.mutants/`. What nothing found is printed with its line:
+it is equivalent, or it wants a test.
 """
 
 from __future__ import annotations
@@ -10,6 +13,8 @@ from __future__ import annotations
 import argparse
 import ast
 import difflib
+import hashlib
+import json
 import os
 import random
 import re
@@ -22,6 +27,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from queue import SimpleQueue
@@ -63,7 +69,7 @@ SQL_RULES = [
     (r"<=", "<"),
     (r"(?<![<>!:])=(?!=)", "!="),
     (r"\band\b", "or"),
-    (r"\bor\b", "and"),
+    (r"\bor\b(?! replace)", "and"),
     (r"\binner join\b", "left join"),
     (r"\bleft join\b", "inner join"),
     (r"\bis null\b", "is not null"),
@@ -80,8 +86,12 @@ SQL_RULES = [
     (r"\bdesc\b", "asc"),
     (r"\basc\b", "desc"),
 ]
-# A change that makes a test run without end is found.
-PATIENCE = 900
+# Seconds that tests which run the changed line may take together.
+AT_FIRST = 45.0
+# A change that makes tests run without end is found: they take so many times longer than was recorded, and so many
+# seconds more for the start.
+PATIENCE = (10, 120)
+RECORDS = ROOT / ".mutants"
 
 
 @dataclass(frozen=True)
@@ -130,7 +140,7 @@ class _Counter(MutationVisitor):
 
 
 def mutant(place: Place) -> Mutant | None:
-    """The change at a place; None where it changes a docstring or an annotation, which nothing evaluates."""
+    """The change at a place; None where that is no Python or changes an annotation, which nothing evaluates."""
     room, name, rule, occurrence = place
     text = (ROOT / name).read_text(encoding="utf-8")
     if name.endswith(".sql"):
@@ -138,7 +148,7 @@ def mutant(place: Place) -> Mutant | None:
         changed = text[: match.start()] + dict(SQL_RULES)[rule] + text[match.end() :]
     else:
         changed = mutate_code(text, get_operator(rule)(), occurrence)
-        if _evaluated(changed) == _evaluated(text):
+        if _evaluated(changed) in ("", _evaluated(text)):
             return None
     old, new = text.splitlines(), changed.splitlines()
     at = next(n for n, (a, b) in enumerate(zip(old, new, strict=False)) if a != b)
@@ -153,7 +163,10 @@ def _matches(rule: str, text: str) -> list[re.Match[str]]:
 
 
 def _evaluated(text: str) -> str:
-    tree = ast.parse(text)
+    try:
+        tree = ast.parse(text)
+    except SyntaxError:  # `not` before an assignment expression
+        return ""
     for node in ast.walk(tree):
         for name in ("annotation", "returns"):
             if getattr(node, name, None) is not None:
@@ -161,24 +174,118 @@ def _evaluated(text: str) -> str:
     return ast.dump(tree)
 
 
-def found(change: Mutant, tree: Path) -> str:
-    """What found a change: the test, or that it ran out of time; empty where nothing did."""
-    path = tree / change.path
+@dataclass(frozen=True)
+class Test:
+    """A test that passes: seconds that it takes alone, those of fixtures it shares, lines that it runs as bits."""
+
+    name: str
+    alone: float
+    shared: dict[str, float]
+    lines: dict[str, str]
+
+    def rank(self, change: Mutant, lines: int) -> tuple[int, float]:
+        """How early to run it: whether it runs the changed line, the file, or neither; then how quick it is."""
+        mask = int(self.lines.get(change.path, "0"), 16)
+        named = change.path.endswith(".sql") and Path(change.path).stem in _text(self.name.partition("::")[0])
+        return 0 if mask & lines else 1 if mask or named else 2, self.alone + sum(self.shared.values())
+
+
+@cache
+def _text(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def recorded(names: list[str], tree: Path) -> dict[str, list[Test]]:
+    """The tests of files that pass, recorded in an unchanged tree where the code or they are not as they were."""
+    code = [path for room in ROOMS for path in sorted((ROOT / room).glob("**/*")) if path.suffix in (".py", ".sql")]
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in code))
+    kept = {}
+    for name in names:
+        one = digest.copy()
+        one.update(_text(name).encode())
+        kept[name] = RECORDS / f"{Path(name).stem}-{one.hexdigest()[:16]}.json"
+    if missing := [name for name, path in kept.items() if not path.is_file()]:
+        RECORDS.mkdir(exist_ok=True)
+        print(f"recording {', '.join(missing)}", flush=True)
+        record = tree / "record.json"
+        run_tests(missing, tree, None, {"NATSDB_RECORD": str(record)})
+        said = json.loads(record.read_text(encoding="utf-8"))
+        for name in missing:
+            for old in RECORDS.glob(f"{Path(name).stem}-*.json"):
+                old.unlink()
+            of = {test: one for test, one in said.items() if test.startswith(f"{name}::")}
+            kept[name].write_text(json.dumps(of), encoding="utf-8")
+    found = {name: json.loads(path.read_text(encoding="utf-8")) for name, path in kept.items()}
+    return {name: [Test(test, **one) for test, one in tests.items()] for name, tests in found.items()}
+
+
+def chosen(change: Mutant, tests: list[Test], most: float) -> list[Test]:
+    """Tests to run on a change, by rank, as many as take no longer than `most` together; those of a file stay together,
+    since they share fixtures."""
+    lines = _statement(_text(change.path), change.line) if change.path.endswith(".py") else 1
+    ranks = {test.name: test.rank(change, lines) for test in tests}
+    paid: dict[str, float] = {}
+    files: dict[str, list[Test]] = {}
+    left = most
+    for test in sorted(tests, key=lambda one: ranks[one.name]):
+        takes = test.alone + sum(seconds for name, seconds in test.shared.items() if name not in paid)
+        if takes <= left and (most > AT_FIRST or ranks[test.name][0] == 0):
+            left -= takes
+            paid |= test.shared
+            files.setdefault(test.name.partition("::")[0], []).append(test)
+    return [test for file in files.values() for test in file]
+
+
+def _statement(text: str, line: int) -> int:
+    """Lines of the innermost statement around a line, of one with a body only its head, as bits."""
+    around = [
+        range(one.lineno, max(one.lineno + 1, one.body[0].lineno) if hasattr(one, "body") else one.end_lineno + 1)
+        for one in ast.walk(ast.parse(text))
+        if isinstance(one, ast.stmt)
+    ]
+    within = [lines for lines in around if line in lines] or [range(line, line + 1)]
+    return sum(1 << one for one in min(within, key=len))
+
+
+def run_tests(files: list[str], tree: Path, most: float | None, variables: dict[str, str]) -> tuple[int, str]:
+    """Run tests in a tree with the plugin `seen`: pytest's exit code, and what it printed."""
+    command = [sys.executable, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "seen", *files]
+    path = os.pathsep.join((str(tree), str(tree / "tests"), os.environ.get("PYTHONPATH", "")))
+    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", **variables}
+    environment.setdefault("NATSDB_TEST_DATA", str(ROOT.parent / "shared" / "data"))
+    if most is not None:
+        command.append("-x")
+    done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, timeout=most)
+    return done.returncode, done.stdout
+
+
+def found(change: Mutant, tests: list[Test], tree: Path) -> str:
+    """What of some tests found a change: the test, or that it ran out of time; empty where nothing did."""
+    if not tests:
+        return ""
+    path, order = tree / change.path, tree / "order.json"
     original = path.read_text(encoding="utf-8")
     path.write_text(change.text, encoding="utf-8")
-    command = [sys.executable, "-B", "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *ROOMS[change.room]]
-    environment = {**os.environ, "PYTHONPATH": f"{tree}{os.pathsep}{tree / 'tests'}", "OMP_NUM_THREADS": "1"}
-    environment.setdefault("NATSDB_TEST_DATA", str(ROOT.parent / "shared" / "data"))
+    order.write_text(json.dumps([test.name for test in tests]), encoding="utf-8")
+    files = list(dict.fromkeys(test.name.partition("::")[0] for test in tests))
+    seconds = sum(test.alone for test in tests) + sum({k: v for t in tests for k, v in t.shared.items()}.values())
+    variables = {"NATSDB_ORDER": str(order)}
+    if change.room != "schema":  # of which alone the made-up archives are made
+        variables["NATSDB_WRITTEN"] = str(tree.parent / "written")
     try:
-        done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, timeout=PATIENCE)
+        code, said = run_tests(files, tree, seconds * PATIENCE[0] + PATIENCE[1], variables)
     except subprocess.TimeoutExpired:
         return "out of time"
     finally:
         path.write_text(original, encoding="utf-8")
-    failed = re.search(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.MULTILINE)
-    if done.returncode and failed is None:
-        return f"pytest ended with {done.returncode}"
+    failed = re.search(r"^(?:FAILED|ERROR) (\S+)", said, re.MULTILINE)
+    if code and failed is None:
+        return f"pytest ended with {code}"
     return failed[1] if failed is not None else ""
+
+
+def _test_files(path: Path) -> list[Path]:
+    return [path] if path.is_file() else sorted(path.glob("test_*.py"))
 
 
 def main() -> None:
@@ -188,12 +295,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--room", choices=ROOMS, help="only this one")
+    parser.add_argument("--skip", type=int, default=0, help="changes of the sample that were tried before")
+    parser.add_argument("--longest", type=float, default=600, help="seconds of tests on what the first did not find")
     asked = parser.parse_args()
     every = [one for one in places() if asked.room in (None, one[0])]
     random.Random(asked.seed).shuffle(every)
-    drawn = list(islice(filter(None, map(mutant, every)), asked.count))
-    print(f"{len(drawn)} of {len(every):,} changes, seed {asked.seed}", flush=True)
+    drawn = list(islice(filter(None, map(mutant, every)), asked.skip, asked.count))
+    print(f"{len(drawn)} of {len(every):,} changes, seed {asked.seed}, from {asked.skip + 1}", flush=True)
     with tempfile.TemporaryDirectory(prefix="natsdb-mutants-") as folder:
+        (Path(folder) / "written").mkdir()
         trees: SimpleQueue[Path] = SimpleQueue()
         listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
         for number in range(asked.jobs):
@@ -202,28 +312,52 @@ def main() -> None:
                 (tree / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, tree / name, follow_symlinks=False)
             trees.put(tree)
-        survivors, counts, started = [], Counter[tuple[str, bool]](), time.monotonic()
+        tests: dict[str, list[Test]] = {}
 
-        def one(change: Mutant) -> tuple[Mutant, str]:
-            tree = trees.get()
-            try:
-                return change, found(change, tree)
-            finally:
+        def tried(changes: list[Mutant], *most: float) -> list[Mutant]:
+            """Those that tests which take so many seconds, beside those of an attempt before, did not find."""
+
+            def one(change: Mutant) -> str:
+                left = tests[change.room]
+                for seconds in most:
+                    run = chosen(change, left, seconds)
+                    left = [test for test in left if test not in run]
+                tree = trees.get()
+                try:
+                    return found(change, run, tree)
+                finally:
+                    trees.put(tree)
+
+            missed, started = [], time.monotonic()
+            with ThreadPoolExecutor(asked.jobs) as pool:
+                for number, (change, by) in enumerate(zip(changes, pool.map(one, changes), strict=True), 1):
+                    if not by:
+                        missed.append(change)
+                    left = (time.monotonic() - started) / number * (len(changes) - number)
+                    where = f"{change.path}:{change.line}: {change.rule}"
+                    done = f"{number}/{len(changes)}, {left / 60:.0f} min left"
+                    print(f"{done}: {where}: {by or 'NOT FOUND'}", flush=True)
+            return missed
+
+        by_file: dict[str, list[Test]] = {}
+        missed = []
+        for room, names in ROOMS.items():
+            if changes := [change for change in drawn if change.room == room]:
+                files = [p.relative_to(ROOT).as_posix() for name in names for p in _test_files(ROOT / name)]
+                tree = trees.get()
+                by_file |= recorded([name for name in files if name not in by_file], tree)
                 trees.put(tree)
-
-        with ThreadPoolExecutor(asked.jobs) as pool:
-            for number, (change, by) in enumerate(pool.map(one, drawn), 1):
-                counts[change.room, bool(by)] += 1
-                if not by:
-                    survivors.append(change)
-                left = (time.monotonic() - started) / number * (len(drawn) - number)
-                where = f"{change.path}:{change.line}"
-                print(f"{number}/{len(drawn)}, {left / 60:.0f} min left: {where}: {by or 'NOT FOUND'}", flush=True)
+                tests[room] = [test for name in files for test in by_file[name]]
+                print(f"{room}: {len(tests[room])} tests in {len(files)} files", flush=True)
+                missed += tried(changes, AT_FIRST)
+        print(f"{len(missed)} left: the rest of their rooms, {asked.longest:.0f} s each at most", flush=True)
+        survivors = tried(missed, AT_FIRST, asked.longest)
+    counts = Counter((change.room, change not in survivors) for change in drawn)
     print("\n| room | changes | found |\n|---|---|---|")
     for room in ROOMS:
-        caught, missed = counts[room, True], counts[room, False]
-        if caught + missed:
-            print(f"| {room} | {caught + missed} | {caught} ({100 * caught / (caught + missed):.0f} %) |")
+        if every_of := sum(counts[room, by] for by in (True, False)):
+            caught = counts[room, True]
+            print(f"| {room} | {every_of} | {caught} ({100 * caught / every_of:.0f} %) |")
     for change in survivors:
         print(f"\n{change.path}:{change.line}: {change.rule}")
         print("\n".join(difflib.ndiff([change.before], [change.after])))

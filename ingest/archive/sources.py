@@ -236,7 +236,7 @@ def _tar(name: str) -> Source:
                 if match and member.isfile():
                     where = f"{path.name}:{member.name}"
                     entries.append(Entry(int(match[1]), where, chunks, member.offset_data, member.size))
-                end = member.offset_data + member.size
+                end = (member.offset_data + member.size + 511) // 512 * 512
             size = file.seek(0, os.SEEK_END)
     except (tarfile.TarError, OSError, EOFError, ValueError) as error:
         raise Damaged(f"the tar is damaged ({error})", where=str(path), remedy=DOWNLOAD_AGAIN) from error
@@ -247,7 +247,7 @@ def _tar(name: str) -> Source:
         file.seek(-1024, os.SEEK_END)
         if file.read(1024).strip(b"\0"):
             raise Damaged("the tar is truncated or damaged", where=str(path), remedy="download it again")
-        file.seek((end + 511) // 512 * 512)
+        file.seek(end)
         if file.read(512).strip(b"\0"):
             raise Damaged(f"the tar has a damaged header at byte {end}", where=str(path), remedy="download it again")
     return _listed("tar", path, sorted(entries, key=lambda entry: entry.arch), listing)

@@ -27,6 +27,7 @@ from databases import relist
 from natsdb import api
 from natsdb.cli import app
 from natsdb.ingest import ingest, verify
+from natsdb.ingest.archive.sources import open_source
 from natsdb.schema.errors import Damaged, NatsdbError
 
 BAD = "000020.pickle.pbz2"
@@ -168,6 +169,37 @@ def test_a_truncated_tar_and_a_missing_chunk(few: Path, tmp_path: Path) -> None:
     path.write_bytes(data)
     archives.split_file(path, 3, "abc")[1].unlink()
     assert "a.tarb is missing" in _refused([tmp_path / "a.tara"], tmp_path / "db")
+
+
+def test_a_tar_with_a_damaged_header_or_end(few: Path, tmp_path: Path) -> None:
+    path = archives.write_tar(few, tmp_path / "a.tar")
+    with tarfile.open(path, "a") as archive:
+        archive.addfile(tarfile.TarInfo("last"))  # its header is all of it: empty blocks follow
+        last = archive.offset - 512
+    data = path.read_bytes()
+    for at, said in ((last, f"a damaged header at byte {last}"), (len(data) - 1, "truncated or damaged")):
+        path.write_bytes(data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :])
+        assert said in _refused([path], tmp_path / "db")
+    # Two empty blocks are end enough, and nothing but these is looked at.
+    with tarfile.open(path, "w") as archive:
+        archive.add(few, "few")
+        whole = tarfile.TarInfo("last")
+        whole.size = 512
+        archive.addfile(whole, io.BytesIO(b"x" * 512))
+        end = archive.offset
+    path.write_bytes(path.read_bytes()[:end].ljust(end + 1024, b"\0"))
+    assert [entry.arch for entry in open_source(str(path)).entries] == [0, 20, 40]
+
+
+def test_the_space_is_that_of_the_first_record_among_twenty_that_can_be_read(few: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for arch in range(20):
+        (folder / f"{arch:06d}.pickle.pbz2").write_bytes(b"damaged")
+    shutil.copy(few / BAD, folder / "000020.pickle.pbz2")
+    assert "000000.pickle.pbz2" in _refused([folder], tmp_path / "db")
+    (folder / "000000.pickle.pbz2").unlink()
+    assert open_source(str(folder)).space == "sss"
 
 
 def test_sources_that_are_nothing_of_ours(tmp_path: Path, official: dict[str, Path]) -> None:

@@ -73,6 +73,8 @@ def test_index_and_string_are_inverse(space: str, data: st.DataObject) -> None:
 def test_a_string_that_is_nearly_right_is_answered_with_the_right_one() -> None:
     with pytest.raises(NatsdbError, match="did you mean '8:8:8:16:32'"):
         arch_index("sss", "8:8:8:16:33")
+    with pytest.raises(NatsdbError, match="strings look like '8:8:8:8:8'"):
+        arch_index("sss", "resnet")
     with pytest.raises(NatsdbError, match="outside the space tss"):
         arch_str("tss", 15_625)
 

@@ -25,6 +25,12 @@ def test_the_nearest_name_comes_first_and_is_asked_for_where_it_is_like() -> Non
     assert did_you_mean("a", []) == "there are none"
 
 
+def test_forty_names_are_shown_and_the_rest_are_counted() -> None:
+    names = [f"n{number:02d}" for number in range(41)]
+    assert did_you_mean("?", names[:40]) == f"there are {', '.join(names[:40])}"
+    assert did_you_mean("?", names) == f"there are {', '.join(names[:40])}, and 1 more"
+
+
 @pytest.mark.parametrize(
     ("arguments", "meant"),
     [

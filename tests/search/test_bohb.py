@@ -12,7 +12,7 @@ import pytest
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.spaces import SPACES
 from natsdb.search import ALGORITHMS, Benchmark
-from natsdb.search.bohb import Density, _Results, epochs_of_rungs
+from natsdb.search.bohb import Density, _promising, _Results, epochs_of_rungs
 from natsdb.search.running import play
 from natsdb.search.trainings import Trainings
 
@@ -132,6 +132,29 @@ def test_proposals_follow_the_model_after_enough_results() -> None:
         proposal, _ = search.send(50.0 + 5 * told[-1])
     # Uniform proposals have 1.2 twos in the mean.
     assert np.mean(told[-100:]) > 1.2 + 0.5
+
+
+def test_a_proposal_is_the_likeliest_of_its_candidates() -> None:
+    benchmark, chance, again = Benchmark(_answers(), 1e9, random.Random(0)), random.Random(9), random.Random(9)
+    points = [tuple(again.randrange(5) for _ in range(6)) for _ in range(24)]
+    chance.setstate(again.getstate())
+    good, bad = Density(points[:12], 0.3, 0.8), Density(points[12:], 0.3, 0.8)
+    for _ in range(40):
+        candidates = []
+        for _ in range(4):
+            origin = good.points[int(again.random() * 12)]
+            kept = [1 - width for width in good.bandwidth]
+            candidates.append(
+                tuple(
+                    v if again.random() < keep else int(again.random() * 5)
+                    for v, keep in zip(origin, kept, strict=True)
+                )
+            )
+        ratios = [
+            max(1e-32, bad.density(np.array([one]))[0]) / max(1e-32, good.density(np.array([one]))[0])
+            for one in candidates
+        ]
+        assert _promising(benchmark, good, bad, chance, 4) == candidates[ratios.index(min(ratios))]
 
 
 def test_random_fraction_of_one_is_random_search_on_the_brackets() -> None:

@@ -44,6 +44,18 @@ def _distance(one: int, other: int) -> int:
     return sum(a != b for a, b in zip(NUMBERS[one], NUMBERS[other], strict=True))
 
 
+def test_defaults_are_those_of_the_papers_and_of_naszilla() -> None:
+    halving = {"eta": 3, "min_budget": 1, "resume": True}
+    predicted = {"num_init": 10, "k": 10, "candidates": 100, "encoding": "paths", "predictor": "forest"}
+    assert {name: algorithm.options for name, algorithm in LATER.items()} == {
+        "local_search": {"num_init": 10, "query_full_nbhd": False},
+        "successive_halving": halving,
+        "hyperband": halving,
+        "bananas": predicted | {"num_ensemble": 5},
+        "npenas": predicted | {"parents": 10},
+    }
+
+
 def test_local_search_climbs_to_the_optimum_over_neighbours_only() -> None:
     accuracy = _slope()
     steps = play(LATER["local_search"], _whole(accuracy), 400 * 1210.0, 0, 0, {"num_init": 1})

@@ -208,6 +208,23 @@ def test_reinforce_follows_adam_on_the_written_out_gradient() -> None:
             theta[i][k] -= 0.2 * (m[i][k] / (1 - 0.9**step)) / (math.sqrt(v[i][k] / (1 - 0.999**step)) + 1e-8)
 
 
+def test_defaults_are_those_of_the_published_scripts() -> None:
+    assert {name: algorithm.options for name, algorithm in ALGORITHMS.items()} == {
+        "random": {},
+        "regularized_ea": {"ea_population": 10, "ea_sample_size": 3, "ea_cycles": None},
+        "reinforce": {"learning_rate": 0.01, "EMA_momentum": 0.9},
+        "bohb": {
+            "num_samples": 4,
+            "random_fraction": 0.0,
+            "bandwidth_factor": 3,
+            "min_bandwidth": 0.3,
+            "max_bandwidth": None,
+            "min_budget": 1,
+            "n_iters": 300,
+        },
+    }
+
+
 def test_an_option_that_an_algorithm_does_not_have_is_refused() -> None:
     with pytest.raises(NatsdbError, match="random has no option --learning_rate; there are none"):
         options_of(ALGORITHMS["random"], {"learning_rate": 0.1})
