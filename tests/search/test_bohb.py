@@ -136,13 +136,13 @@ def test_proposals_follow_the_model_after_enough_results() -> None:
 
 def test_a_proposal_is_the_likeliest_of_its_candidates() -> None:
     benchmark, chance, again = Benchmark(_answers(), 1e9, random.Random(0)), random.Random(9), random.Random(9)
-    points = [tuple(again.randrange(5) for _ in range(6)) for _ in range(24)]
+    points = np.array([[again.randrange(5) for _ in range(6)] for _ in range(24)])
     chance.setstate(again.getstate())
     good, bad = Density(points[:12], 0.3, 0.8), Density(points[12:], 0.3, 0.8)
     for _ in range(40):
         candidates = []
         for _ in range(4):
-            origin = good.points[int(again.random() * 12)]
+            origin = good.points[int(again.random() * 12)].tolist()
             kept = [1 - width for width in good.bandwidth]
             candidates.append(
                 tuple(
