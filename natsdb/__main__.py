@@ -13,9 +13,9 @@ def main() -> None:
         if code and not sys.flags.inspect:  # python -i would show it as an exception
             sys.exit(code)
         return
-    from natsdb.cli import app
+    from natsdb.cli import command_line
 
-    app()
+    command_line(sys.argv[1] if sys.argv[1:] else None)()
 
 
 if __name__ == "__main__":

@@ -55,9 +55,9 @@ def measure_views(manifest: Manifest) -> list[str]:
         for name in _CATALOGUE
     ]
     named = [_named(table) for table in tables]
-    chosen = " ".join(f"when {_text(name)} then c.{name}" for name in _CATALOGUE)
+    chosen = _chosen(f"when measure = {_text(name)} then c.{name}" for name in _CATALOGUE)
     named.append(
-        f"select c.space, c.arch, c.dataset, case {_KNOWN} {chosen} end as value from main.arch_cost as c "
+        f"select c.space, c.arch, c.dataset, {chosen} as value from main.arch_cost as c "
         f"where {_KNOWN} in ({_texts(_CATALOGUE)})"
     )
     known = " or ".join([f"measure in ({_texts(_CATALOGUE)})", *(_is_of(table, "measure") for table in tables)])
@@ -91,11 +91,19 @@ def _named(table: Attached) -> str:
     if further:
         long = _long(table)
         return f"select one.space, one.arch, one.dataset, one.value from ({long}) as one where one.name = {_KNOWN}"
-    cases = " ".join(f"when {_text(f'{table.name}.{one}')} then t.{_name(one)}::double" for one in numeric(table))
+    chosen = _chosen(
+        f"when measure = {_text(f'{table.name}.{one}')} then t.{_name(one)}::double" for one in numeric(table)
+    )
     return (
-        f"select t.space, t.arch, {dataset} as dataset, case {_KNOWN} {cases} end as value "
+        f"select t.space, t.arch, {dataset} as dataset, {chosen} as value "
         f"from {_view(table)} as t {joined} where {_is_of(table, _KNOWN)}"
     )
+
+
+def _chosen(cases: Iterable[str]) -> str:
+    """The value of the measure that is asked for, of a table that has it; an error of one that no table has."""
+    # The name is compared as it is: DuckDB would write `known_measure(…)` out in every branch.
+    return f"case when {_KNOWN} = measure then case {' '.join(cases)} end else {_KNOWN}::double end"
 
 
 def _view(table: Attached) -> str:

@@ -5,38 +5,51 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from functools import wraps
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
 
-from natsdb.cli import (
-    archives,
-    attaching,
-    checking,
-    comparing,
-    demo,
-    models,
-    plots,
-    publish,
-    pull,
-    questions,
-    scoring,
-    search,
-    showing,
-    site,
-    training,
-    versions,
-)
-from natsdb.cli import run as scripts
 from natsdb.schema.errors import NatsdbError
 
-app = typer.Typer(
-    name="natsdb",
-    help="NATS-Bench as a columnar analytical database with a SQL layer.",
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+# Each command's module in this folder.
+_COMMANDS = {
+    "pull": "pull",
+    "ingest": "archives",
+    "verify": "archives",
+    "export": "archives",
+    "attach": "attaching",
+    "detach": "attaching",
+    "check": "checking",
+    "repair": "checking",
+    "publish": "publish",
+    "train": "training",
+    "collect": "training",
+    "compare": "training",
+    "model": "models",
+    "evaluate": "models",
+    "measure": "scoring",
+    "score": "scoring",
+    "search": "search",
+    "compare-searches": "comparing",
+    "sql": "questions",
+    "show": "showing",
+    "info": "questions",
+    "duckdb": "questions",
+    "log": "versions",
+    "rollback": "versions",
+    "drop": "versions",
+    "vacuum": "versions",
+    "site": "site",
+    "serve": "site",
+    "demo": "demo",
+    "run": "run",
+}
+# What follows the name of a script is the script's.
+# (`-h` is left out of `run`'s own options, so that `-mhelper` is a module.)
+_SETTINGS = {
+    "run": {"ignore_unknown_options": True, "allow_interspersed_args": False, "help_option_names": ["--help"]},
+}
 
 
 def _print_version(asked: bool) -> None:
@@ -45,15 +58,6 @@ def _print_version(asked: bool) -> None:
 
         print(f"natsdb {__version__}")
         raise typer.Exit
-
-
-@app.callback()
-def _options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
-    ] = False,
-) -> None:
-    pass
 
 
 def _with_exit_codes(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -77,52 +81,43 @@ def _with_exit_codes(command: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-for _command in (
-    pull.pull,
-    archives.ingest,
-    archives.verify,
-    archives.export,
-    attaching.attach,
-    attaching.detach,
-    checking.check,
-    checking.repair,
-    publish.publish,
-    training.train,
-    training.collect,
-    training.compare,
-    models.model,
-    models.evaluate,
-    scoring.measure,
-    scoring.score,
-    search.search,
-    comparing.compare_searches,
-    questions.sql,
-    showing.show,
-    questions.info,
-    questions.duckdb,
-    versions.log,
-    versions.rollback,
-    versions.drop,
-    versions.vacuum,
-    site.site,
-    site.serve,
-    demo.demo,
-):
-    app.command()(_with_exit_codes(_command))
-pictures = typer.Typer(help="Draw pictures of the benchmark.", no_args_is_help=True)
-for _picture in (plots.scatter, plots.pareto, plots.curves, plots.rank, plots.correlation, plots.compare):
-    pictures.command()(_with_exit_codes(_picture))
-pictures.command("cell")(_with_exit_codes(showing.plot_cell))
-pictures.command("search")(_with_exit_codes(search.plot_search))
-pictures.command("front")(_with_exit_codes(search.plot_front))
-pictures.command("ranks")(_with_exit_codes(comparing.plot_ranks))
-app.add_typer(pictures, name="plot")
-# What follows the script's name is the script's.
-# (`-h` is left out of its own options, so that `-mhelper` is a module.)
-app.command(
-    context_settings={
-        "ignore_unknown_options": True,
-        "allow_interspersed_args": False,
-        "help_option_names": ["--help"],
-    }
-)(_with_exit_codes(scripts.run))
+def command_line(asked: str | None = None) -> typer.Typer:
+    """The command line; of all its commands only the one that is asked for, where there is one of this name: to load
+    the others takes longer than many answers."""
+    made = typer.Typer(
+        name="natsdb",
+        help="NATS-Bench as a columnar analytical database with a SQL layer.",
+        no_args_is_help=True,
+        rich_markup_mode="rich",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+    @made.callback()
+    def _options(
+        version: Annotated[
+            bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+        ] = False,
+    ) -> None:
+        pass
+
+    known = asked in _COMMANDS or asked == "plot"
+    for name, module in _COMMANDS.items():
+        if not known or name == asked:
+            command: Callable[..., Any] = getattr(import_module(f"natsdb.cli.{module}"), name.replace("-", "_"))
+            made.command(name, context_settings=_SETTINGS.get(name))(_with_exit_codes(command))
+    if not known or asked == "plot":
+        from natsdb.cli.plots import PICTURES
+
+        pictures = typer.Typer(help="Draw pictures of the benchmark.", no_args_is_help=True)
+        for name, picture in PICTURES.items():
+            pictures.command(name)(_with_exit_codes(picture))
+        made.add_typer(pictures, name="plot")
+    return made
+
+
+def __getattr__(name: str) -> Any:
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # The whole command line, made when it is first asked for.
+    globals()["app"] = whole = command_line()
+    return whole

@@ -18,6 +18,7 @@ DbOption = Annotated[
     Path | None,
     typer.Option("--db", help="Folder or URL of the database; $NATSDB_HOME or the user's data directory if not given."),
 ]
+OutOption = Annotated[Path, typer.Option("--output", "-o", help="Picture to write (.png, .svg, .html).")]
 JobsOption = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes; one a core, at most six.")]
 
 

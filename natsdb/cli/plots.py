@@ -1,16 +1,18 @@
-"""Commands that draw: plot scatter, pareto, curves, rank, correlation, compare."""
+"""Commands that draw, `natsdb plot`: those of the benchmark itself, and the list of all."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 
-from natsdb.cli.archives import DbOption, SourceOption
+from natsdb.cli.archives import DbOption, OutOption, SourceOption
+from natsdb.cli.comparing import plot_ranks
+from natsdb.cli.search import plot_front, plot_search
+from natsdb.cli.showing import plot_cell
 
 SpaceOption = Annotated[str, typer.Option(help="tss or sss.")]
-OutOption = Annotated[Path, typer.Option("--output", "-o", help="Picture to write (.png, .svg, .html).")]
 DatasetOption = Annotated[str, typer.Option(help="cifar10-valid, cifar10, cifar100 or ImageNet16-120.")]
 SplitOption = Annotated[
     str | None, typer.Option(help="x-valid, x-test or ori-test; x-valid, or what is there, if not given.")
@@ -163,3 +165,17 @@ def compare(
 
     run(db, source=source, other=other, other_hp=other_hp, plot=out)
     print(out)
+
+
+PICTURES: dict[str, Callable[..., Any]] = {
+    "scatter": scatter,
+    "pareto": pareto,
+    "curves": curves,
+    "rank": rank,
+    "correlation": correlation,
+    "compare": compare,
+    "cell": plot_cell,
+    "search": plot_search,
+    "front": plot_front,
+    "ranks": plot_ranks,
+}

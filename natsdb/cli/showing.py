@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from natsdb.cli.archives import DbOption, SourceOption
-from natsdb.cli.plots import OutOption
+from natsdb.cli.archives import DbOption, OutOption, SourceOption
 from natsdb.cli.questions import VersionOption
 
 ArchArgument = Annotated[

@@ -6,6 +6,7 @@ choices, and is told the accuracy (percent). BOHB, which also proposes an epoch,
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import random
 from collections import deque
@@ -82,14 +83,13 @@ def reinforce(
     first_ones = iter(benchmark.first(benchmark.STARTS))
     total = weight = 0.0
     for step in itertools.count(1):
-        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-        odds /= odds.sum(axis=1, keepdims=True)
-        below = odds.cumsum(axis=1)
+        odds = np.exp(logits - np.maximum.reduce(logits, 1, keepdims=True))
+        odds /= np.add.reduce(odds, 1, keepdims=True)
+        below = np.add.accumulate(odds, 1).tolist()
 
-        def sample(below: np.ndarray = below) -> Choices:
-            draws = np.array([[chance.random()] for _ in range(positions)])
+        def sample(below: list[list[float]] = below) -> Choices:
             # Rounding may leave a sum below a draw.
-            return tuple(np.minimum((below < draws).sum(axis=1), values - 1).tolist())
+            return tuple([min(bisect.bisect_left(row, chance.random()), values - 1) for row in below])
 
         chosen = next(first_ones, None) or benchmark.drawn(sample, chance)
         reward = yield chosen

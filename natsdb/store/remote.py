@@ -21,7 +21,6 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 import fsspec
-import tenacity
 
 from natsdb.schema.errors import Missing, NatsdbError, Stopped
 
@@ -157,6 +156,8 @@ def tried(
         Missing: there is no such file (`absent` says what that means).
         NatsdbError: what `get` raises, or what its last failure was.
     """
+    import tenacity
+
     tries = tenacity.Retrying(
         stop=tenacity.stop_after_attempt(len(WAITS) + 1),
         wait=tenacity.wait_chain(*map(tenacity.wait_fixed, WAITS)),

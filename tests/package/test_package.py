@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 import natsdb
 from natsdb import api
-from natsdb.cli import app
+from natsdb.cli import app, command_line
 from natsdb.ingest import collect
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.tables import TABLES
@@ -200,6 +200,19 @@ def test_every_command_has_an_example(command: tuple[str, ...]) -> None:
     code, out, _ = _run(*command, "--help")
     assert code == 0
     assert f"Example: natsdb {' '.join(command)} " in out
+
+
+def test_what_is_asked_for_is_loaded_alone_and_any_other_word_loads_all() -> None:
+    every = _commands(typer.main.get_command(app))
+    for name in {command[0] for command in every}:
+        alone = _commands(typer.main.get_command(command_line(name)))
+        assert alone == [command for command in every if command[0] == name]
+    for word in (None, "--help", "--version", "nonsense", "scatter"):
+        assert _commands(typer.main.get_command(command_line(word))) == every
+    code = "import sys; from natsdb.cli import command_line; command_line('sql'); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "natsdb.cli.questions" in loaded
+    assert "natsdb.cli.training" not in loaded
 
 
 def test_completion_is_installed_for_a_shell(tmp_path: Path) -> None:

@@ -48,8 +48,8 @@ def test_of_equal_results_the_first_seen_comes_first() -> None:
     for number in range(8):
         results.add(50.0, (number,))
     good, bad = results.model((0.3, None))
-    assert good.points == [(0,), (1,)]
-    assert bad.points == [(number,) for number in range(2, 8)]
+    assert good.points.tolist() == [[0], [1]]
+    assert bad.points.tolist() == [[number] for number in range(2, 8)]
     # All architectures are equal: a bracket promotes those that it drew first.
     epochs = dict.fromkeys((0, 3, 11), [50.0] * 15_625)
     spent = {epoch: [float(epoch + 1)] * 15_625 for epoch in epochs}
@@ -59,11 +59,29 @@ def test_of_equal_results_the_first_seen_comes_first() -> None:
     assert steps.arch[12] == steps.arch[0]
 
 
+def test_a_model_is_that_of_all_results_so_far_whoever_asked_before() -> None:
+    chance = random.Random(2)
+    asked = _Results(2)
+    every: list[tuple[float, tuple[int, int]]] = []
+    for number in range(1, 200):
+        every.append((float(chance.randrange(40)), (chance.randrange(5), chance.randrange(5))))
+        asked.add(*every[-1])
+        assert asked.enough == (number >= 6)
+        if not asked.enough:
+            continue
+        points = [point for _, point in sorted(every, key=lambda one: one[0])]
+        count = max(3, 15 * number // 100)
+        expected = points[:count], points[count : count + max(3, 85 * number // 100)]
+        for mine, its in zip(asked.model((0.3, None)), expected, strict=True):
+            assert mine.points.tolist() == [list(point) for point in its]
+            assert mine.bandwidth.tolist() == Density(np.array(its), 0.3).bandwidth.tolist()
+
+
 def test_density_equals_the_formula() -> None:
     chance = random.Random(4)
     points = [tuple(chance.randrange(5) for _ in range(6)) for _ in range(25)]
-    density = Density(points, 0.3)
     array = np.array(points)
+    density = Density(array, 0.3)
     bandwidth = [max(0.3, 1.06 * array[:, d].std() * 25 ** (-1 / 10)) for d in range(6)]
     assert density.bandwidth == pytest.approx(bandwidth, rel=1e-12)
     for candidate in ((0, 1, 2, 3, 4, 0), points[3]):
@@ -85,7 +103,7 @@ def test_density_equals_that_of_statsmodels() -> None:
         points = [tuple(chance.randrange(values) for _ in range(positions)) for _ in range(size)]
         reference = statsmodels.KDEMultivariate(np.array(points), "u" * positions, bw="normal_reference")
         reference.bw = np.clip(reference.bw, 0.3, None)
-        mine = Density(points, 0.3)
+        mine = Density(np.array(points), 0.3)
         some = np.array([points[0], points[-1], tuple(chance.randrange(values) for _ in range(positions))])
         assert mine.bandwidth == pytest.approx(reference.bw, rel=1e-12)
         assert mine.density(some) == pytest.approx([float(reference.pdf(one)) for one in some], rel=1e-9)
@@ -93,8 +111,8 @@ def test_density_equals_that_of_statsmodels() -> None:
 
 def test_a_value_that_only_one_density_knows_does_not_end_the_search() -> None:
     # Bad points that agree in a position: a candidate that differs there has an infinite density, and is taken at once.
-    good = Density([(0, 0), (1, 1), (2, 0)], 0.3)
-    bad = Density([(0, 0), (1, 0), (2, 0)], 0.3)
+    good = Density(np.array([(0, 0), (1, 1), (2, 0)]), 0.3)
+    bad = Density(np.array([(0, 0), (1, 0), (2, 0)]), 0.3)
     assert bad.density(np.array([(0, 1)])) == [math.inf]
     assert math.isfinite(good.density(np.array([(0, 1)]))[0])
 
@@ -119,13 +137,13 @@ def test_proposals_follow_the_model_after_enough_results() -> None:
 @pytest.mark.parametrize("widest", [0.8, None])
 def test_a_proposal_is_the_likeliest_of_its_candidates(widest: float | None) -> None:
     benchmark, chance, again = Benchmark(_answers(), 1e9, random.Random(0)), random.Random(9), random.Random(9)
-    points = [tuple(again.randrange(5) for _ in range(6)) for _ in range(24)]
+    points = np.array([[again.randrange(5) for _ in range(6)] for _ in range(24)])
     chance.setstate(again.getstate())
     good, bad = Density(points[:12], 0.3, widest), Density(points[12:], 0.3, widest)
     for _ in range(40):
         candidates = []
         for _ in range(4):
-            origin = good.points[int(again.random() * 12)]
+            origin = good.points[int(again.random() * 12)].tolist()
             kept = [1 - width for width in good.bandwidth]
             candidates.append(
                 tuple(
