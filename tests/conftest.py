@@ -10,14 +10,19 @@ import shutil
 import sys
 import types
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import pytest
+from made_once import made_once
 
 import archives
 from natsdb.ingest import ingest
+from natsdb.schema import catalogue
+from natsdb.schema.datasets import DATASETS
+from natsdb.schema.spaces import SPACES
 
 # Several processes test at once: each of them, and each that they start, computes with one thread.
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -35,6 +40,24 @@ def test_data() -> Path:
     if not DATA.is_dir():
         pytest.skip(f"the real benchmark files are not at {DATA}: set NATSDB_TEST_DATA")
     return DATA
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _catalogue_once() -> Iterator[None]:
+    """Computes the catalogue's tables once for each set of spaces, data sets and schedules, not for each database."""
+    computed = catalogue.catalogue_tables
+    kept: dict[Any, Any] = {}
+
+    def tables(used: Iterable[tuple[str, str]] = ()) -> Any:
+        used = frozenset(used)
+        key = (used, *sorted(SPACES.items(), key=itemgetter(0)), *sorted(DATASETS.items(), key=itemgetter(0)))
+        if key not in kept:
+            kept[key] = computed(used)
+        return dict(kept[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(catalogue, "catalogue_tables", tables)
+        yield
 
 
 @pytest.fixture
@@ -75,27 +98,29 @@ def real_records(official: dict[str, Path]) -> dict[tuple[str, int], Any]:
 @pytest.fixture(scope="session")
 def real_db(official: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database of the real files of both spaces. Read only."""
-    home = tmp_path_factory.mktemp("real") / "db"
-    ingest(list(official.values()), home)
-    return home
+    return made_once(tmp_path_factory, "real", lambda folder: ingest(list(official.values()), folder / "db")) / "db"
 
 
 @pytest.fixture(scope="session")
 def made_up(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Made-up archive folders of 70 architectures of each space. Read only."""
-    folder = tmp_path_factory.mktemp("made-up")
-    return {
-        space: archives.write_folder(folder / name, space, range(0, 1400, 20), jobs=1)
-        for space, name in archives.FOLDERS.items()
-    }
+
+    def make(folder: Path) -> None:
+        for space, name in archives.FOLDERS.items():
+            archives.write_folder(folder / name, space, range(0, 1400, 20))
+
+    folder = made_once(tmp_path_factory, "made-up", make)
+    return {space: folder / name for space, name in archives.FOLDERS.items()}
 
 
 @pytest.fixture(scope="session")
 def made_up_db(made_up: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database of the made-up archives. Read only."""
-    home = tmp_path_factory.mktemp("made-up-db") / "db"
-    ingest(list(made_up.values()), home, source="synthetic")
-    return home
+
+    def make(folder: Path) -> None:
+        ingest(list(made_up.values()), folder / "db", source="synthetic", jobs=1)
+
+    return made_once(tmp_path_factory, "made-up-db", make) / "db"
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from made_once import made_once
 
 import archives
 from natsdb.ingest import ingest
@@ -26,10 +27,13 @@ def real_pair(official: dict[str, Path], real_db: Path) -> Callable[..., tuple[A
 @pytest.fixture(scope="session")
 def generated(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Path], Path]:
     """Generated archive folders of 200 architectures of each space, and a database of them. Read only."""
-    home = tmp_path_factory.mktemp("generated")
-    folders = {
-        space: archives.write_folder(home / name, space, range(COUNT), jobs=2)
-        for space, name in archives.FOLDERS.items()
-    }
-    ingest(list(folders.values()), home / "db", source="synthetic")
-    return folders, home / "db"
+
+    def make(folder: Path) -> None:
+        folders = [
+            archives.write_folder(folder / name, space, range(COUNT), jobs=2)
+            for space, name in archives.FOLDERS.items()
+        ]
+        ingest(folders, folder / "db", source="synthetic")
+
+    folder = made_once(tmp_path_factory, "generated", make)
+    return {space: folder / name for space, name in archives.FOLDERS.items()}, folder / "db"
