@@ -124,11 +124,20 @@ def test_an_exported_single_file_opens_in_the_official_package(
         assert result.eval_acc1es == real["eval_acc1es"]
 
 
-def test_made_up_archives_survive_the_round_trip(made_up: dict[str, Path], made_up_db: Path, tmp_path: Path) -> None:
-    for space, folder in made_up.items():
-        assert verify(folder, made_up_db, name="synthetic", jobs=2).count == 0
-        out = export(tmp_path / space, space, made_up_db, source="synthetic", jobs=2)
-        assert verify(out, made_up_db, name="synthetic").count == 0
+@pytest.mark.parametrize(("space", "jobs"), [("tss", 2), ("sss", 1)])
+def test_made_up_archives_survive_the_round_trip(
+    space: str, jobs: int, made_up: dict[str, Path], tmp_path: Path
+) -> None:
+    # Of two blocks; the runs of 160 disagree about FLOPs.
+    folder = tmp_path / made_up[space].name
+    folder.mkdir()
+    for path in (*(made_up[space] / f"{arch:06d}.pickle.pbz2" for arch in range(0, 1400, 80)), *made_up[space].glob("m*")):
+        (folder / path.name).symlink_to(path)
+    ingest([folder], tmp_path / "db", source="synthetic")
+    assert verify(folder, tmp_path / "db", name="synthetic", jobs=jobs).count == 0
+    out = export(tmp_path / "out", space, tmp_path / "db", source="synthetic", jobs=jobs)
+    assert len(list(out.glob("0*"))) == 18
+    assert verify(out, tmp_path / "db", name="synthetic").count == 0
 
 
 def test_the_single_file_may_hold_its_records_in_any_order(made_up: dict[str, Path], tmp_path: Path) -> None:
@@ -143,8 +152,8 @@ def test_the_single_file_may_hold_its_records_in_any_order(made_up: dict[str, Pa
 
 
 def test_more_processes_give_the_same_bytes(made_up: dict[str, Path], made_up_db: Path, tmp_path: Path) -> None:
-    ingest(list(made_up.values()), tmp_path / "one", source="synthetic", jobs=1)
-    assert contents(tmp_path / "one") == contents(made_up_db)
+    ingest(list(made_up.values()), tmp_path / "two", source="synthetic", jobs=2)
+    assert contents(tmp_path / "two") == contents(made_up_db)
 
 
 def test_verify_lists_a_number_that_differs(few: Path, tmp_path: Path, rewritten: Any) -> None:
