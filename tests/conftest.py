@@ -11,7 +11,6 @@ import sys
 import types
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,8 @@ from natsdb.ingest import ingest
 from natsdb.schema import catalogue
 from natsdb.schema.datasets import DATASETS
 from natsdb.schema.spaces import SPACES
+from natsdb.store import staging
+from natsdb.store.manifest import Part
 
 # Several processes test at once: each of them, and each that they start, computes with one thread.
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -43,20 +44,35 @@ def test_data() -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _catalogue_once() -> Iterator[None]:
-    """Computes the catalogue's tables once for each set of spaces, data sets and schedules, not for each database."""
-    computed = catalogue.catalogue_tables
-    kept: dict[Any, Any] = {}
+def _quickly() -> Iterator[None]:
+    """Computes and compresses the catalogue's tables once for each set of spaces, data sets and schedules, not for each
+    database; and no file waits for the disk, since no test pulls the plug."""
+    compute, write = catalogue.catalogue_tables, staging.write_part
+    computed: dict[Any, dict[str, Any]] = {}
+    written: dict[int, tuple[Part, bytes]] = {}
 
-    def tables(used: Iterable[tuple[str, str]] = ()) -> Any:
+    def tables(used: Iterable[tuple[str, str]] = ()) -> dict[str, Any]:
         used = frozenset(used)
-        key = (used, *sorted(SPACES.items(), key=itemgetter(0)), *sorted(DATASETS.items(), key=itemgetter(0)))
-        if key not in kept:
-            kept[key] = computed(used)
-        return dict(kept[key])
+        key = (used, frozenset(SPACES.items()), frozenset(DATASETS.items()))
+        if key not in computed:
+            computed[key] = compute(used)
+        return dict(computed[key])
+
+    def file(table: Any, folder: Path, part: Part) -> Part:
+        if not any(table is one for of in computed.values() for one in of.values()):
+            return write(table, folder, part)
+        if id(table) not in written:
+            made = write(table, folder, part)
+            written[id(table)] = made, (folder / made.path).read_bytes()
+        made, data = written[id(table)]
+        (folder / made.path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / made.path).write_bytes(data)
+        return made
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(catalogue, "catalogue_tables", tables)
+        patch.setattr(staging, "write_part", file)
+        patch.setattr(os, "fsync", lambda _: None)
         yield
 
 

@@ -131,7 +131,10 @@ def test_made_up_archives_survive_the_round_trip(
     # Of two blocks; the runs of 160 disagree about FLOPs.
     folder = tmp_path / made_up[space].name
     folder.mkdir()
-    for path in (*(made_up[space] / f"{arch:06d}.pickle.pbz2" for arch in range(0, 1400, 80)), *made_up[space].glob("m*")):
+    for path in (
+        *(made_up[space] / f"{arch:06d}.pickle.pbz2" for arch in range(0, 1400, 80)),
+        *made_up[space].glob("m*"),
+    ):
         (folder / path.name).symlink_to(path)
     ingest([folder], tmp_path / "db", source="synthetic")
     assert verify(folder, tmp_path / "db", name="synthetic", jobs=jobs).count == 0
