@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+import pickle
+import types
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +14,33 @@ from made_once import made_once
 
 import archives
 from natsdb.ingest import ingest
-from pairs import COUNT, both
+from pairs import COUNT, opened, pair
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _copied_by_pickle() -> Iterator[None]:
+    """Lets the official package copy its results through a pickle: to the same copies, in a tenth of the time."""
+
+    def deepcopy(value: Any) -> Any:
+        try:
+            return pickle.loads(pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL))
+        except Exception:
+            return copy.deepcopy(value)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nats_bench.api_utils.copy", types.SimpleNamespace(deepcopy=deepcopy))
+        yield
 
 
 @pytest.fixture(scope="session")
 def real_pair(official: dict[str, Path], real_db: Path) -> Callable[..., tuple[Any, Any]]:
     """Makes a fresh pair of handles on the real records of a space."""
+    kept: dict[str, bytes] = {}
 
     def made(space: str, verbose: bool = False) -> tuple[Any, Any]:
-        return both(official[space], real_db, space, verbose)
+        if space not in kept:
+            kept[space] = pickle.dumps(opened(official[space], space))
+        return pair(pickle.loads(kept[space]), real_db, space, verbose)
 
     return made
 
