@@ -10,11 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_once import made_once
 
-import archives
-from natsdb.ingest import ingest
-from pairs import COUNT, opened, pair
+from pairs import opened, pair
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -46,15 +43,6 @@ def real_pair(official: dict[str, Path], real_db: Path) -> Callable[..., tuple[A
 
 
 @pytest.fixture(scope="session")
-def generated(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Path], Path]:
-    """Generated archive folders of 200 architectures of each space, and a database of them. Read only."""
-
-    def make(folder: Path) -> None:
-        folders = [
-            archives.write_folder(folder / name, space, range(COUNT), jobs=2)
-            for space, name in archives.FOLDERS.items()
-        ]
-        ingest(folders, folder / "db", source="synthetic")
-
-    folder = made_once(tmp_path_factory, "generated", make)
-    return {space: folder / name for space, name in archives.FOLDERS.items()}, folder / "db"
+def generated(made_up: dict[str, Path], made_up_db: Path) -> tuple[dict[str, Path], Path]:
+    """Generated archive folders of the architectures `pairs.ARCHS` of each space, and their database. Read only."""
+    return made_up, made_up_db

@@ -9,8 +9,8 @@ import nats_bench
 
 from natsdb import api
 
-# Architectures of each space in the generated archives.
-COUNT = 200
+# Architectures of each space in the generated archives, see `made_up`.
+ARCHS = range(0, 1400, 20)
 
 
 def opened(folder: Path, space: str) -> Any:
