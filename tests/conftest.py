@@ -10,14 +10,20 @@ import shutil
 import sys
 import types
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from made_once import made_once
 
 import archives
 from natsdb.ingest import ingest
+from natsdb.schema import catalogue
+from natsdb.schema.datasets import DATASETS
+from natsdb.schema.spaces import SPACES
+from natsdb.store import staging
+from natsdb.store.manifest import Part
 
 # Several processes test at once: each of them, and each that they start, computes with one thread.
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -35,6 +41,39 @@ def test_data() -> Path:
     if not DATA.is_dir():
         pytest.skip(f"the real benchmark files are not at {DATA}: set NATSDB_TEST_DATA")
     return DATA
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quickly() -> Iterator[None]:
+    """Computes and compresses the catalogue's tables once for each set of spaces, data sets and schedules, not for each
+    database; and no file waits for the disk, since no test pulls the plug."""
+    compute, write = catalogue.catalogue_tables, staging.write_part
+    computed: dict[Any, dict[str, Any]] = {}
+    written: dict[int, tuple[Part, bytes]] = {}
+
+    def tables(used: Iterable[tuple[str, str]] = ()) -> dict[str, Any]:
+        used = frozenset(used)
+        key = (used, frozenset(SPACES.items()), frozenset(DATASETS.items()))
+        if key not in computed:
+            computed[key] = compute(used)
+        return dict(computed[key])
+
+    def file(table: Any, folder: Path, part: Part) -> Part:
+        if not any(table is one for of in computed.values() for one in of.values()):
+            return write(table, folder, part)
+        if id(table) not in written:
+            made = write(table, folder, part)
+            written[id(table)] = made, (folder / made.path).read_bytes()
+        made, data = written[id(table)]
+        (folder / made.path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / made.path).write_bytes(data)
+        return made
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(catalogue, "catalogue_tables", tables)
+        patch.setattr(staging, "write_part", file)
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
 
 
 @pytest.fixture
@@ -75,27 +114,29 @@ def real_records(official: dict[str, Path]) -> dict[tuple[str, int], Any]:
 @pytest.fixture(scope="session")
 def real_db(official: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database of the real files of both spaces. Read only."""
-    home = tmp_path_factory.mktemp("real") / "db"
-    ingest(list(official.values()), home)
-    return home
+    return made_once(tmp_path_factory, "real", lambda folder: ingest(list(official.values()), folder / "db")) / "db"
 
 
 @pytest.fixture(scope="session")
 def made_up(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Made-up archive folders of 70 architectures of each space. Read only."""
-    folder = tmp_path_factory.mktemp("made-up")
-    return {
-        space: archives.write_folder(folder / name, space, range(0, 1400, 20), jobs=1)
-        for space, name in archives.FOLDERS.items()
-    }
+
+    def make(folder: Path) -> None:
+        for space, name in archives.FOLDERS.items():
+            archives.write_folder(folder / name, space, range(0, 1400, 20))
+
+    folder = made_once(tmp_path_factory, "made-up", make)
+    return {space: folder / name for space, name in archives.FOLDERS.items()}
 
 
 @pytest.fixture(scope="session")
 def made_up_db(made_up: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database of the made-up archives. Read only."""
-    home = tmp_path_factory.mktemp("made-up-db") / "db"
-    ingest(list(made_up.values()), home, source="synthetic")
-    return home
+
+    def make(folder: Path) -> None:
+        ingest(list(made_up.values()), folder / "db", source="synthetic", jobs=1)
+
+    return made_once(tmp_path_factory, "made-up-db", make) / "db"
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import os
 import pickle
 from collections import OrderedDict
 from collections.abc import Iterable
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -213,24 +213,45 @@ def _averaged(percent: np.ndarray, images: int, draw: np.random.Generator) -> li
     return ((in_full * 100 + of_last * last) / images).tolist()
 
 
-def write_record(folder: Path, space: str, plain_names: bool, index: int) -> None:
+def write_record(folder: Path, space: str, plain_names: bool, index: int, level: int = 1) -> None:
     """Write one architecture's file, whole or not at all; one that is there is left alone."""
     path = folder / (f"{index}.pickle.pbz2" if plain_names else f"{index:06d}.pickle.pbz2")
     if not path.exists():
-        _write(path, record(space, index))
+        _write(path, _record_file(space, index, level))
 
 
-def _write(path: Path, value: Any) -> None:
+@lru_cache(256)
+def _record_file(space: str, index: int, level: int) -> bytes:
+    return bz2.compress(pickle.dumps(record(space, index), protocol=4), level)
+
+
+@cache
+def _meta_file(space: str, level: int) -> bytes:
+    meta = {
+        "meta_archs": list(strings(space)),
+        "total_archs": SPACES[space].size,
+        "arch2infos": None,
+        "evaluated_indexes": set(),
+    }
+    return bz2.compress(pickle.dumps(meta, protocol=4), level)
+
+
+def _write(path: Path, data: bytes) -> None:
     temporary = path.with_suffix(".tmp")
-    with bz2.open(temporary, "wb") as file:
-        pickle.dump(value, file, protocol=4)
+    temporary.write_bytes(data)
     os.replace(temporary, path)
 
 
-def write_folder(folder: Path, space: str, indexes: Iterable[int], *, jobs: int = 1, plain_names: bool = False) -> Path:
-    """Write an archive folder with its meta file; returns the folder."""
+def write_folder(
+    folder: Path, space: str, indexes: Iterable[int], *, jobs: int = 1, plain_names: bool = False, level: int = 1
+) -> Path:
+    """Write an archive folder with its meta file; returns the folder.
+
+    Args:
+        level: of bz2; official files have 9, which takes twice as long to write and to read.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    work = partial(write_record, folder, space, plain_names)
+    work = partial(write_record, folder, space, plain_names, level=level)
     if jobs > 1:
         with multiprocessing.get_context("spawn").Pool(jobs) as pool:
             for _ in pool.imap_unordered(work, indexes, chunksize=64):
@@ -238,11 +259,5 @@ def write_folder(folder: Path, space: str, indexes: Iterable[int], *, jobs: int 
     else:
         for index in indexes:
             work(index)
-    meta = {
-        "meta_archs": list(strings(space)),
-        "total_archs": SPACES[space].size,
-        "arch2infos": None,
-        "evaluated_indexes": set(),
-    }
-    _write(folder / "meta.pickle.pbz2", meta)
+    _write(folder / "meta.pickle.pbz2", _meta_file(space, level))
     return folder

@@ -63,7 +63,7 @@ def folders() -> list[Path]:
         count = min(ARCHIVES, SPACES[space].size)
         folder = HOME / (name if count == SPACES[space].size else f"{name}-{count}")
         print(f"\nmaking {folder} where it is not there", flush=True)
-        made.append(write_folder(folder, space, range(count), jobs=JOBS))
+        made.append(write_folder(folder, space, range(count), jobs=JOBS, level=9))
     return made
 
 

@@ -59,7 +59,8 @@ def blocks() -> dict[tuple[str, str], pa.Table]:
     count = min(SCALE or BLOCK, BLOCK)
     home = HOME / f"storage-{count}"
     folders = [
-        write_folder(HOME / f"storage-{space}-{count}", space, range(count), jobs=JOBS) for space in ("tss", "sss")
+        write_folder(HOME / f"storage-{space}-{count}", space, range(count), jobs=JOBS, level=9)
+        for space in ("tss", "sss")
     ]
     ingest(folders, home, source="synthetic")
     parts = read_manifest(home).of("metric")

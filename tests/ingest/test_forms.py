@@ -124,22 +124,33 @@ def test_an_exported_single_file_opens_in_the_official_package(
         assert result.eval_acc1es == real["eval_acc1es"]
 
 
-def test_made_up_archives_survive_the_round_trip(made_up: dict[str, Path], made_up_db: Path, tmp_path: Path) -> None:
-    for space, folder in made_up.items():
-        assert verify(folder, made_up_db, name="synthetic", jobs=2).count == 0
-        told: list[tuple[Any, ...]] = []
-        jobs = 2 if space == "tss" else 1
-        out = export(
-            tmp_path / space,
-            space,
-            made_up_db,
-            source="synthetic",
-            jobs=jobs,
-            progress=lambda *said, to=told: to.append(said),
-        )
-        assert verify(out, made_up_db, name="synthetic").count == 0
-        if jobs == 1:
-            assert told == [(space, done, 70, 0) for done in (16, 32, 48, 64)]
+@pytest.mark.parametrize(("space", "jobs"), [("tss", 2), ("sss", 1)])
+def test_made_up_archives_survive_the_round_trip(
+    space: str, jobs: int, made_up: dict[str, Path], tmp_path: Path
+) -> None:
+    # Of two blocks; the runs of 160 disagree about FLOPs.
+    folder = tmp_path / made_up[space].name
+    folder.mkdir()
+    for path in (
+        *(made_up[space] / f"{arch:06d}.pickle.pbz2" for arch in range(0, 1400, 80)),
+        *made_up[space].glob("m*"),
+    ):
+        (folder / path.name).symlink_to(path)
+    ingest([folder], tmp_path / "db", source="synthetic")
+    assert verify(folder, tmp_path / "db", name="synthetic", jobs=jobs).count == 0
+    told: list[tuple[Any, ...]] = []
+    out = export(
+        tmp_path / "out",
+        space,
+        tmp_path / "db",
+        source="synthetic",
+        jobs=jobs,
+        progress=lambda *said: told.append(said),
+    )
+    assert len(list(out.glob("0*"))) == 18
+    if jobs == 1:
+        assert told == [("out", 16, 18, 0)]
+    assert verify(out, tmp_path / "db", name="synthetic").count == 0
 
 
 def test_the_single_file_may_hold_its_records_in_any_order(made_up: dict[str, Path], tmp_path: Path) -> None:
@@ -154,8 +165,8 @@ def test_the_single_file_may_hold_its_records_in_any_order(made_up: dict[str, Pa
 
 
 def test_more_processes_give_the_same_bytes(made_up: dict[str, Path], made_up_db: Path, tmp_path: Path) -> None:
-    ingest(list(made_up.values()), tmp_path / "one", source="synthetic", jobs=1)
-    assert contents(tmp_path / "one") == contents(made_up_db)
+    ingest(list(made_up.values()), tmp_path / "two", source="synthetic", jobs=2)
+    assert contents(tmp_path / "two") == contents(made_up_db)
 
 
 def test_verify_lists_a_number_that_differs(few: Path, tmp_path: Path, rewritten: Any) -> None:

@@ -53,8 +53,10 @@ def test_batches_of_records_end_where_those_of_pickle_dump_do(tmp_path: Path, mo
         assert repr(whole["arch2infos"][count - 1]) == repr(archives.record("sss", count - 1))
 
 
-def test_a_stream_of_dozens_gives_the_tables_of_a_folder(tmp_path: Path) -> None:
-    archs = [*range(20), *range(1022, 1026)]
+def test_a_stream_of_several_gives_the_tables_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Three streams, of two processes; two blocks.
+    monkeypatch.setattr("single_file._STREAM", 4)
+    archs = [*range(8), *range(1022, 1026)]
     single = write_single_stream(tmp_path / "single", "tss", archs, jobs=2)
     folder = archives.write_folder(tmp_path / "folder", "tss", archs)
     for source, home in ((single, "db"), (folder, "expected")):

@@ -9,7 +9,8 @@ import random
 import re
 import struct
 import warnings
-from collections.abc import Callable
+from array import array
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
@@ -17,14 +18,14 @@ import numpy as np
 
 def described(value: Any) -> Any:
     """A value as nested tuples: types by name, floats by their bits, results by their fields."""
-    if isinstance(value, float | np.floating):
+    if isinstance(value, (float, np.floating)):
         return type(value).__name__, struct.pack("<d", value)
     if isinstance(value, dict):
         kind = type(value).__name__
         kind = "OrderedDict" if kind in ("LazyInfos", "Unread") else kind
-        return kind, tuple((described(key), described(each)) for key, each in value.items())
-    if isinstance(value, list | tuple):
-        return type(value).__name__, tuple(described(each) for each in value)
+        return kind, _all(value.keys()), _all(value.values())
+    if isinstance(value, (list, tuple)):
+        return type(value).__name__, _all(value)
     if isinstance(value, set):
         return "set", tuple(sorted(map(repr, value)))
     if isinstance(value, np.ndarray):
@@ -32,6 +33,16 @@ def described(value: Any) -> Any:
     if hasattr(value, "state_dict"):
         return type(value).__name__, described(value.state_dict())
     return type(value).__name__, repr(value)
+
+
+def _all(values: Collection[Any]) -> Any:
+    """Values as `described` has them, those of one simple type at once."""
+    kinds = {type(each) for each in values}
+    if kinds == {float}:
+        return "floats", array("d", values).tobytes()
+    if kinds == {int} or kinds == {str}:
+        return next(iter(kinds)).__name__, tuple(values)
+    return tuple(described(each) for each in values)
 
 
 def outcome(

@@ -17,7 +17,7 @@ from natsdb import NatsdbError, api
 from natsdb.api.columns import _sums
 from natsdb.schema.schedules import HPS
 from natsdb.schema.spaces import SPACES
-from pairs import COUNT
+from pairs import ARCHS
 
 DATASETS = ("cifar10", "cifar100", "ImageNet16-120")
 
@@ -64,7 +64,7 @@ def _more_alike(handle: Any, archs: list[int], dataset: str, iepoch: int | None,
 @given(data=st.data())
 def test_many_equal_a_loop(generated: Any, space: str, data: st.DataObject) -> None:
     handle = api.create(str(generated[1]), space, verbose=False)
-    archs = data.draw(st.lists(st.integers(0, COUNT - 1), min_size=1, max_size=40), "archs")
+    archs = data.draw(st.lists(st.sampled_from(ARCHS), min_size=1, max_size=40), "archs")
     hp = data.draw(st.sampled_from(SPACES[space].hps), "hp")
     iepoch = data.draw(st.one_of(st.none(), st.integers(0, HPS[hp] - 1)), "iepoch")
     dataset = data.draw(st.sampled_from(DATASETS), "dataset")
@@ -85,35 +85,41 @@ def test_sums_are_those_of_python_s_sum_to_the_bit() -> None:
 
 def test_results_that_were_changed_count(generated: Any) -> None:
     handle = api.create(str(generated[1]), "sss", verbose=False)
-    handle.arch2infos_dict[3]["12"].reset_latency("cifar10", None, 0.5)
-    handle.arch2infos_dict[3]["12"].query("cifar10", 777).train_losses[11] = -1.0
-    assert handle.simulate_many([2, 3, 4], "cifar10")["latency"][1] == 0.5
-    assert handle.get_many([2, 3, 4], "cifar10", is_random=777)["train-loss"][1] == -1.0
-    _simulated_alike(handle, [2, 3, 4, 3], "cifar10", None, "12", 1)
+    handle.arch2infos_dict[60]["12"].reset_latency("cifar10", None, 0.5)
+    handle.arch2infos_dict[60]["12"].query("cifar10", 777).train_losses[11] = -1.0
+    assert handle.simulate_many([40, 60, 80], "cifar10")["latency"][1] == 0.5
+    assert handle.get_many([40, 60, 80], "cifar10", is_random=777)["train-loss"][1] == -1.0
+    _simulated_alike(handle, [40, 60, 80, 60], "cifar10", None, "12", 1)
 
 
 def test_archs_may_be_strings_and_other_arrays(generated: Any) -> None:
     handle = api.create(str(generated[1]), "sss", verbose=False)
-    expected = handle.get_many([5, 6], "cifar10")
-    for archs in ([handle[5], handle[6]], np.array([5, 6], np.uint8), pl.Series([5, 6]), (5, 6), range(5, 7)):
+    expected = handle.get_many([20, 40], "cifar10")
+    for archs in (
+        [handle[20], handle[40]],
+        np.array([20, 40], np.uint8),
+        pl.Series([20, 40]),
+        (20, 40),
+        range(20, 60, 20),
+    ):
         assert handle.get_many(archs, "cifar10").equals(expected)
     assert handle.get_many([], "cifar10").shape[0] == handle.simulate_many([], "cifar10").shape[0] == 0
     with pytest.raises(ValueError, match=r"Invalid architecture index 40000 vs \[0, 32768\]"):
-        handle.get_many(np.array([5, 40000]), "cifar10")
-    with pytest.raises(ValueError, match="Did not find 300 from arch2infos_dict"):
-        handle.get_many([5, 300], "cifar10")
+        handle.get_many(np.array([20, 40000]), "cifar10")
+    with pytest.raises(ValueError, match="Did not find 310 from arch2infos_dict"):
+        handle.get_many([20, 310], "cifar10")
     with pytest.raises(ValueError, match="Invalid dataset name : mnist"):
-        handle.simulate_many([5], "mnist")
+        handle.simulate_many([20], "mnist")
     with pytest.raises(KeyError, match="200"):
-        handle.simulate_many([5], "cifar10", hp="200")
+        handle.simulate_many([20], "cifar10", hp="200")
 
 
 def test_time_is_accounted_for_only_if_asked(generated: Any) -> None:
     handle = api.create(str(generated[1]), "tss", verbose=False)
-    frame = handle.simulate_many([1, 2], "cifar10", account_time=False)
+    frame = handle.simulate_many([20, 40], "cifar10", account_time=False)
     assert handle.used_time == 0
     assert frame["used_time"].to_list() == [0.0, 0.0]
-    handle.simulate_many([1, 2], "cifar10")
+    handle.simulate_many([20, 40], "cifar10")
     assert handle.used_time == pytest.approx(frame["time"].sum())
 
 

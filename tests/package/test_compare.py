@@ -6,6 +6,7 @@ import bz2
 import pickle
 import shutil
 import statistics
+from functools import cache
 from pathlib import Path
 
 import polars as pl
@@ -35,8 +36,11 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "db"
 
 
+_record = cache(archives.record)
+
+
 def _final(arch: int, seed: int, hp: str, dataset: str, split: str) -> float:
-    runs = archives.record("sss", arch, seed=seed)[hp]["all_results"]
+    runs = _record("sss", arch, seed=seed)[hp]["all_results"]
     mine = [run for (of, _), run in runs.items() if of == dataset]
     return statistics.fmean(run["eval_acc1es"][f"{split}@{run['epochs'] - 1}"] for run in mine)
 

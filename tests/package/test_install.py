@@ -123,54 +123,64 @@ def test_the_wheel_holds_every_file_of_every_room_under_one_name(wheel: Path) ->
     assert "natsdb/py.typed" in held
 
 
+# Runs commands one after the other in one process, as starting one takes longer than most commands: writes of each what
+# it wrote to both outputs.
+SEVERAL = """
+import contextlib, io, json, sys
+from natsdb.cli import app
+done = []
+for arguments in json.load(sys.stdin):
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+        try:
+            app(arguments)
+            code = 0
+        except SystemExit as ended:
+            code = ended.code or 0
+    done.append([code, out.getvalue()])
+print(json.dumps(done))
+"""
+
+
 def test_one_command_of_each_room_runs_where_the_wheel_is_installed(installed: Path, tmp_path: Path, few: Path) -> None:
     command = installed.with_name("natsdb")
-
-    def run(*arguments: object, code: int = 0) -> str:
-        return _run(command, *arguments, cwd=tmp_path, code=code)
-
-    assert run("--version") == f"natsdb {natsdb.__version__}\n"
-    assert "seconds" in run("info", "train_seconds")
-    assert "3 architectures" in run("ingest", few, "--db", "db")
-    assert "all equal, bit for bit" in run("verify", few, "--db", "db")
-    assert "3 architectures" in run("info", "--db", "db")
-    run("export", "--space", "sss", "--db", "db", "out")
+    (tmp_path / "old.py").write_text("import nats_bench\nprint(nats_bench.create.__module__)\n")
+    assert _run(command, "--version", cwd=tmp_path) == f"natsdb {natsdb.__version__}\n"
+    assert "3 architectures" in _run(command, "ingest", few, "--db", "db", cwd=tmp_path)
+    assert "natsdb" in _run(command, "run", "old.py", cwd=tmp_path)
+    searched = ("search", "random", "--space", "tss", "--dataset", "cifar10", "--runs", "2", "--jobs", "1")
+    trained = ("--archs", "0", "--hp", "12", "--dataset", "cifar10", "--data", "data", "--db", "db")
+    commands: list[tuple[tuple[object, ...], int, str]] = [
+        (("info", "train_seconds"), 0, "seconds"),
+        (("verify", few, "--db", "db"), 0, "all equal, bit for bit"),
+        (("info", "--db", "db"), 0, "3 architectures"),
+        (("export", "--space", "sss", "--db", "db", "out"), 0, ""),
+        (("sql", "select count(*) as n from leaderboard", "--db", "db", "--format", "csv"), 0, "n\n"),
+        (("duckdb", "nats.duckdb", "--db", "db"), 0, ""),
+        (("collect", EMBEDDED / "runs", "--db", "runs"), 0, ""),
+        ((*searched, "--db", "runs"), 0, "cifar10"),
+        (("site", "page", "--db", "db", "--no-sql"), 0, ""),
+        (("publish", "hub", "--db", "db"), 0, ""),
+        (("train", "--help"), 0, "Example: natsdb train "),
+        # An extra that is not there is one sentence with its name.
+        (
+            ("plot", "scatter", "--space", "sss", "--dataset", "cifar10", "--db", "db", "-o", "a.png"),
+            1,
+            "pip install 'natsdb[plot]'",
+        ),
+        (("train", "--space", "tss", *trained), 1, "natsdb[training]"),
+    ]
+    asked = json.dumps([[str(part) for part in arguments] for arguments, _, _ in commands])
+    answers = json.loads(_run(installed, "-c", SEVERAL, cwd=tmp_path, stdin=asked).splitlines()[-1])
+    for (arguments, code, said), (ended, wrote) in zip(commands, answers, strict=True):
+        assert ended == code, (arguments, wrote)
+        assert said in wrote, (arguments, wrote)
+        assert "Traceback" not in wrote
     assert sorted(path.name for path in few.glob("0*")) == sorted(path.name for path in (tmp_path / "out").glob("0*"))
-    assert run("sql", "select count(*) as n from leaderboard", "--db", "db", "--format", "csv").startswith("n\n")
-    run("duckdb", "nats.duckdb", "--db", "db")
     ask = "from natsdb import api; print(api.create('db', 'sss', verbose=False).get_more_info(20, 'cifar10', hp='90'))"
     assert "test-accuracy" in _run(installed, "-c", ask, cwd=tmp_path)
-    run("collect", EMBEDDED / "runs", "--db", "runs")
-    assert "cifar10" in run(
-        "search", "random", "--space", "tss", "--dataset", "cifar10", "--runs", "2", "--db", "runs", "--jobs", "1"
-    )
-    run("site", "page", "--db", "db", "--no-sql")
     assert (tmp_path / "page" / "index.html").is_file()
-    run("publish", "hub", "--db", "db")
     assert (tmp_path / "hub" / "croissant.json").is_file()
-    (tmp_path / "old.py").write_text("import nats_bench\nprint(nats_bench.create.__module__)\n")
-    assert "natsdb" in run("run", "old.py")
-    assert "Example: natsdb train " in run("train", "--help")
-    # An extra that is not there is one sentence with its name.
-    assert "pip install 'natsdb[plot]'" in run(
-        "plot", "scatter", "--space", "sss", "--dataset", "cifar10", "--db", "db", "-o", "a.png", code=1
-    )
-    assert "natsdb[training]" in run(
-        "train",
-        "--space",
-        "tss",
-        "--archs",
-        "0",
-        "--hp",
-        "12",
-        "--dataset",
-        "cifar10",
-        "--data",
-        "data",
-        "--db",
-        "db",
-        code=1,
-    )
 
 
 @pytest.mark.parametrize("way", ["installed", "editable", "not installed"])

@@ -308,7 +308,7 @@ def test_any_number_of_processes_gives_the_same_files(made_up_db: Path, tmp_path
 
 def test_a_killed_search_goes_on_where_it_was(made_up_db: Path, tmp_path: Path) -> None:
     whole, killed = (Path(shutil.copytree(made_up_db, tmp_path / name)) for name in ("whole", "killed"))
-    arguments = ["search", "reinforce", "--space", "tss", "--dataset", "cifar10", "--runs", "200", "--budget", "200000"]
+    arguments = ["search", "reinforce", "--space", "tss", "--dataset", "cifar10", "--runs", "75", "--budget", "100000"]
     assert _run(*arguments, "--db", whole, "-j", "1")[0] == 0
     process = subprocess.Popen(
         [sys.executable, "-c", "from natsdb.cli import app; app()", *arguments, "--db", str(killed), "-j", "1"],
@@ -321,8 +321,8 @@ def test_a_killed_search_goes_on_where_it_was(made_up_db: Path, tmp_path: Path) 
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     done = len(list(killed.glob(".ingest/*/steps-*.parquet")))
-    assert 0 < done < 8
-    report = search("reinforce", "tss", "cifar10", killed, runs=200, budget=200_000.0, jobs=1)
+    assert 0 < done < 3
+    report = search("reinforce", "tss", "cifar10", killed, runs=75, budget=100_000.0, jobs=1)
     assert report.resumed == 25 * done
     assert contents(killed) == contents(whole)
 

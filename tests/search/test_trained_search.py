@@ -38,7 +38,7 @@ def pictures(test_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pictures")
     for part in ("train", "test"):
         every = pq.read_table(test_data / "images" / f"cifar10_jpeg_{part}.parquet")
-        pq.write_table(every.take(list(range(0, len(every), len(every) // 120))), folder / f"{part}.parquet")
+        pq.write_table(every.take(list(range(0, len(every), len(every) // 40))), folder / f"{part}.parquet")
     return folder
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from made_once import made_once
 
 import natsdb
 from databases import keep_made_up_search
@@ -22,9 +23,7 @@ from natsdb.store.locations import EMBEDDED
 @pytest.fixture(scope="session")
 def embedded_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database of the embedded runs: 37 topologies and 29 sizes at hp 12. Read only."""
-    home = tmp_path_factory.mktemp("embedded") / "db"
-    collect(EMBEDDED / "runs", home)
-    return home
+    return made_once(tmp_path_factory, "embedded", lambda folder: collect(EMBEDDED / "runs", folder / "db")) / "db"
 
 
 @pytest.fixture(scope="session")
