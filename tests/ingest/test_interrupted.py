@@ -111,7 +111,7 @@ def test_interrupted_it_says_so_and_resumes(folder: Path, uninterrupted: tuple[P
     assert process.returncode == 130
     assert message.endswith("natsdb: interrupted; the database is as it was, the same command goes on from here\n")
     assert not (home / "natsdb.json").exists()
-    again = ingest([folder], home)
+    again = ingest([folder], home, jobs=1)
     assert again.resumed >= 1
     assert contents(home) == contents(uninterrupted[0])
 
@@ -136,7 +136,7 @@ def test_a_full_disk_leaves_the_old_database(folder: Path, few: Path, tmp_path: 
     assert "cannot write (" in result.stderr
     assert "run the same command again" in result.stderr
     assert {path: data for path, data in contents(home).items() if not path.startswith(".ingest")} == before
-    ingest([folder], home)
+    ingest([folder], home, jobs=1)
     assert len(read_manifest(home).ingests) == 2
 
 

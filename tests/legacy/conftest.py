@@ -24,8 +24,10 @@ def _copied_by_pickle() -> Iterator[None]:
         except Exception:
             return copy.deepcopy(value)
 
+    instead = types.ModuleType("copy")
+    instead.deepcopy = deepcopy  # type: ignore[attr-defined]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("nats_bench.api_utils.copy", types.SimpleNamespace(deepcopy=deepcopy))
+        patch.setattr("nats_bench.api_utils.copy", instead)
         yield
 
 

@@ -191,7 +191,7 @@ def test_sources_of_a_run_are_preferred_as_in_sql(
     official: dict[str, Path], made_up: dict[str, Path], tmp_path: Path
 ) -> None:
     home = tmp_path / "db"
-    ingest([made_up["sss"]], home, source="synthetic")
+    ingest([made_up["sss"]], home, source="synthetic", jobs=1)
     ingest([official["sss"]], home)
     expected = nats_bench.create(str(official["sss"]), "sss", fast_mode=True, verbose=False)
     mine = api.create(str(home), "sss", verbose=False)

@@ -229,7 +229,7 @@ def test_a_handle_answers_as_those_of_the_official_spaces(home: Path) -> None:
 def test_a_database_that_was_written_before_takes_it(made_up: dict[str, Path], archive: Path, tmp_path: Path) -> None:
     before = {name: SPACES.pop(name) for name in ["toy"]}, {name: DATASETS.pop(name) for name in ["digits"]}
     datasets.searched.cache_clear()
-    ingest([made_up["sss"]], tmp_path / "db", source="synthetic")
+    ingest([made_up["sss"]], tmp_path / "db", source="synthetic", jobs=1)
     count = "select (select count(*) from arch), (select count(*) from arch_cost), (select count(*) from dataset)"
     assert natsdb.query(count, tmp_path / "db").row(0) == (48_393, 4 * 48_393, 13)
     spaces.register(before[0]["toy"])

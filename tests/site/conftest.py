@@ -47,9 +47,15 @@ def searched_db(embedded_db: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture(scope="session")
-def searched_address(searched_db: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a site of searches, without SQL."""
-    yield from _served(write_site(tmp_path_factory.mktemp("searches") / "site", searched_db, sql=False))
+def searched_site(searched_db: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A site of searches, without SQL. Read only."""
+    return write_site(tmp_path_factory.mktemp("searches") / "site", searched_db, sql=False)
+
+
+@pytest.fixture(scope="session")
+def searched_address(searched_site: Path) -> Iterator[str]:
+    """Address of the site of searches."""
+    yield from _served(searched_site)
 
 
 @pytest.fixture(scope="session")

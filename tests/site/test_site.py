@@ -21,6 +21,7 @@ from natsdb.cli import app
 from natsdb.schema.errors import NatsdbError
 from natsdb.site import opened, write_site
 from natsdb.site.data import INDEX, NOT_IN_BROWSER, browser_sql
+from natsdb.site.searches import write_searches
 from natsdb.site.serve import server
 from natsdb.site.vendor import DUCKDB, Package, tarball
 from natsdb.store.snapshot import read_manifest
@@ -170,8 +171,8 @@ def test_tables_of_measure_and_score_are_measures_of_the_page_and_join_in_its_sq
         assert connection.sql(joined).fetchall() == rows
 
 
-def test_a_second_run_replaces_the_site_by_an_equal_one(embedded_db: Path, tmp_path: Path) -> None:
-    site = write_site(tmp_path / "out" / "site", embedded_db, sql=False)
+def test_a_second_run_replaces_the_site_by_an_equal_one(plain_site: Path, embedded_db: Path, tmp_path: Path) -> None:
+    site = Path(shutil.copytree(plain_site, tmp_path / "out" / "site"))
     before = _files(site)
     (site / "stale.html").write_text("old")
     (site.parent / ".site.new" / "data").mkdir(parents=True)  # what a killed run leaves
@@ -212,8 +213,8 @@ def test_a_folder_that_is_no_site_is_left_alone(embedded_db: Path, tmp_path: Pat
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
-def test_a_run_that_fails_leaves_the_old_site(embedded_db: Path, tmp_path: Path) -> None:
-    site = write_site(tmp_path / "site", embedded_db, sql=False)
+def test_a_run_that_fails_leaves_the_old_site(plain_site: Path, embedded_db: Path, tmp_path: Path) -> None:
+    site = Path(shutil.copytree(plain_site, tmp_path / "site"))
     before = _files(site)
     broken = tmp_path / "db"
     shutil.copytree(embedded_db, broken)
@@ -324,10 +325,9 @@ def test_the_page_opens_on_what_covers_most_and_its_json_knows_no_nan(tmp_path: 
 
 
 def test_a_search_without_a_budget_is_shown_over_its_seconds_and_one_of_shared_weights_over_epochs(
-    searched_db: Path, tmp_path: Path
+    searched_site: Path,
 ) -> None:
-    site = write_site(tmp_path / "site", searched_db, sql=False)
-    shown = json.loads((site / "data" / "searches.json").read_text())["tss"]
+    shown = json.loads((searched_site / "data" / "searches.json").read_text())["tss"]
     curves = {row["label"]: row for row in shown["curves"] if row["role"] == "valid"}
     assert {label: row["timed"] for label, row in curves.items()} == {
         **dict.fromkeys(("first", "second", "third", "a_trained"), True),
@@ -345,8 +345,9 @@ def test_moments_of_a_search_of_a_few_seconds_are_told_apart(searched_db: Path, 
     archs = natsdb.query("select arch from full_accuracy where space = 'tss' order by accuracy", home)["arch"]
     steps = {0: [(0.4, archs[0]), (6.0, archs[5])]}
     keep_made_up_search(home, "brief", "brief", steps, dataset="cifar10", budget=None)
-    site = write_site(tmp_path / "site", home, sql=False)
-    shown = json.loads((site / "data" / "searches.json").read_text())["tss"]
+    with natsdb.connect(home) as connection:
+        write_searches(tmp_path, connection)
+    shown = json.loads((tmp_path / "searches.json").read_text())["tss"]
     for name, seconds in (("regrets", "seconds"), ("curves", "at")):
         (moments,) = (row[seconds] for row in shown[name] if row["label"] == "brief" and row["role"] == "valid")
         # On a logarithmic axis too.

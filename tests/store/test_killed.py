@@ -7,6 +7,7 @@ be chosen, and none is left to the speed of the machine.
 
 from __future__ import annotations
 
+import importlib
 import json
 import multiprocessing
 import os
@@ -14,9 +15,10 @@ import random
 import shutil
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ from databases import contents
 from natsdb.ingest import export, ingest
 from natsdb.ingest.hub.publish import publish
 from natsdb.ingest.repair import repair
+from natsdb.schema import catalogue
 from natsdb.schema.errors import Missing, NatsdbError
 from natsdb.search import search
 from natsdb.site import write_site
@@ -38,9 +41,11 @@ from natsdb.store.check import check
 from natsdb.store.snapshot import read_manifest
 from natsdb.store.versions import drop, rollback, vacuum
 
-CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(
-    ["natsdb.ingest.repair", "natsdb.ingest.hub.publish", "natsdb.search", "natsdb.site", "natsdb.connection", "polars"]
+# A process in which all is imported and computed that commands need, and which forks for each of them.
+CONTEXT = multiprocessing.get_context("spawn")
+_IMPORTED = (
+    *("natsdb.ingest.repair", "natsdb.ingest.hub.publish", "natsdb.search", "natsdb.site", "natsdb.connection"),
+    *("natsdb.ingest.blocks", "pyarrow.parquet", "polars"),
 )
 _CHANGES = {"os.rename", "os.link", "os.remove", "os.rmdir", "os.mkdir", "shutil.copyfile", "shutil.rmtree"}
 
@@ -63,13 +68,45 @@ def _run(command: Command, home: Path, kill_at: int, count: Any) -> None:
     command(home)
 
 
+def _fork_for_each(asked: Any, count: Any) -> None:
+    """Carry out commands, each in a process that knows the catalogue's tables; send their exit codes."""
+    for name in _IMPORTED:
+        importlib.import_module(name)
+    tables = catalogue.catalogue_tables()
+    catalogue.catalogue_tables = lambda used=(): dict(tables)
+    while True:
+        try:
+            command, home, kill_at = asked.recv()
+        except EOFError:
+            return
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                _run(command, home, kill_at, count)
+                code = 0
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(code)
+        asked.send(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+
+@cache
+def _forking() -> tuple[Any, Any]:
+    ours, theirs = CONTEXT.Pipe()
+    count = CONTEXT.Value("q", 0)
+    CONTEXT.Process(target=_fork_for_each, args=(theirs, count), daemon=True).start()
+    return ours, count
+
+
 def run(command: Command, home: Path, kill_at: int = 0) -> int:
     """Run a command, killed just before its `kill_at`-th change to the file system; how many changes it came to."""
-    count = CONTEXT.Value("q", 0)
-    process = CONTEXT.Process(target=_run, args=(command, home, kill_at, count))
-    process.start()
-    process.join()
-    assert process.exitcode == (-signal.SIGKILL if kill_at else 0), f"exit code {process.exitcode}"
+    asking, count = _forking()
+    count.value = 0
+    asking.send((command, home, kill_at))
+    code = asking.recv()
+    assert code == (-signal.SIGKILL if kill_at else 0), f"exit code {code}"
     return int(count.value)
 
 

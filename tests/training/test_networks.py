@@ -27,6 +27,8 @@ DEGENERATE = [f"|{op}~0|+|{op}~0|{op}~1|+|{op}~0|{op}~1|{op}~2|" for op in OPS]
 TSS = [*(arch_index("tss", text) for text in DEGENERATE), *_DRAW.sample(range(SPACES["tss"].size), 50)]
 SSS = [0, SPACES["sss"].size - 1, *_DRAW.sample(range(SPACES["sss"].size), 50)]
 BOTH = [("tss", arch) for arch in TSS] + [("sss", arch) for arch in SSS]
+# The extremes and some fifteen of each space; the others are more of the same.
+QUICK = {*(("tss", arch) for arch in TSS[:20]), *(("sss", arch) for arch in SSS[:17])}
 
 
 def _config(space: str, arch: int, classes: int) -> dict[str, Any]:
@@ -61,7 +63,9 @@ def _outputs(net: Any, images: Any, labels: Any) -> list[Any]:
     return [features, logits, *gradients, *net.buffers(), *evaluated]
 
 
-@pytest.mark.parametrize(("space", "arch"), BOTH)
+@pytest.mark.parametrize(
+    ("space", "arch"), [pytest.param(*one, marks=[] if one in QUICK else pytest.mark.slow) for one in BOTH]
+)
 def test_outputs_and_gradients_equal_the_authors(space: str, arch: int) -> None:
     classes, height = (10, 16) if arch % 3 == 0 else (120, 8)
     theirs, ours = _oracle(space, arch, classes), network(space, arch, classes)
