@@ -151,6 +151,8 @@ def mutant(place: Place) -> Mutant | None:
             return None
     old, new = text.splitlines(), changed.splitlines()
     at = next(n for n, (a, b) in enumerate(zip(old, new, strict=False)) if a != b)
+    if re.search(r"(?:^|[(,])\s*/,", new[at]):  # of a signature: how arguments are passed, and no product
+        return None
     return Mutant(room, name, rule.removeprefix("core/"), changed, at + 1, old[at].strip(), new[at].strip())
 
 

@@ -106,6 +106,18 @@ def check_sizes(home: Path) -> dict[str, int]:
     }
 
 
+@pytest.mark.parametrize("backwards", [False, True])
+def test_strays_are_found_in_whatever_order_files_come(
+    home: Path, monkeypatch: pytest.MonkeyPatch, backwards: bool
+) -> None:
+    strays = ["final/stray.parquet", "metric/stray.parquet", "stray.parquet"]
+    for name in strays:
+        (home / name).write_bytes(b"PAR1")
+    every = Path.rglob
+    monkeypatch.setattr(Path, "rglob", lambda *asked: sorted(every(*asked), reverse=backwards))
+    assert [finding.path for finding in check(home).findings] == strays
+
+
 def test_bytes_are_counted_where_they_are_read(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     part = read_manifest(home).parts[0]
     data = (home / part.path).read_bytes()
