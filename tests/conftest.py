@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_once import made_once
 
 import archives
+from made_once import made_once
 from natsdb.ingest import ingest
 from natsdb.schema import catalogue
 from natsdb.schema.datasets import DATASETS

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
     """A folder that `make` fills: in the first process that asks for this name; the others wait for it. Read only."""
     common = factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:  # each process has a folder of its own, side by side
+    if common.name.startswith("popen-"):  # of one of xdist's processes, whose folders lie side by side
         common = common.parent
     folder, whole = common / name, common / f"{name}.whole"
     with filelock.FileLock(common / f"{name}.lock"):

@@ -33,6 +33,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+import pytest
 from cosmic_ray.ast import get_ast
 from cosmic_ray.mutating import MutationVisitor, mutate_code
 from cosmic_ray.plugins import get_operator
@@ -187,7 +188,8 @@ def _text(name: str) -> str:
 
 def recorded(files: list[str], tree: Path) -> Tests:
     """The tests of files that pass, recorded in an unchanged tree where the code or they are not as they were."""
-    code = [path for room in ROOMS for path in sorted((ROOT / room).glob("**/*")) if path.suffix in (".py", ".sql")]
+    places = (*ROOMS, "natsdb", "tests")
+    code = [path for room in places for path in sorted((ROOT / room).glob("**/*")) if path.suffix in (".py", ".sql")]
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in code)).hexdigest()
     kept = {}
     for name in files:
@@ -195,6 +197,7 @@ def recorded(files: list[str], tree: Path) -> Tests:
     if missing := [name for name, path in kept.items() if not path.is_file()]:
         RECORDS.mkdir(exist_ok=True)
         print(f"recording {', '.join(missing)}", flush=True)
+        (tree / "record.json").unlink(missing_ok=True)
         run_tests(missing, tree, None, {"NATSDB_RECORD": str(tree / "record.json")})
         said: Tests = json.loads((tree / "record.json").read_text(encoding="utf-8"))
         for name in missing:
@@ -259,6 +262,8 @@ def found(change: Mutant, tests: Tests, tree: Path) -> str:
     finally:
         path.write_text(original, encoding="utf-8")
     failed = re.search(r"^(?:FAILED|ERROR) (\S+)", said, re.MULTILINE)
+    if code == pytest.ExitCode.NO_TESTS_COLLECTED:
+        return ""
     if code and failed is None:
         return f"pytest ended with {code}"
     return failed[1] if failed is not None else ""

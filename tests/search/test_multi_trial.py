@@ -208,6 +208,19 @@ def test_reinforce_follows_adam_on_the_written_out_gradient() -> None:
             theta[i][k] -= 0.2 * (m[i][k] / (1 - 0.9**step)) / (math.sqrt(v[i][k] / (1 - 0.999**step)) + 1e-8)
 
 
+def test_reinforce_takes_the_last_choice_where_rounding_leaves_the_sum_of_odds_below_a_draw() -> None:
+    class Last(random.Random):
+        def random(self) -> float:
+            return math.nextafter(1, 0)
+
+    benchmark = Benchmark(_whole(), 1e9, random.Random(0))
+    search = ALGORITHMS["reinforce"].propose(benchmark, Last(3))
+    proposal = next(search)
+    for step in range(60):
+        assert proposal == (4,) * 6
+        proposal = search.send(float(step % 7))
+
+
 def test_defaults_are_those_of_the_published_scripts() -> None:
     assert {name: algorithm.options for name, algorithm in ALGORITHMS.items()} == {
         "random": {},

@@ -493,18 +493,18 @@ def test_a_database_without_seconds_is_refused(tmp_path: Path) -> None:
         search("random", "tss", "cifar100", tmp_path / "db")
 
 
-def test_a_function_that_has_the_name_of_an_algorithm_is_refused(made_up_db: Path) -> None:
+def test_a_function_that_has_the_name_of_an_algorithm_is_refused(db: Path) -> None:
     def bohb(benchmark: Benchmark, chance: random.Random) -> Any:
         yield 0
 
     with pytest.raises(NatsdbError, match="a search of your own is named bohb"):
-        search(bohb, "tss", "cifar10", made_up_db)
+        search(bohb, "tss", "cifar10", db)
     with pytest.raises(NatsdbError, match="is no search"):
-        search(3, "tss", "cifar10", made_up_db)  # type: ignore[arg-type]
+        search(3, "tss", "cifar10", db)  # type: ignore[arg-type]
     assert Algorithm("own", bohb).options == {}
 
 
-def test_a_search_that_fails_or_ends_at_once_is_said_in_one_sentence(made_up_db: Path) -> None:
+def test_a_search_that_fails_or_ends_at_once_is_said_in_one_sentence(db: Path) -> None:
     def fails(benchmark: Benchmark, chance: random.Random, *, needed: int) -> Any:
         yield 20
         raise KeyError(needed)
@@ -513,11 +513,11 @@ def test_a_search_that_fails_or_ends_at_once_is_said_in_one_sentence(made_up_db:
         yield from ()
 
     with pytest.raises(NatsdbError, match=r"the search fails failed in run 0 \(KeyError: 3\)"):
-        search(fails, "tss", "cifar10", made_up_db, runs=1, options={"needed": 3})
+        search(fails, "tss", "cifar10", db, runs=1, options={"needed": 3})
     with pytest.raises(NatsdbError, match=r"the search fails failed in run 0 \(TypeError: .*'needed'"):
-        search(fails, "tss", "cifar10", made_up_db, runs=1)
+        search(fails, "tss", "cifar10", db, runs=1)
     with pytest.raises(NatsdbError, match="the search empty proposed nothing in run 0"):
-        search(empty, "tss", "cifar10", made_up_db, runs=1)
+        search(empty, "tss", "cifar10", db, runs=1)
 
 
 def test_the_same_search_twice_at_once_is_refused_and_other_writers_are_waited_for(db: Path) -> None:
@@ -559,12 +559,12 @@ def test_a_changed_function_is_told_from_what_it_was(db: Path) -> None:
     assert natsdb.query("select count(*) from search_run", db).item() == 1
 
 
-def test_a_function_that_yields_nothing_is_no_search(made_up_db: Path) -> None:
+def test_a_function_that_yields_nothing_is_no_search(db: Path) -> None:
     def one(benchmark: Benchmark, chance: random.Random) -> int:
         return 7
 
     with pytest.raises(NatsdbError, match="the search one is no generator function; let it yield what it proposes"):
-        search(one, "tss", "cifar10", made_up_db, runs=1)
+        search(one, "tss", "cifar10", db, runs=1)
 
 
 def test_the_search_of_the_docs_is_the_one_of_its_file_and_runs(searched: Path, tmp_path: Path) -> None:

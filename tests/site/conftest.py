@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from made_once import made_once
 
 import natsdb
 from databases import keep_made_up_search
+from made_once import made_once
 from natsdb.ingest import collect
 from natsdb.schema.errors import NatsdbError
 from natsdb.site import write_site

@@ -147,6 +147,7 @@ def test_best_under_a_limit(con: Connection) -> None:
         (f"from pareto({ASKED}, 'flop')", "there is no measure flop"),
         (f"from best({ASKED}, measure := 'mine.nope')", "there is no measure mine.nope"),
         (f"from correlation('board.ms', {ASKED})", "there is no measure board.ms"),
+        ("from measured('mine.nope') where value > 1e9", "there is no measure mine.nope"),
         (f"from best({ASKED}, at_most := 4)", "at_most is of a measure"),
         (f"from correlation('flops', {ASKED}, top := 1.5)", "top is a share"),
         (f"from correlations({ASKED}, top := 0)", "top is a share"),

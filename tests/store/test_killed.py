@@ -73,7 +73,7 @@ def _fork_for_each(asked: Any, count: Any) -> None:
     for name in _IMPORTED:
         importlib.import_module(name)
     tables = catalogue.catalogue_tables()
-    catalogue.catalogue_tables = lambda used=(): dict(tables)
+    catalogue.catalogue_tables = lambda used=(): dict(tables)  # all commands below know official schedules only
     while True:
         try:
             command, home, kill_at = asked.recv()
@@ -95,7 +95,8 @@ def _fork_for_each(asked: Any, count: Any) -> None:
 @cache
 def _forking() -> tuple[Any, Any]:
     ours, theirs = CONTEXT.Pipe()
-    count = CONTEXT.Value("q", 0)
+    # Without a lock, which a killed process would keep.
+    count = CONTEXT.RawValue("q", 0)
     CONTEXT.Process(target=_fork_for_each, args=(theirs, count), daemon=True).start()
     return ours, count
 
