@@ -55,7 +55,7 @@ def measure_views(manifest: Manifest) -> list[str]:
         for name in _CATALOGUE
     ]
     named = [_named(table) for table in tables]
-    chosen = _chosen(f"when measure = {_text(name)} then c.{name}" for name in _CATALOGUE)
+    chosen = _chosen((name, f"c.{name}") for name in _CATALOGUE)
     named.append(
         f"select c.space, c.arch, c.dataset, {chosen} as value from main.arch_cost as c "
         f"where {_KNOWN} in ({_texts(_CATALOGUE)})"
@@ -91,19 +91,19 @@ def _named(table: Attached) -> str:
     if further:
         long = _long(table)
         return f"select one.space, one.arch, one.dataset, one.value from ({long}) as one where one.name = {_KNOWN}"
-    chosen = _chosen(
-        f"when measure = {_text(f'{table.name}.{one}')} then t.{_name(one)}::double" for one in numeric(table)
-    )
+    chosen = _chosen((f"{table.name}.{one}", f"t.{_name(one)}::double") for one in numeric(table))
     return (
         f"select t.space, t.arch, {dataset} as dataset, {chosen} as value "
         f"from {_view(table)} as t {joined} where {_is_of(table, _KNOWN)}"
     )
 
 
-def _chosen(cases: Iterable[str]) -> str:
-    """The value of the measure that is asked for, of a table that has it; an error of one that no table has."""
+def _chosen(values: Iterable[tuple[str, str]]) -> str:
+    """The value of the measure that is asked for, of a table's (name, SQL of the value); an error of one that no table
+    has."""
     # The name is compared as it is: DuckDB would write `known_measure(…)` out in every branch.
-    return f"case when {_KNOWN} = measure then case {' '.join(cases)} end else {_KNOWN}::double end"
+    cases = " ".join(f"when {_text(name)} then {value}" for name, value in values)
+    return f"case when {_KNOWN} = measure then case measure {cases} end else {_KNOWN}::double end"
 
 
 def _view(table: Attached) -> str:

@@ -188,8 +188,10 @@ def _text(name: str) -> str:
 
 def recorded(files: list[str], tree: Path) -> Tests:
     """The tests of files that pass, recorded in an unchanged tree where the code or they are not as they were."""
-    places = (*ROOMS, "natsdb", "tests")
-    code = [path for room in places for path in sorted((ROOT / room).glob("**/*")) if path.suffix in (".py", ".sql")]
+    folders = (*ROOMS, "natsdb", "tests")
+    code = [
+        path for folder in folders for path in sorted((ROOT / folder).glob("**/*")) if path.suffix in (".py", ".sql")
+    ]
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in code)).hexdigest()
     kept = {}
     for name in files:

@@ -83,6 +83,7 @@ def reinforce(
     first_ones = iter(benchmark.first(benchmark.STARTS))
     total = weight = 0.0
     for step in itertools.count(1):
+        # NumPy's own `max`, `sum` and `cumsum` take longer to start than to compute so little.
         odds = np.exp(logits - np.maximum.reduce(logits, 1, keepdims=True))
         odds /= np.add.reduce(odds, 1, keepdims=True)
         below = np.add.accumulate(odds, 1).tolist()
