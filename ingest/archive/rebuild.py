@@ -23,7 +23,7 @@ from natsdb.schema.errors import Damaged, Missing
 from natsdb.schema.spaces import arch_str
 from natsdb.store.damage import table_file
 from natsdb.store.manifest import Manifest, Part
-from natsdb.store.pages import Pages, Strange, read_page
+from natsdb.store.pages import Pages, Strange, floats, read_page
 from natsdb.store.parquet import as_numpy, open_parquet, reading
 
 # Columns of `seed` that are read as dictionaries: each text is made once.
@@ -211,17 +211,18 @@ class StoredBlock:
         while at < len(rows):
             first, values = self._around(name, int(rows[at]))
             end = at + int(np.searchsorted(rows[at:], first + len(values)))
-            pieces.append(values[rows[at:end] - first])
+            pieces.append(floats(values[rows[at:end] - first]))
             at = end
         return np.concatenate(pieces)
 
     def value(self, name: str, row: int) -> float:
         """A column of `metric` at a row."""
         first, values = self._around(name, row)
-        return float(values[row - first])
+        return float(floats(values[row - first])[0])
 
     def _around(self, name: str, row: int) -> tuple[int, np.ndarray]:
-        """A piece of a column of `metric` that holds a row, and its first row: a page, or else the row group."""
+        """A piece of a column of `metric` that holds a row, for `floats`, and its first row: a page, or else the row
+        group."""
         group = int(np.searchsorted(self._starts, row, side="right")) - 1
         start, path = int(self._starts[group]), self._metric
         pages = self._pages_of(group, name)
@@ -231,7 +232,8 @@ class StoredBlock:
                 return start + page.first, self._keep((path, page.at), lambda: read_page(path, page))
         # What is wrong with a page, where it is not just written in another way, PyArrow says.
         names = _ASKED_TOGETHER if name in _ASKED_TOGETHER else (name,)
-        return start, self._keep((path, group, names), lambda: self._read_columns(group, names))[name]
+        columns = self._keep((path, group, names), lambda: self._read_columns(group, names))
+        return start, columns[name].view(np.uint8).reshape(-1, 8)
 
     def _pages_of(self, group: int, name: str) -> Pages | None:
         """The pages of a column; None where it is not read by pages."""

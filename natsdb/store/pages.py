@@ -105,7 +105,7 @@ class Pages:
 
 
 def read_page(path: str, page: Page) -> np.ndarray:
-    """The values of a page, a float64 a row.
+    """The values of a page, as the eight bytes of each: uint8, (rows, 8); for `floats`.
 
     Raises:
         Damaged, Missing: the file cannot be read.
@@ -121,9 +121,13 @@ def read_page(path: str, page: Page) -> np.ndarray:
     if not data.startswith(levels):
         raise Strange("it holds nulls")
     values = np.frombuffer(data, np.uint8, offset=len(levels))
-    if page.encoding == _BYTE_STREAM_SPLIT:
-        values = np.ascontiguousarray(values.reshape(8, rows).T)
-    return values.reshape(-1).view("<f8")
+    # Split bytes are put together in `floats`, for the few rows that are asked for.
+    return values.reshape(8, rows).T if page.encoding == _BYTE_STREAM_SPLIT else values.reshape(rows, 8)
+
+
+def floats(values: np.ndarray) -> np.ndarray:
+    """Rows of what `read_page` gives, (rows, 8) or one of them, (8,), as float64, (rows,)."""
+    return np.ascontiguousarray(values).reshape(-1).view("<f8")
 
 
 def _levels(rows: int) -> bytes:

@@ -25,7 +25,7 @@ from full_scale import HOME, JOBS, SCALE, Results
 from natsdb.ingest import ingest
 from natsdb.ingest.merge import plain
 from natsdb.schema.tables import BLOCK, GROUPS, arrow_schema
-from natsdb.store.pages import Pages, read_page
+from natsdb.store.pages import Pages, floats, read_page
 from natsdb.store.parquet import write_options
 from natsdb.store.snapshot import read_manifest
 from synthetic import write_folder
@@ -97,7 +97,9 @@ def _figures(path: Path, rows: int, archs: int) -> list[str]:
 
     def facade() -> object:
         columns = [footer.row_group(number).column(footer.schema.names.index(name)) for name in ("accuracy", "loss")]
-        return [read_page(str(path), Pages(str(path), column).page(column.num_values // 2)) for column in columns]
+        return [
+            floats(read_page(str(path), Pages(str(path), column).page(column.num_values // 2))) for column in columns
+        ]
 
     counted = _Counted()
     with duckdb.connect() as db:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from natsdb.schema.errors import Damaged
 from natsdb.schema.tables import arrow_schema
-from natsdb.store.pages import Pages, Strange, read_page
+from natsdb.store.pages import Pages, Strange, floats, read_page
 from natsdb.store.parquet import write_options
 
 FLOATS = ("accuracy", "top5", "loss")
@@ -43,7 +43,7 @@ def _read(path: Path, group: int, name: str, rows: list[int]) -> list[float]:
     for row in rows:
         page = pages.page(row)
         assert page.first <= row < page.end
-        found.append(float(read_page(str(path), page)[row - page.first]))
+        found.append(float(floats(read_page(str(path), page)[row - page.first])[0]))
     return found
 
 
