@@ -2,10 +2,11 @@
 
 Python is changed by the operators of Cosmic Ray, SQL by the rules below; a sample is drawn by a seed. Each change is
 made in a copy of the tree, in which tests of its room run until one fails: at first those that were seen to run the
-line, the quickest first, for `AT_FIRST` seconds. When all changes had their turn, the rest of the room runs on what
-these did not find, for `--longest` seconds. Only tests that pass without a change are run; what each of them runs is
-recorded once for a state of the code (`seen.py`) and kept in `.mutants/`. What nothing found is printed with its line:
-it is equivalent, or it wants a test.
+line, the quickest first, for `AT_FIRST` seconds. When all changes had their turn, the next tests run on what these did
+not find, at last the rest of the room, for `--longest` seconds. Only tests that pass without a change are run; what
+each of them runs is recorded once for a state of the code (`seen.py`) and kept in `.mutants/`. A run of tests is forked
+from a process that has imported what they need of others. What nothing found is printed with its line: it is
+equivalent, or it wants a test.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ import ast
 import difflib
 import hashlib
 import json
+import multiprocessing
 import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -87,11 +90,15 @@ SQL_RULES = [
     (r"\bdesc\b", "asc"),
     (r"\basc\b", "desc"),
 ]
-# Seconds that tests which run the changed line may take together.
-AT_FIRST = 60.0
+# Seconds that tests which run the changed line may take together: the quickest of them, then others. Most changes are
+# found by the first, for which few files are collected.
+AT_FIRST = (6.0, 60.0)
 # A change that makes tests run without end is found: after so many times what was recorded, and so many seconds more.
 PATIENCE = (10, 120)
 RECORDS = ROOT / ".mutants"
+# What tests import of others, which takes longer than most of them.
+IMPORTED = ["__main__", "duckdb", "hypothesis", "nats_bench", "polars", "pyarrow.parquet", "torch", "typer.testing"]
+FORKED = multiprocessing.get_context("forkserver")
 
 
 @dataclass(frozen=True)
@@ -235,14 +242,33 @@ def chosen(change: Mutant, tests: Tests, most: float, rest: bool) -> Tests:
     return {test: tests[test] for file in files.values() for test in file}
 
 
-def run_tests(files: list[str], tree: Path, most: float | None, variables: dict[str, str]) -> tuple[int, str]:
-    """Run tests in a tree with the plugin `seen`: pytest's exit code, and what it printed."""
-    command = [sys.executable, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "seen", *files]
-    path = os.pathsep.join((str(tree), str(tree / "tests"), os.environ.get("PYTHONPATH", "")))
-    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", **variables}
-    environment.setdefault("NATSDB_TEST_DATA", str(ROOT.parent / "shared" / "data"))
-    done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, timeout=most)
-    return done.returncode, done.stdout
+def run_tests(files: list[str], tree: Path, most: float | None, variables: dict[str, str]) -> tuple[int | None, str]:
+    """Run tests in a tree with the plugin `seen`: pytest's exit code, None where it did not end in time, and what it
+    printed."""
+    said = tree / "said.txt"
+    process = FORKED.Process(target=_run, args=(files, tree, variables, said))
+    process.start()
+    process.join(most)
+    code = process.exitcode
+    if process.pid is not None and code is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.join()
+    return code, said.read_text(encoding="utf-8")
+
+
+def _run(files: list[str], tree: Path, variables: dict[str, str], said: Path) -> None:
+    os.setpgid(0, 0)
+    os.chdir(tree)
+    with said.open("w") as out:
+        os.dup2(out.fileno(), 1)
+        os.dup2(out.fileno(), 2)
+    paths = [str(tree), str(tree / "tests")]
+    sys.path[:0] = paths
+    os.environ["PYTHONPATH"] = os.pathsep.join((*paths, os.environ.get("PYTHONPATH", "")))
+    os.environ.setdefault("NATSDB_TEST_DATA", str(ROOT.parent / "shared" / "data"))
+    os.environ.update(variables)
+    sys.dont_write_bytecode = True
+    sys.exit(int(pytest.main(["-q", "-p", "no:cacheprovider", "-p", "seen", *files])))
 
 
 def found(change: Mutant, tests: Tests, tree: Path) -> str:
@@ -259,10 +285,10 @@ def found(change: Mutant, tests: Tests, tree: Path) -> str:
     try:
         files = list(dict.fromkeys(map(_file, tests)))
         code, said = run_tests(files, tree, PATIENCE[0] * seconds + PATIENCE[1], variables) if tests else (0, "")
-    except subprocess.TimeoutExpired:
-        return "out of time"
     finally:
         path.write_text(original, encoding="utf-8")
+    if code is None:
+        return "out of time"
     failed = re.search(r"^(?:FAILED|ERROR) (\S+)", said, re.MULTILINE)
     if code == pytest.ExitCode.NO_TESTS_COLLECTED:
         return ""
@@ -281,6 +307,8 @@ def main() -> None:
     parser.add_argument("--skip", type=int, default=0, help="changes of the sample that were tried before")
     parser.add_argument("--longest", type=float, default=600, help="seconds of tests on what the first did not find")
     asked = parser.parse_args()
+    os.environ["OMP_NUM_THREADS"] = "1"
+    FORKED.set_forkserver_preload(IMPORTED)
     every = [one for one in places() if asked.room in (None, one[0])]
     random.Random(asked.seed).shuffle(every)
     drawn = list(islice(filter(None, map(mutant, every)), asked.skip, asked.count))
@@ -295,16 +323,22 @@ def main() -> None:
                 (tree / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, tree / name, follow_symlinks=False)
             trees.put(tree)
-        tests: dict[str, Tests] = {}
+        left: dict[Mutant, Tests] = {}
+        for room, names in ROOMS.items():
+            if changes := [change for change in drawn if change.room == room]:
+                paths = [path for name in names for path in sorted((ROOT / name).glob("test_*.py")) or [ROOT / name]]
+                tree = trees.get()
+                tests = recorded([path.relative_to(ROOT).as_posix() for path in paths], tree)
+                trees.put(tree)
+                print(f"{room}: {len(tests)} tests in {len(paths)} files", flush=True)
+                left |= dict.fromkeys(changes, tests)
 
-        def tried(changes: list[Mutant], rest: bool) -> list[Mutant]:
-            """Those that the tests which run their lines, or the rest of their rooms, did not find."""
+        def tried(changes: list[Mutant], most: float, rest: bool) -> list[Mutant]:
+            """Those that were not found by tests which had not run yet and take so many seconds."""
 
             def one(change: Mutant) -> str:
-                of = tests[change.room]
-                run = chosen(change, of, AT_FIRST, False)
-                if rest:
-                    run = chosen(change, {test: of[test] for test in of if test not in run}, asked.longest, True)
+                run = chosen(change, left[change], most, rest)
+                left[change] = {test: of for test, of in left[change].items() if test not in run}
                 tree = trees.get()
                 try:
                     return found(change, run, tree)
@@ -316,23 +350,17 @@ def main() -> None:
                 for number, (change, by) in enumerate(zip(changes, pool.map(one, changes), strict=True), 1):
                     if not by:
                         missed.append(change)
-                    left = (time.monotonic() - started) / number * (len(changes) - number)
-                    done = f"{number}/{len(changes)}, {left / 60:.0f} min left"
-                    said = f"{change.path}:{change.line}: {change.rule}: {by or 'NOT FOUND'}"
-                    print(f"{done}: {said}", flush=True)
+                    minutes = (time.monotonic() - started) / number * (len(changes) - number) / 60
+                    done = f"{number}/{len(changes)}, {minutes:.0f} min left"
+                    print(f"{done}: {change.path}:{change.line}: {change.rule}: {by or 'NOT FOUND'}", flush=True)
             return missed
 
-        missed = []
-        for room, names in ROOMS.items():
-            if changes := [change for change in drawn if change.room == room]:
-                paths = [path for name in names for path in sorted((ROOT / name).glob("test_*.py")) or [ROOT / name]]
-                tree = trees.get()
-                tests[room] = recorded([path.relative_to(ROOT).as_posix() for path in paths], tree)
-                trees.put(tree)
-                print(f"{room}: {len(tests[room])} tests in {len(paths)} files", flush=True)
-                missed += tried(changes, False)
-        print(f"{len(missed)} left: the rest of their rooms, {asked.longest:.0f} s each at most", flush=True)
-        survivors = tried(missed, True)
+        survivors = list(left)
+        for most, rest in (*((most, False) for most in AT_FIRST), (asked.longest, True)):
+            print(
+                f"{len(survivors)} left: {'all tests' if rest else 'tests of their lines'}, {most:.0f} s each at most"
+            )
+            survivors = tried(survivors, most, rest)
     counts = Counter((change.room, change not in survivors) for change in drawn)
     print("\n| room | changes | found |\n|---|---|---|")
     for room in ROOMS:
