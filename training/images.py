@@ -17,7 +17,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from PIL import Image  # torchvision's own decoder: it depends on Pillow and has given up decoding itself
-from torchvision.datasets import CIFAR10, CIFAR100
 
 from natsdb.schema.datasets import DATASETS
 from natsdb.schema.errors import NatsdbError
@@ -37,9 +36,15 @@ IMAGENET16_TRAIN = {
     "train_data_batch_10": "8f03f34ac4b42271a294f91bf480f29b",
 }
 IMAGENET16_TEST = {"val_data": "3410e3017fdaefba8d5073aaa65e4bd6"}
-_CIFAR = {"cifar10": CIFAR10, "cifar10-valid": CIFAR10, "cifar100": CIFAR100}
+# Torchvision's class that reads a data set.
+_CIFAR = {"cifar10": "CIFAR10", "cifar10-valid": "CIFAR10", "cifar100": "CIFAR100"}
 # Files of a form of its own, by data set: what is there where they are.
-_OWN = {**{name: kind.base_folder for name, kind in _CIFAR.items()}, "ImageNet16-120": "val_data"}
+_OWN = {
+    "cifar10": "cifar-10-batches-py",
+    "cifar10-valid": "cifar-10-batches-py",
+    "cifar100": "cifar-100-python",
+    "ImageNet16-120": "val_data",
+}
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 
 
@@ -126,7 +131,9 @@ def _check(part: Pixels, dataset: str, folder: Path) -> None:
 
 
 def _cifar(dataset: str, folder: Path, train: bool, download: bool) -> Pixels:
-    kind = _CIFAR[dataset]
+    from torchvision import datasets  # here only: it brings PyTorch's compiler, which takes longer than PyTorch
+
+    kind = getattr(datasets, _CIFAR[dataset])
     try:
         # Torchvision checks the MD5 of every file before it opens one.
         read = kind(str(folder), train=train, download=download)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -187,9 +188,9 @@ def with_torch() -> None:
     """
     try:
         import torch
-        import torchvision
 
-        del torch, torchvision
+        del torch
+        distribution("torchvision")  # imported, it takes seconds
     except ImportError as error:
         raise NatsdbError(f"networks need PyTorch ({error})", remedy="pip install 'natsdb[training]'") from error
 

@@ -17,6 +17,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'natsdb[training]'")
 
+from torchvision.datasets import CIFAR10, CIFAR100  # noqa: E402
 from torchvision.transforms import v2  # noqa: E402
 
 from natsdb.schema.errors import NatsdbError  # noqa: E402
@@ -169,7 +170,7 @@ def _cifar(folder: Path, kind: Any, monkeypatch: pytest.MonkeyPatch) -> tuple[np
     return np.concatenate([pixels for pixels, _ in parts]), np.concatenate([labels for _, labels in parts])
 
 
-@pytest.mark.parametrize("kind", [disk.CIFAR10, disk.CIFAR100])
+@pytest.mark.parametrize("kind", [CIFAR10, CIFAR100])
 def test_official_cifar_files_are_read_and_checked(kind: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = kind.__name__.lower()
     with pytest.raises(NatsdbError, match=r"is not here or damaged .* or fetch it with --download"):

@@ -8,13 +8,13 @@ import platform
 import subprocess
 from dataclasses import replace
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
-import torchvision
 
 import natsdb
 from natsdb.training.data import Images, TrainingData, load
@@ -49,7 +49,7 @@ def machine(given: Given, made_up: bool) -> Found:
         "torch": torch.__version__,
         "cuda": torch.version.cuda,
         "cudnn": torch.backends.cudnn.version(),
-        "torchvision": torchvision.__version__,
+        "torchvision": version("torchvision"),
         "numpy": np.__version__,
         "pyarrow": pa.__version__,
         "natsdb": natsdb.__version__,
