@@ -22,7 +22,7 @@ from natsdb.ingest.syne_tune_export import write_blackbox
 from natsdb.schema.errors import Missing, NatsdbError, NotWritable
 from natsdb.schema.names import did_you_mean
 from natsdb.schema.spaces import space_of, strings
-from natsdb.store.choice import NAS_201, OFFICIAL
+from natsdb.store.choice import NAS_201, OFFICIAL, check_source
 from natsdb.store.locations import local
 from natsdb.store.manifest import SYNE_TUNE, Part
 from natsdb.store.snapshot import open_snapshot
@@ -77,12 +77,7 @@ def export(
     snapshot = open_snapshot(home)
     manifest = snapshot.manifest
     space_of(space)
-    if not any((part.source, part.space) == (source, space) for part in manifest.parts):
-        raise Missing(
-            f"there are no rows of {space} from source {source!r}",
-            where=str(home),
-            remedy=f"it holds {manifest.contents()}",
-        )
+    check_source(manifest, source, str(home), space=space)
     files = {} if format == SYNE_TUNE else blocks_of(manifest, source, space)
     target = Path(out)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):

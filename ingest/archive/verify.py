@@ -21,6 +21,7 @@ from natsdb.ingest.report import Difference, Verified
 from natsdb.ingest.verify_rows import verify_rows
 from natsdb.schema.errors import Damaged, NatsdbError
 from natsdb.schema.tables import BLOCK
+from natsdb.store.choice import check_source
 from natsdb.store.locations import local
 from natsdb.store.manifest import Part
 from natsdb.store.snapshot import open_snapshot
@@ -46,6 +47,7 @@ def verify(
         progress: called now and then with (source name, files done, files in all, numbers compared).
 
     Raises:
+        Missing: the database has no rows to compare.
         NatsdbError: the source or the database cannot be read.
     """
     leave_if_starting()
@@ -55,7 +57,9 @@ def verify(
     if (form := row_form(Path(source))) is not None:
         return verify_rows(Path(source), form, snapshot, name, keep_going=keep_going, progress=progress)
     opened = open_source(source)
-    files = blocks_of(snapshot.manifest, name or opened.origin, opened.space)
+    of = name or opened.origin
+    check_source(snapshot.manifest, of, str(snapshot.home), space=opened.space)
+    files = blocks_of(snapshot.manifest, of, opened.space)
 
     def tick(done: int, numbers: int) -> None:
         if progress is not None:

@@ -90,15 +90,22 @@ def contested(manifest: Manifest, source: str | None = None) -> set[tuple[str, s
     return {cell for cell, parts in cells.items() if len(parts) > 1 or not alike(parts[0])}
 
 
-def check_source(manifest: Manifest, source: str, where: str) -> None:
-    """Refuse a source that a database has not.
+def check_source(
+    manifest: Manifest, source: str, where: str, *, space: str | None = None, hp: str | None = None
+) -> None:
+    """Refuse a source that a database has not, or not of a space and hp.
 
     Raises:
-        Missing: it has no rows; the remedy names those that have, the nearest first.
+        Missing: it has no rows; the remedy names those that have, the nearest first, or all that there is.
     """
-    have = sorted({part.source for part in manifest.parts if part.source})
-    if source not in have:
-        raise Missing(f"there are no rows of source {source!r}", where=where, remedy=did_you_mean(source, have))
+    of = {"space": space, "hp": hp}
+    if not any(
+        part.source == source and space in (None, part.space) and hp in (None, part.hp) for part in manifest.parts
+    ):
+        have = sorted({part.source for part in manifest.parts if part.source})
+        more = "".join(f", {name} {value!r}" for name, value in of.items() if value is not None)
+        there = did_you_mean(source, have) if source not in have else f"it holds {manifest.contents()}"
+        raise Missing(f"there are no rows of source {source!r}{more}", where=where, remedy=there)
 
 
 def is_reduced(hp: str, epochs: int, code: str | None) -> bool:

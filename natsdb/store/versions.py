@@ -18,8 +18,8 @@ from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 
-from natsdb.schema.errors import Missing, NatsdbError
-from natsdb.schema.names import did_you_mean
+from natsdb.schema.errors import NatsdbError
+from natsdb.store.choice import check_source
 from natsdb.store.locations import local
 from natsdb.store.manifest import FOLDERS, NAME, Manifest, parse_manifest
 from natsdb.store.snapshot import VERSIONS, open_snapshot, read_manifest, unreadable, version_name, with_old_weights
@@ -111,19 +111,12 @@ def drop(
     database = local(db)
     with only_writer(database), writing(database):
         before = read_manifest(database)
+        check_source(before, source, str(database), space=space, hp=hp)
 
         def dropped(of: str, its_space: str, its_hp: str | None) -> bool:
             return of == source and space in (None, its_space) and hp in (None, its_hp)
 
         parts = tuple(part for part in before.parts if not dropped(part.source, part.space, part.hp))
-        if len(parts) == len(before.parts):
-            have = sorted({part.source for part in before.parts if part.source})
-            raise Missing(
-                f"there are no rows of source {source!r}"
-                + "".join(f", {name} {value!r}" for name, value in (("space", space), ("hp", hp)) if value is not None),
-                where=str(database),
-                remedy=did_you_mean(source, have) if source not in have else f"it holds {before.contents()}",
-            )
         left = {(part.source, part.space) for part in parts}
         after = replace(
             before,

@@ -28,7 +28,7 @@ from natsdb import api
 from natsdb.cli import app
 from natsdb.ingest import ingest, verify
 from natsdb.ingest.archive.sources import open_source
-from natsdb.schema.errors import Damaged, NatsdbError
+from natsdb.schema.errors import Damaged, Missing, NatsdbError
 
 BAD = "000020.pickle.pbz2"
 
@@ -248,6 +248,14 @@ def test_keep_going_ingests_the_rest_and_lists_what_it_left_out(few: Path, tmp_p
     assert "all equal, bit for bit" in result.stdout
     (few / BAD).unlink()
     assert verify(few, tmp_path / "db").count == 0
+
+
+def test_verify_says_when_the_database_has_no_rows_to_compare(few: Path, tmp_path: Path) -> None:
+    """One sentence, and not a difference for each record."""
+    ingest([few], tmp_path / "db", source="mine")
+    with pytest.raises(Missing, match=r"db: there are no rows of source 'official', space '\wss'; there is mine"):
+        verify(few, tmp_path / "db")
+    assert verify(few, tmp_path / "db", name="mine").count == 0
 
 
 def _mutations(data: bytes, count: int, seed: int) -> Any:

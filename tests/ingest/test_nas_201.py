@@ -283,8 +283,8 @@ def test_what_cannot_be_exported_is_said(home: Path, made_up_db: Path, tmp_path:
     for asked, said in (
         ({"format": "nasbench201"}, "there is no format 'nasbench201'; did you mean nas-bench-201"),
         ({"format": "nas-bench-201", "space": "sss"}, "the format nas-bench-201 is of the space tss; name it with"),
-        ({"format": "syne-tune"}, "there are no rows of tss from source 'syne-tune'; it holds tss from nas-bench-201"),
-        ({"format": "nats-bench"}, "there are no rows of tss from source 'official'"),
+        ({"format": "syne-tune"}, "there are no rows of source 'syne-tune', space 'tss'; there is nas-bench-201"),
+        ({"format": "nats-bench"}, "there are no rows of source 'official', space 'tss'; there is nas-bench-201"),
     ):
         with pytest.raises(NatsdbError, match=said):
             export(tmp_path / "no", **{"space": "tss", "database": home, **asked})
