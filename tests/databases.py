@@ -74,11 +74,12 @@ def keep_made_up_search(
     budget: float | None = 40_000.0,
     seed: int = 0,
     hp: str | None = "12",
+    provenance: str = "{}",
 ) -> None:
     """Add a search of tss to a database whose runs, by number, hold an architecture (the second) from a time on; one
     without a schedule is of shared weights."""
     one = {"search": search, "algorithm": algorithm, "space": "tss", "dataset": dataset, "budget": budget, "seed": seed}
-    one |= {"hp": hp, "options": "{}", "provenance": "{}"}
+    one |= {"hp": hp, "options": "{}", "provenance": provenance}
     runs = [
         one | {"run": run, "steps": len(held), "seconds": held[-1][0], "arch": held[-1][1]}
         for run, held in steps.items()

@@ -39,7 +39,9 @@ def searched_db(embedded_db: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         }
         keep_made_up_search(home, name, name, steps, dataset="cifar10", budget=20_000.0)
     trained = {run: [(100.0, archs[0]), (7_000.0 + run, archs[5])] for run in range(4)}
-    keep_made_up_search(home, "trained", "a_trained", trained, dataset="cifar10", budget=None)
+    keep_made_up_search(
+        home, "trained", "a_trained", trained, dataset="cifar10", budget=None, provenance='{"trained": 777}'
+    )
     keep_made_up_search(
         home, "shared", "gdas", {0: [(9.0, archs[0]), (18.0, archs[-1])]}, dataset="cifar10", budget=None, hp=None
     )
