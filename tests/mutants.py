@@ -223,9 +223,9 @@ def _file(test: str) -> str:
 
 
 def chosen(change: Mutant, tests: Tests, most: float, rest: bool) -> Tests:
-    """Tests to run on a change, as many as take no longer than `most` together: those that run its line, then, of the
-    rest, those that run its file, then all others; the quickest first. Those of a file stay together, as they share
-    fixtures."""
+    """Tests to run on a change, as many as take no longer than `most` together: those that run its line, or where none
+    does, as of what a module runs when it is imported, those that run its file; with `rest` the others after them; the
+    quickest first. Those of a file stay together, as they share fixtures."""
 
     def rank(test: str) -> tuple[int, float]:
         runs = int(tests[test]["lines"].get(change.path, "0"), 16)
@@ -236,9 +236,10 @@ def chosen(change: Mutant, tests: Tests, most: float, rest: bool) -> Tests:
         )
 
     left, paid, files = most, dict[str, float](), dict[str, list[str]]()
+    nearest = min((rank(test)[0] for test in tests), default=0)
     for test in sorted(tests, key=rank):
         takes = tests[test]["alone"] + sum(took for name, took in tests[test]["shared"].items() if name not in paid)
-        if takes <= left and (rest or rank(test)[0] == 0):
+        if takes <= left and (rest or rank(test)[0] == nearest):
             left, paid = left - takes, paid | tests[test]["shared"]
             files.setdefault(_file(test), []).append(test)
     return {test: tests[test] for file in files.values() for test in file}
