@@ -223,17 +223,16 @@ def _file(test: str) -> str:
 
 
 def chosen(change: Mutant, tests: Tests, most: float, rest: bool) -> Tests:
-    """Tests to run on a change, as many as take no longer than `most` together: those that run its line, or where none
-    does, as of what a module runs when it is imported, those that run its file; with `rest` the others after them; the
-    quickest first. Those of a file stay together, as they share fixtures."""
+    """Tests to run on a change, as many as take no longer than `most` together, the quickest first: those that run its
+    line, or where none does, as of what a module runs when it is imported, those whose file names the module, or else
+    those that run it; with `rest` all others after these. Those of a file stay together, as they share fixtures."""
 
     def rank(test: str) -> tuple[int, float]:
-        runs = int(tests[test]["lines"].get(change.path, "0"), 16)
-        named = change.path.endswith(".sql") and Path(change.path).stem in _text(_file(test))
-        at = 0 if change.path.endswith(".sql") else change.line
-        return 0 if runs >> at & 1 else 1 if runs or named else 2, tests[test]["alone"] + sum(
-            tests[test]["shared"].values()
-        )
+        of = tests[test]
+        runs = int(of["lines"].get(change.path, "0"), 16)
+        line = runs >> (0 if change.path.endswith(".sql") else change.line) & 1
+        named = Path(change.path).stem in _text(_file(test))
+        return 0 if line else 1 if named else 2 if runs else 3, of["alone"] + sum(of["shared"].values())
 
     left, paid, files = most, dict[str, float](), dict[str, list[str]]()
     nearest = min((rank(test)[0] for test in tests), default=0)
