@@ -207,9 +207,9 @@ def recorded(files: list[str], tree: Path) -> Tests:
         RECORDS.mkdir(exist_ok=True)
         print(f"recording {', '.join(missing)}", flush=True)
         (tree / "record.json").unlink(missing_ok=True)
-        code, printed = run_tests(missing, tree, None, {"NATSDB_RECORD": str(tree / "record.json")})
+        ended, printed = run_tests(missing, tree, None, {"NATSDB_RECORD": str(tree / "record.json")})
         if not (tree / "record.json").exists():
-            sys.exit(f"{printed}\nnothing was recorded: pytest ended with {code}")
+            sys.exit(f"{printed}\nnothing was recorded: pytest ended with {ended}")
         said: Tests = json.loads((tree / "record.json").read_text(encoding="utf-8"))
         for name in missing:
             for old in RECORDS.glob(f"{Path(name).stem}-*"):
