@@ -44,7 +44,7 @@ from cosmic_ray.plugins import get_operator
 ROOT = Path(__file__).parents[1]
 # Rooms, and the tests that should find what is wrong there.
 ROOMS = {
-    "schema": ["tests/schema", "tests/sql"],
+    "schema": ["tests/schema", "tests/sql", "tests/search/test_multi_trial.py"],
     "sql": ["tests/sql", "tests/search/test_search_tables.py", "tests/package/test_duckdb_file.py"],
     "natsdb/store": ["tests/store", "tests/sql/test_which_rows_count.py", "tests/ingest/test_adding.py"],
     "ingest/archive": ["tests/ingest", "tests/legacy/test_every_answer.py"],

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from natsdb import encodings
-from natsdb.schema.encodings import encodings_of, texts
+from natsdb.schema.encodings import architecture, encodings_of, texts
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.spaces import SPACES, arch_index
 from natsdb.schema.topology import EDGES, OPS, canonical_tss, tss_ops
@@ -101,6 +101,20 @@ def test_spellings_of_one_architecture_are_read() -> None:
     assert encodings.index_of("tss", [410242, 1], "digits").tolist() == [2631, arch_index("tss", _last(1))]
     assert encodings.index_of("tss", [12, 15_624]).tolist() == [12, 15_624]
     assert encodings.index_of("tss", []).tolist() == []
+
+
+def test_an_architecture_named_to_a_command_says_its_space() -> None:
+    for text, named in (
+        ("tss/9930", ("tss", 9930)),
+        ("tss/(4, 0, 3, 1, 4, 3)", ("tss", 2631)),
+        ("sss/8:8:8:8:16", ("sss", 1)),
+        ("8:8:8:8:16", ("sss", 1)),
+        (_last(0), ("tss", arch_index("tss", _last(0)))),
+    ):
+        assert architecture(text) == named
+    for text in ("9930", "other/9930"):
+        with pytest.raises(NatsdbError, match=f"'{text}' names no space; write tss/{text} or sss/{text}"):
+            architecture(text)
 
 
 def _last(number: int) -> str:

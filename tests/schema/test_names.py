@@ -22,6 +22,8 @@ def test_the_nearest_name_comes_first_and_is_asked_for_where_it_is_like() -> Non
     )
     assert did_you_mean("mnist", names).startswith("there are ")
     assert did_you_mean("a", ["b"]) == "there is b"
+    assert did_you_mean("cifar1O", ["cifar10"]) == "there is cifar10"
+    assert did_you_mean("sss1", ["tss", "sss"]) == "did you mean sss? there are sss, tss"
     assert did_you_mean("a", []) == "there are none"
 
 
