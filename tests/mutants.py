@@ -4,9 +4,9 @@ Python is changed by the operators of Cosmic Ray, SQL by the rules below; a samp
 made in a copy of the tree, in which tests of its room run until one fails: at first those that were seen to run the
 line, the quickest first, for `AT_FIRST` seconds. When all changes had their turn, the next tests run on what these did
 not find, at last the rest of the room, for `--longest` seconds. Only tests that pass without a change are run; what
-each of them runs is recorded once for a state of the code (`seen.py`) and kept in `.mutants/`. A run of tests is forked
-from a process that has imported what they need of others. What nothing found is printed with its line: it is
-equivalent, or it wants a test.
+each of them runs is recorded once for a state of the code (`seen.py`) and kept in `.mutants/`, as what was tried is:
+stopped, the same command goes on. A run of tests is forked from a process that has imported what they need of others.
+What nothing found is printed with its line: it is equivalent, or it wants a test.
 """
 
 from __future__ import annotations
@@ -96,6 +96,7 @@ AT_FIRST = (6.0, 60.0)
 # A change that makes tests run without end is found: after so many times what was recorded, and so many seconds more.
 PATIENCE = (10, 120)
 RECORDS = ROOT / ".mutants"
+CODE = (*ROOMS, "natsdb")
 # What tests import of others, which takes longer than most of them.
 IMPORTED = ["__main__", "duckdb", "hypothesis", "nats_bench", "polars", "pyarrow.parquet", "torch", "typer.testing"]
 FORKED = multiprocessing.get_context("forkserver")
@@ -193,18 +194,48 @@ def _text(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
 
 
+@cache
+def digest_of(*folders: str) -> str:
+    """Digest of the Python and SQL in folders."""
+    paths = [path for folder in folders for path in sorted((ROOT / folder).glob("**/*"))]
+    code = (path.read_bytes() for path in paths if path.suffix in (".py", ".sql"))
+    return hashlib.sha256(b"".join(code)).hexdigest()
+
+
+class Tried:
+    """What was tried on this code: what was found stays found; what was not is tried again with other tests."""
+
+    def __init__(self) -> None:
+        self._path = RECORDS / f"tried-{digest_of(*CODE)[:16]}.jsonl"
+        lines = self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []
+        every = [json.loads(line) for line in lines]
+        self._found = {one["change"]: one["by"] for one in every if one["by"]}
+        tests = digest_of("tests")
+        self._missed = {(one["change"], one["most"]) for one in every if not one["by"] and one["tests"] == tests}
+
+    def before(self, change: Mutant, most: float) -> str | None:
+        """What found a change, empty where tests of so many seconds did not, None where they were not tried."""
+        name = _name(change)
+        return self._found.get(name, "" if (name, most) in self._missed else None)
+
+    def keep(self, change: Mutant, most: float, by: str) -> None:
+        """Note what tests of so many seconds made of a change."""
+        line = {"change": _name(change), "most": most, "by": by, "tests": digest_of("tests")}
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+def _name(change: Mutant) -> str:
+    return hashlib.sha256(f"{change.path}\n{change.text}".encode()).hexdigest()[:16]
+
+
 def recorded(files: list[str], tree: Path) -> Tests:
     """The tests of files that pass, recorded in an unchanged tree where the code or they are not as they were."""
-    folders = (*ROOMS, "natsdb", "tests")
-    code = [
-        path for folder in folders for path in sorted((ROOT / folder).glob("**/*")) if path.suffix in (".py", ".sql")
-    ]
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in code)).hexdigest()
+    digest = digest_of(*CODE, "tests")
     kept = {}
     for name in files:
         kept[name] = RECORDS / f"{Path(name).stem}-{hashlib.sha256((digest + _text(name)).encode()).hexdigest()[:16]}"
     if missing := [name for name, path in kept.items() if not path.is_file()]:
-        RECORDS.mkdir(exist_ok=True)
         print(f"recording {', '.join(missing)}", flush=True)
         (tree / "record.json").unlink(missing_ok=True)
         ended, printed = run_tests(missing, tree, None, {"NATSDB_RECORD": str(tree / "record.json")})
@@ -306,15 +337,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--room", choices=ROOMS, help="only this one")
-    parser.add_argument("--skip", type=int, default=0, help="changes of the sample that were tried before")
     parser.add_argument("--longest", type=float, default=600, help="seconds of tests on what the first did not find")
     asked = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
     FORKED.set_forkserver_preload(IMPORTED)
     every = [one for one in places() if asked.room in (None, one[0])]
     random.Random(asked.seed).shuffle(every)
-    drawn = list(islice(filter(None, map(mutant, every)), asked.skip, asked.count))
-    print(f"{len(drawn)} of {len(every):,} changes, seed {asked.seed}, from {asked.skip + 1}", flush=True)
+    drawn = list(islice(filter(None, map(mutant, every)), asked.count))
+    print(f"{len(drawn)} of {len(every):,} changes, seed {asked.seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="natsdb-mutants-") as folder:
         (Path(folder) / "written").mkdir()
         trees: SimpleQueue[Path] = SimpleQueue()
@@ -325,6 +355,8 @@ def main() -> None:
                 (tree / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, tree / name, follow_symlinks=False)
             trees.put(tree)
+        RECORDS.mkdir(exist_ok=True)
+        kept = Tried()
         left: dict[Mutant, Tests] = {}
         for room, names in ROOMS.items():
             if changes := [change for change in drawn if change.room == room]:
@@ -341,6 +373,9 @@ def main() -> None:
             def one(change: Mutant) -> str:
                 run = chosen(change, left[change], most, rest)
                 left[change] = {test: of for test, of in left[change].items() if test not in run}
+                before = kept.before(change, most)
+                if before is not None:
+                    return before
                 tree = trees.get()
                 try:
                     return found(change, run, tree)
@@ -350,6 +385,8 @@ def main() -> None:
             missed, started = [], time.monotonic()
             with ThreadPoolExecutor(asked.jobs) as pool:
                 for number, (change, by) in enumerate(zip(changes, pool.map(one, changes), strict=True), 1):
+                    if kept.before(change, most) is None:
+                        kept.keep(change, most, by)
                     if not by:
                         missed.append(change)
                     minutes = (time.monotonic() - started) / number * (len(changes) - number) / 60
