@@ -1,11 +1,10 @@
-"""A user's own function, named as FILE.py:FUNCTION; the file may import modules that lie beside it."""
+"""A user's own function, named as FILE.py:FUNCTION."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib.util
 import sys
-from modulefinder import ModuleFinder
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -33,15 +32,6 @@ def load_own(name: str, *kinds: type) -> Any:
     return found
 
 
-def code_files(name: str) -> list[Path]:
-    """The file of FILE.py:FUNCTION and what it imports that lies beside it, directly or not."""
-    file = Path(name.rpartition(":")[0])
-    finder = ModuleFinder([str(file.resolve().parent)])
-    finder.run_script(str(file))
-    found = (getattr(module, "__file__", None) for module in finder.modules.values())
-    return [file, *sorted(Path(path) for path in found if path not in (None, str(file)))]
-
-
 def _module(path: Path) -> ModuleType:
     name = f"natsdb_user_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
     specification = importlib.util.spec_from_file_location(name, path)
@@ -50,9 +40,6 @@ def _module(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(specification)
     # Dataclasses of the file look their module up by its name.
     sys.modules[name] = module
-    # Last, so that a module beside it hides nobody's.
-    if (folder := str(path.resolve().parent)) not in sys.path:
-        sys.path.append(folder)
     try:
         specification.loader.exec_module(module)
     except (Exception, SystemExit) as error:  # whatever a user's file raises, the end of a script without a guard too

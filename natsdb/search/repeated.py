@@ -14,12 +14,11 @@ from pathlib import Path
 from types import CodeType
 from typing import Any
 
-from natsdb.own_code import code_files, is_own
 from natsdb.schema.errors import NatsdbError
 from natsdb.search.algorithm import Algorithm
 from natsdb.search.fronts import Judges, front_rows, read_judges
 from natsdb.search.measures import checked_limit, checked_warm_up
-from natsdb.search.others import versions
+from natsdb.search.others import is_others, versions
 from natsdb.search.running import NAMED, Task, load_algorithm, options_of, run_task
 from natsdb.search.trainings import Trainings, published_budget, read_trainings
 from natsdb.store.manifest import NAME
@@ -233,11 +232,10 @@ def digest_of(*parts: Any) -> str:
 
 
 def code_of(algorithm: Any) -> str:
-    """Digest of a user's own algorithm, of a file with what it imports beside it: when it is changed, its runs are done
-    anew."""
+    """Digest of a user's own algorithm: when it is changed, its runs are done anew."""
     if isinstance(algorithm, str):
-        files = code_files(algorithm) if is_own(algorithm) else []
-        return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12] if files else ""
+        file = "" if is_others(algorithm) else algorithm.rpartition(":")[0]
+        return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12] if file else ""
     function = algorithm.propose if isinstance(algorithm, Algorithm) else algorithm
     code = getattr(function, "__code__", None)
     if code is None:

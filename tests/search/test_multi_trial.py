@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import math
 import random
@@ -20,7 +19,6 @@ from natsdb.schema.schedules import HPS
 from natsdb.schema.spaces import SPACES, arch_str
 from natsdb.schema.topology import EDGES, OPS
 from natsdb.search import ALGORITHMS, Algorithm, Benchmark, mutated, read_trainings
-from natsdb.search.repeated import code_of
 from natsdb.search.running import load_algorithm, options_of, play
 from natsdb.search.trainings import Trainings
 
@@ -261,30 +259,6 @@ def test_a_file_of_ones_own_may_have_dataclasses(tmp_path: Path) -> None:
         "@dataclass\nclass Place:\n    arch: int\n\ndef first(benchmark, chance):\n    yield Place(7).arch\n"
     )
     assert play(load_algorithm(f"{path}:first"), _whole(), 1e9, 0, 0).arch == [7]
-
-
-def test_a_file_of_ones_own_may_import_what_lies_beside_it_and_each_change_counts(tmp_path: Path) -> None:
-    path, beside, within = tmp_path / "mine.py", tmp_path / "beside_mine.py", tmp_path / "mine_package"
-    within.mkdir()
-    path.write_text(
-        "import random\nfrom beside_mine import START\n\ndef first(benchmark, chance):\n"
-        "    from mine_package.later import STEP\n    yield START + STEP\n"
-    )
-    beside.write_text("START = 40\n")
-    (within / "__init__.py").write_text("")
-    (within / "later.py").write_text("STEP = 2\n")
-    name = f"{path}:first"
-    assert play(load_algorithm(name), _whole(), 1e9, 0, 0).arch == [42]
-    (tmp_path / "random.py").write_text("raise SystemExit\n")  # which hides nothing
-    load_algorithm(name)
-    alone = tmp_path / "alone.py"
-    alone.write_text("def first(benchmark, chance):\n    yield 0\n")
-    assert code_of(f"{alone}:first") == hashlib.sha256(alone.read_bytes()).hexdigest()[:12]
-    digests = {code_of(name)}
-    for number, file in enumerate((path, beside, within / "later.py")):
-        file.write_text(f"{file.read_text()}\n# {number}\n")
-        digests.add(code_of(name))
-    assert len(digests) == 4
 
 
 @pytest.mark.parametrize(
