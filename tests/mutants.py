@@ -29,6 +29,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
@@ -276,20 +277,25 @@ def chosen(change: Mutant, tests: Tests, most: float, rest: bool) -> Tests:
 
 
 def run_tests(files: list[str], tree: Path, most: float | None, variables: dict[str, str]) -> tuple[int | None, str]:
-    """Run tests in a tree with the plugin `seen`: pytest's exit code, None where it did not end in time, and what it
-    printed."""
-    said = tree / "said.txt"
-    process = FORKED.Process(target=_run, args=(files, tree, variables, said))
+    """Run tests in a tree with the plugin `seen`: pytest's exit code, -1 where the process died and None where it did
+    not end in time, and what it printed."""
+    said, ended = tree / "said.txt", tree / "ended.txt"
+    said.write_text("")
+    ended.unlink(missing_ok=True)
+    process = FORKED.Process(target=_run, args=(files, tree, variables, said, ended))
     process.start()
     process.join(most)
-    code = process.exitcode
-    if process.pid is not None and code is None:
-        os.killpg(process.pid, signal.SIGKILL)
+    alive = process.is_alive()
+    if alive and process.pid is not None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.join()
+    # Its exit code may be another's: a thread that starts a process looks after those of all threads.
+    code = int(ended.read_text()) if ended.exists() else None if alive else -1
     return code, said.read_text(encoding="utf-8")
 
 
-def _run(files: list[str], tree: Path, variables: dict[str, str], said: Path) -> None:
+def _run(files: list[str], tree: Path, variables: dict[str, str], said: Path, ended: Path) -> None:
     os.setpgid(0, 0)
     os.chdir(tree)
     with said.open("w") as out:
@@ -301,7 +307,8 @@ def _run(files: list[str], tree: Path, variables: dict[str, str], said: Path) ->
     os.environ.setdefault("NATSDB_TEST_DATA", str(ROOT.parent / "shared" / "data"))
     os.environ.update(variables)
     sys.dont_write_bytecode = True
-    sys.exit(int(pytest.main(["-q", "-p", "no:cacheprovider", "-p", "seen", *files])))
+    code = int(pytest.main(["-q", "-p", "no:cacheprovider", "-p", "seen", *files]))
+    ended.write_text(str(code))
 
 
 def found(change: Mutant, tests: Tests, tree: Path) -> str:
@@ -396,9 +403,7 @@ def main() -> None:
 
         survivors = list(left)
         for most, rest in (*((most, False) for most in AT_FIRST), (asked.longest, True)):
-            print(
-                f"{len(survivors)} left: {'all tests' if rest else 'tests of their lines'}, {most:.0f} s each at most"
-            )
+            print(f"{len(survivors)} left: {'all tests' if rest else 'the nearest tests'}, {most:.0f} s each at most")
             survivors = tried(survivors, most, rest)
     counts = Counter((change.room, change not in survivors) for change in drawn)
     print("\n| room | changes | found |\n|---|---|---|")

@@ -131,8 +131,13 @@ def _check(part: Pixels, dataset: str, folder: Path) -> None:
 
 
 def _cifar(dataset: str, folder: Path, train: bool, download: bool) -> Pixels:
-    from torchvision import datasets  # here only: it brings PyTorch's compiler, which takes longer than PyTorch
-
+    try:
+        from torchvision import datasets  # here only: it brings PyTorch's compiler, which takes longer than PyTorch
+    except ImportError as error:
+        what = f"torchvision reads the official files of {dataset} ({error})"
+        raise NatsdbError(
+            what, where=str(folder), remedy="pip install 'natsdb[training]', or have Parquet there"
+        ) from error
     kind = getattr(datasets, _CIFAR[dataset])
     try:
         # Torchvision checks the MD5 of every file before it opens one.

@@ -99,10 +99,9 @@ def check_source(
         Missing: it has no rows; the remedy names those that have, the nearest first, or all that there is.
     """
     of = {"space": space, "hp": hp}
-    if not any(
-        part.source == source and space in (None, part.space) and hp in (None, part.hp) for part in manifest.parts
-    ):
-        have = sorted({part.source for part in manifest.parts if part.source})
+    parts = [part for part in manifest.parts if part.source]  # the catalogue has none
+    if not any(part.source == source and space in (None, part.space) and hp in (None, part.hp) for part in parts):
+        have = sorted({part.source for part in parts})
         more = "".join(f", {name} {value!r}" for name, value in of.items() if value is not None)
         there = did_you_mean(source, have) if source not in have else f"it holds {manifest.contents()}"
         raise Missing(f"there are no rows of source {source!r}{more}", where=where, remedy=there)

@@ -114,9 +114,9 @@ def test_cold(
         return (time.perf_counter() - started) / len(archs)
 
     spent: list[float] = []
-    official = sorted(cold(nats_bench.create, folder, known) for _ in range(3))[1]
+    official = median(cold(nats_bench.create, folder, known) for _ in range(3))
     benchmark.pedantic(lambda: spent.append(cold(api.create, database, archs)), rounds=5)
-    own = sorted(spent)[2]
+    own = median(spent)
     what = "the last epoch" if iepoch is None else f"epoch {iepoch}"
     must = "≤ 1/5" if iepoch is None else "≤ 0.5 ms" if space == "tss" else "≤ 0.4 ms"
     _add(results, f"cold `get_more_info`, {space}, hp {hp}, {what}", official, own, must)

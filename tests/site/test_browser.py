@@ -359,7 +359,7 @@ def test_everything_that_is_kept_of_a_search_is_there(page: Any, searched_addres
         assert said in kept
     page.get_by_text("a_trained: 4 runs (search trained)").click()
     trained = page.locator("#searches details[open] dl").nth(0).inner_text()
-    for said in ("none", "evaluations\n2.0 a run", "7,002 measured, a run"):
+    for said in ("none", "evaluations\n2.0 a run", "7,002 of training, a run"):
         assert said in trained
     (arch,) = natsdb.query("select arch from search_run where search = 'second' and run = 0", searched_db)["arch"]
     page.get_by_role("link", name=f"tss/{arch}").click()

@@ -128,6 +128,8 @@ def test_drop_of_what_is_not_there_names_what_is(home: Path) -> None:
         drop("oficial", home)
     with pytest.raises(Missing, match=r"no rows of source 'official', space 'tss'; it holds sss from official"):
         drop("official", home, space="tss")
+    with pytest.raises(Missing, match=r"no rows of source ''; there is official"):  # the catalogue is of no source
+        drop("", home)
     hps = set(natsdb.query("select distinct hp from seed", home)["hp"])
     drop("official", home, hp="90")
     assert set(natsdb.query("select distinct hp from seed", home)["hp"]) == hps - {"90"}

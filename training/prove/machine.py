@@ -8,7 +8,6 @@ import platform
 import subprocess
 from dataclasses import replace
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +35,8 @@ def machine(given: Given, made_up: bool) -> Found:
 
     `made_up`: pictures are made up in the folder of pictures.
     """
+    import torchvision  # for its version with CUDA's, which its metadata lacks; it takes seconds
+
     device = device_of(given.device or None)
     if made_up and not given.data.exists():
         make_up(given.data, *MADE_UP["cuda" if device.type == "cuda" else "cpu"])
@@ -49,7 +50,7 @@ def machine(given: Given, made_up: bool) -> Found:
         "torch": torch.__version__,
         "cuda": torch.version.cuda,
         "cudnn": torch.backends.cudnn.version(),
-        "torchvision": version("torchvision"),
+        "torchvision": torchvision.__version__,
         "numpy": np.__version__,
         "pyarrow": pa.__version__,
         "natsdb": natsdb.__version__,

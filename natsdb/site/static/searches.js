@@ -47,7 +47,7 @@ function draw() {
   const timed = own(here(curves)).filter((row) => row.timed);
   const shared = own(here(curves)).filter((row) => !row.timed);
   const shown = unique([...own(here(regrets)), ...shared].map((row) => row.label));
-  const time = here(every).some(trains) ? "seconds, simulated or measured" : "simulated seconds";
+  const time = here(every).some(trains) ? "seconds, simulated or of trainings" : "simulated seconds";
   const where = role ? `${dataset}, judged on ${ROLES[role]}` : dataset;
   byId("searches-shown").replaceChildren(
     el("h2", {}, `Accuracy at full training (percent), all of ${space}`),
@@ -67,7 +67,7 @@ function draw() {
   );
 }
 
-/** Whether a search trained what it asked for, and measured how long that takes. */
+/** Whether a search trained what the database lacked: seconds are those of trainings, of rows that were there too. */
 const trains = (one) => "trained" in JSON.parse(one.provenance);
 const unique = (values) => [...new Set(values)];
 const look = (kind) => `curve line-${kind % 12}${kind < 12 ? "" : " bold"}`;
@@ -102,18 +102,17 @@ function rankTable(rows, overall) {
 function details(space, one) {
   const options = Object.entries(JSON.parse(one.options)).map(([name, value]) => `${name} ${value}`).join(", ");
   const timed = one.hp !== null;
-  const clock = trains(one) ? "measured" : "simulated";
   const places = one.found.map(([arch, times]) =>
     el("span", {}, el("a", { href: `#/${space}/${arch}` }, `${space}/${arch}`), ` (${count(times)})  `));
   const lines = [
     ["algorithm", one.algorithm],
     ["options", options || "as published"],
     ["schedule (hp)", one.hp ?? "shared weights"],
-    ["budget", one.budget !== null ? `${count(one.budget)} ${clock} seconds` : "none"],
+    ["budget", one.budget !== null ? `${count(one.budget)} ${trains(one) ? "seconds of training" : "simulated seconds"}` : "none"],
     ["seed", String(one.seed)],
     ["runs", count(one.runs)],
     [timed ? "evaluations" : "epochs", `${fixed(one.steps, 1)} a run`],
-    ["seconds", `${count(one.seconds)} ${timed ? clock : "on the device"}, a run`],
+    ["seconds", `${count(one.seconds)} ${trains(one) ? "of training" : timed ? "simulated" : "on the device"}, a run`],
     ["found most often", el("span", {}, ...places)],
     ...Object.entries(JSON.parse(one.provenance)).map(([name, value]) => [name, typeof value === "string" ? value : JSON.stringify(value)]),
   ].filter(([, value]) => value !== "");
