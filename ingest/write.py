@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 from collections import Counter
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +158,8 @@ class Rows:
             for place, count in zip(record.layout.cost[:, 2], record.layout.latencies, strict=True):
                 every.append(record.values[place : place + count].tolist() if count > 1 else None)
                 if count > 1:
-                    cost[len(every) - 1, 2] = sum(every[-1]) / count
+                    # Not `sum`, which rounds otherwise from Python 3.12 on.
+                    cost[len(every) - 1, 2] = reduce(add, every[-1]) / count
         return every
 
     @staticmethod

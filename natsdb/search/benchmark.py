@@ -85,7 +85,8 @@ class Benchmark:
         if warm is None:
             return
         drawn = {self._arch(choices): choices for choices in (self.random(chance) for _ in range(warm.of))}
-        self.spent += sum(warm.seconds[arch] for arch in drawn)
+        for arch in drawn:  # `sum` rounds otherwise from Python 3.12 on
+            self.spent += warm.seconds[arch]
         # The last is the next: the highest value, the first drawn of equals.
         self._first = [drawn[arch] for arch in sorted(drawn, key=lambda arch: -warm.value[arch])][::-1]
 

@@ -10,6 +10,8 @@ import sys
 import types
 import warnings
 import zipfile
+from functools import reduce
+from operator import add
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +70,7 @@ def test_every_number_is_there(pth: Path, home: Path, records: dict[int, Any]) -
     of = records[300]["full"]["all_results"]
     every = {seed: of["cifar10", seed]["latency"] for seed in rows["seed"]}
     assert rows["latencies"].to_list() == list(every.values())
-    assert rows["latency"].to_list() == [sum(each) / len(each) for each in every.values()]
+    assert rows["latency"].to_list() == [float(reduce(add, each)) / len(each) for each in every.values()]
     no_times = natsdb.query(
         "select distinct train_seconds, ori_test_seconds from cost where dataset = 'cifar100'", home
     )
