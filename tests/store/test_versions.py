@@ -360,6 +360,22 @@ def test_the_grace_period_is_measured_by_the_clock_that_versions_are_made_by(
     assert [version.version for version in log(home)] == [2, 1]
 
 
+def test_the_grace_period_begins_when_a_version_is_superseded(
+    folders: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def on(day: float) -> None:
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", str(1_700_000_000 + 86_400 * day))
+
+    on(0)
+    ingest(folders[:1], tmp_path / "db")
+    on(10)
+    drop("official", tmp_path / "db")
+    on(10.9)
+    assert vacuum(tmp_path / "db", keep=86_400).versions == []
+    on(11)
+    assert vacuum(tmp_path / "db", keep=86_400).versions == [1]
+
+
 def test_a_reader_of_the_newest_version_by_number_keeps_it_in_a_copied_folder(home: Path) -> None:
     with natsdb.connect(home, version=1) as connection:
         drop("official", home)
