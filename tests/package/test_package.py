@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -147,9 +148,16 @@ def test_verify_and_export_from_the_command_line(official: dict[str, Path], real
     assert _run("export", "--space", "tss", "--db", real_db, tmp_path / "out")[0] == 0
     code, _, err = _run("export", "--space", "tss", "--db", real_db, tmp_path / "out")
     assert (code, err.count("\n")) == (1, 1)
-    code, out, _ = _run("verify", official["sss"], "--db", real_db, "--source", "mine")
+    code, out, err = _run("verify", official["sss"], "--db", real_db, "--source", "mine")
+    assert (code, out) == (1, "")
+    assert "there are no rows of source 'mine', space 'sss'; there is official" in err
+    one = shutil.copytree(official["sss"], tmp_path / official["sss"].name)
+    next(one.glob("0*.pbz2")).unlink()
+    assert _run("ingest", one, "--db", tmp_path / "db")[0] == 0
+    code, out, _ = _run("verify", official["sss"], "--db", tmp_path / "db")
     assert code == 1
-    assert "2 differences in 2 records" in out
+    assert "no row of this" in out
+    assert "1 differences in 2 records" in out
 
 
 def test_a_newer_or_damaged_manifest_is_one_sentence(tmp_path: Path) -> None:
