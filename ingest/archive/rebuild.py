@@ -1,17 +1,18 @@
 """The way back: rows of the tables become records as official files hold them, order and types included.
 
 `StoredBlock` holds the rows of 1,024 architectures at one hp as arrays. A run's rows are found by position:
-its form says how
-many there are, and rows are sorted by key; so neither keys nor text are read to answer for one run. Readers share
-nothing that can be in a bad state: a block may be read by several threads, and by the children of a fork.
+its form says how many there are, and rows are sorted by key; so neither keys nor text are read to answer for one run.
+Readers share nothing that can be in a bad state: a block may be read by several threads, and by the children of a fork.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable
 from contextlib import suppress
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -129,13 +130,13 @@ class StoredBlock:
         return self._small[key]
 
     @cached_property
-    def _starts(self) -> np.ndarray:
+    def _starts(self) -> list[int]:
         with self._opened("metric") as file, reading(self._path("metric")):
             footer = file.metadata
             if footer.num_rows != self.rows[-1]:
                 self._damaged("metric", "it has other rows than its table seed says")
             groups = range(footer.num_row_groups)
-            return _cumulative(np.array([footer.row_group(n).num_rows for n in groups], np.int64))
+            return list(accumulate((footer.row_group(n).num_rows for n in groups), initial=0))
 
     @cached_property
     def weights(self) -> np.ndarray:
@@ -223,8 +224,8 @@ class StoredBlock:
     def _around(self, name: str, row: int) -> tuple[int, np.ndarray]:
         """A piece of a column of `metric` that holds a row, for `floats`, and its first row: a page, or else the row
         group."""
-        group = int(np.searchsorted(self._starts, row, side="right")) - 1
-        start, path = int(self._starts[group]), self._metric
+        group = bisect_right(self._starts, row) - 1
+        start, path = self._starts[group], self._metric
         pages = self._pages_of(group, name)
         if pages is not None:
             with suppress(Strange):

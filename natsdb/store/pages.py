@@ -7,6 +7,7 @@ Layout after https://parquet.apache.org/docs/file-format/data-pages/ and Thrift'
 
 from __future__ import annotations
 
+import re
 import zlib
 from bisect import bisect_right
 from io import FileIO
@@ -18,12 +19,11 @@ import pyarrow as pa
 from natsdb.store.damage import damaged
 from natsdb.store.parquet import reading
 
-# Fields of `PageHeader` (1 to 5) and of its `DataPageHeader`, a kind of page, encodings, kinds of Thrift's fields.
-_TYPE, _SIZE, _COMPRESSED, _CHECKSUM, _DATA = 1, 2, 3, 4, 5
-_ROWS, _ENCODING = 1, 2
-_DATA_PAGE = 0
+# A `PageHeader`: a data page; its size, compressed size and checksum; then its `DataPageHeader`: rows, encoding, levels
+# as runs. Before each number stand how far its field is from the last one and its kind; it is a varint.
+_VARINT = rb"\x15([\x80-\xff]*[\x00-\x7f])"
+_PAGE_HEADER = re.compile(rb"\x15\x00" + 3 * _VARINT + rb"\x1c" + 2 * _VARINT + rb"\x15\x06\x15\x06\x00\x00")
 _PLAIN, _BYTE_STREAM_SPLIT = 0, 9
-_INTEGERS, _STRUCT = (4, 5, 6), 12
 # Bytes that hold a header: it takes 20 to 40.
 _HEADER = 128
 
@@ -86,13 +86,11 @@ class Pages:
     def _after(self, file: FileIO, found: list[Page]) -> Page:
         at, first = (found[-1].at + found[-1].compressed, found[-1].end) if found else (self._start, 0)
         file.seek(at)
-        fields, length = _struct(file.read(_HEADER), 0)
-        data = fields.get(_DATA)
-        if fields.get(_TYPE) != _DATA_PAGE or not isinstance(data, dict) or _CHECKSUM not in fields:
+        header = _PAGE_HEADER.match(file.read(_HEADER))
+        if header is None:
             raise Strange("it is no data page with a checksum")
-        rows, encoding = data.get(_ROWS, 0), data.get(_ENCODING, -1)
-        compressed, size = fields.get(_COMPRESSED, 0), fields.get(_SIZE, 0)
-        page = Page(first, first + rows, at + length, compressed, size, fields[_CHECKSUM] & 0xFFFFFFFF, encoding)
+        size, compressed, checksum, rows, encoding = map(_number, header.groups())
+        page = Page(first, first + rows, at + header.end(), compressed, size, checksum & 0xFFFFFFFF, encoding)
         if encoding != self._encoding:
             # PyArrow would believe it.
             raise damaged(self._path, ValueError("a page is encoded in another way than its footer says"))
@@ -139,25 +137,8 @@ def _levels(rows: int) -> bytes:
     return len(run).to_bytes(4, "little") + run
 
 
-def _struct(data: bytes, at: int) -> tuple[dict[int, Any], int]:
-    """A Thrift struct of integers and structs, by field number, and where it ends."""
-    fields: dict[int, Any] = {}
-    number = 0
-    try:
-        while kind := data[at]:
-            at += 1
-            number += kind >> 4
-            if kind & 15 == _STRUCT:
-                fields[number], at = _struct(data, at)
-            elif kind & 15 in _INTEGERS:
-                value = shift = 0
-                while data[at] > 127:
-                    value, at, shift = value | (data[at] & 127) << shift, at + 1, shift + 7
-                value |= data[at] << shift
-                at += 1
-                fields[number] = value >> 1 ^ -(value & 1)
-            else:
-                raise Strange("its header has fields that natsdb does not write")
-    except IndexError:
-        raise Strange("its header does not end") from None
-    return fields, at + 1
+def _number(varint: bytes) -> int:
+    value = 0
+    for place, byte in enumerate(varint):
+        value |= (byte & 127) << 7 * place
+    return value >> 1 ^ -(value & 1)
