@@ -266,11 +266,12 @@ def chosen(change: Mutant, tests: Tests, most: float, rest: bool) -> Tests:
         named = Path(change.path).stem in _text(_file(test))
         return 0 if line else 1 if named else 2 if runs else 3, of["alone"] + sum(of["shared"].values())
 
+    ranks = {test: rank(test) for test in tests}
     left, paid, files = most, dict[str, float](), dict[str, list[str]]()
-    nearest = min((rank(test)[0] for test in tests), default=0)
-    for test in sorted(tests, key=rank):
+    nearest = min((near for near, _ in ranks.values()), default=0)
+    for test in sorted(tests, key=ranks.__getitem__):
         takes = tests[test]["alone"] + sum(took for name, took in tests[test]["shared"].items() if name not in paid)
-        if takes <= left and (rest or rank(test)[0] == nearest):
+        if takes <= left and (rest or ranks[test][0] == nearest):
             left, paid = left - takes, paid | tests[test]["shared"]
             files.setdefault(_file(test), []).append(test)
     return {test: tests[test] for file in files.values() for test in file}

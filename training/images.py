@@ -36,15 +36,11 @@ IMAGENET16_TRAIN = {
     "train_data_batch_10": "8f03f34ac4b42271a294f91bf480f29b",
 }
 IMAGENET16_TEST = {"val_data": "3410e3017fdaefba8d5073aaa65e4bd6"}
-# Torchvision's class that reads a data set.
+# Torchvision's class that reads a data set, and the folder that it reads.
 _CIFAR = {"cifar10": "CIFAR10", "cifar10-valid": "CIFAR10", "cifar100": "CIFAR100"}
+_FOLDERS = {"CIFAR10": "cifar-10-batches-py", "CIFAR100": "cifar-100-python"}
 # Files of a form of its own, by data set: what is there where they are.
-_OWN = {
-    "cifar10": "cifar-10-batches-py",
-    "cifar10-valid": "cifar-10-batches-py",
-    "cifar100": "cifar-100-python",
-    "ImageNet16-120": "val_data",
-}
+_OWN = {**{name: _FOLDERS[kind] for name, kind in _CIFAR.items()}, "ImageNet16-120": "val_data"}
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 
 

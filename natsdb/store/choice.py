@@ -98,13 +98,12 @@ def check_source(
     Raises:
         Missing: it has no rows; the remedy names those that have, the nearest first, or all that there is.
     """
-    of = {"space": space, "hp": hp}
     parts = [part for part in manifest.parts if part.source]  # the catalogue has none
     if not any(part.source == source and space in (None, part.space) and hp in (None, part.hp) for part in parts):
         have = sorted({part.source for part in parts})
-        more = "".join(f", {name} {value!r}" for name, value in of.items() if value is not None)
+        of = "".join(f", {name} {value!r}" for name, value in (("space", space), ("hp", hp)) if value is not None)
         there = did_you_mean(source, have) if source not in have else f"it holds {manifest.contents()}"
-        raise Missing(f"there are no rows of source {source!r}{more}", where=where, remedy=there)
+        raise Missing(f"there are no rows of source {source!r}{of}", where=where, remedy=there)
 
 
 def is_reduced(hp: str, epochs: int, code: str | None) -> bool:
