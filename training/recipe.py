@@ -182,7 +182,7 @@ class Together:
     def __init__(self, members: Sequence[Training], precision: str, how: str = "eager") -> None:
         self.members = list(members)
         train = [training_step(forward, one.net, one.optimizer, precision, how) for one in members]
-        test = [evaluation_step(one.net, precision) for one in members]
+        test = [evaluation_step(one.net, precision, how) for one in members]
         self._train, self._test = (captured(side_by_side(steps), how) for steps in (train, test))
 
     def train_epoch(self, data: TrainingData, seeds: Sequence[int], epochs: int) -> list[dict[str, Measured]]:
@@ -236,7 +236,7 @@ def training_step(
     forward: Forward, net: nn.Module, optimizer: torch.optim.Optimizer, precision: str, how: str = "eager"
 ) -> Step:
     """What is done with a batch in training: as it is written, compiled, or (tss, bf16, CUDA) by kernels of our own."""
-    run = _compiled(forward) if how == "compile" else _fused if how == "fused" else forward
+    run = _fused if how == "fused" else _where_compiled(forward, how)
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     zeros: dict[Tensor, Tensor] = {}
 
@@ -255,12 +255,13 @@ def training_step(
     return step
 
 
-def evaluation_step(net: nn.Module, precision: str) -> Step:
-    """What is done with a batch in evaluation: never compiled, which would take longer than it saves."""
+def evaluation_step(net: nn.Module, precision: str, how: str = "eager") -> Step:
+    """What is done with a batch in evaluation: as it is written, or compiled."""
+    run = _where_compiled(forward, how)
 
     @torch.no_grad()
     def step(pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        return forward(net, pixels, labels, precision)
+        return run(net, pixels, labels, precision)
 
     return step
 
@@ -306,6 +307,21 @@ def _fused(net: nn.Module, pixels: Tensor, labels: Tensor, precision: str) -> tu
     assert isinstance(net, Network)
     logits = forward(net, pixels)
     return nn.functional.cross_entropy(logits, labels[0])[None], logits[None]
+
+
+def _where_compiled(forward: Forward, how: str) -> Forward:
+    """As it is written; or compiled, for batches of the first one's size: for a last, smaller one that takes longer
+    than all of these as they are written."""
+    if how != "compile":
+        return forward
+    size = None
+
+    def run(net: nn.Module, pixels: Tensor, labels: Tensor, precision: str) -> tuple[Tensor, Tensor]:
+        nonlocal size
+        size = size or len(pixels)
+        return (_compiled(forward) if len(pixels) == size else forward)(net, pixels, labels, precision)
+
+    return run
 
 
 @cache

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +54,20 @@ def _equal_to_eager(
 @pytest.mark.slow
 @pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="needs a C++ compiler")
 def test_compiled_it_gives_the_same_rows(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Batches of one size: each other one is compiled anew, for most of a minute.
-    _equal_to_eager("compile", "cpu", 16, pictures, tmp_path, monkeypatch)
+    compiled: list[tuple[int, bool]] = []
+
+    def noted(forward: recipe.Forward) -> recipe.Forward:
+        def run(net: Any, pixels: Any, labels: Any, precision: str) -> Any:
+            compiled.append((len(pixels), net.training))
+            return compile_it(forward)(net, pixels, labels, precision)
+
+        return run
+
+    compile_it = recipe._compiled
+    monkeypatch.setattr(recipe, "_compiled", noted)
+    _equal_to_eager("compile", "cpu", 32, pictures, tmp_path, monkeypatch)
+    # Of 80 images two batches in training; a smaller last one would be compiled anew, for most of a minute.
+    assert Counter(compiled) == {(32, True): 2 * 2, (20, False): 2}
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
