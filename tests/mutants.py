@@ -32,7 +32,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -97,7 +97,7 @@ AT_FIRST = (6.0, 60.0)
 # A change that makes tests run without end is found: after so many times what was recorded, and so many seconds more.
 PATIENCE = (10, 120)
 RECORDS = ROOT / ".mutants"
-CODE = (*ROOMS, "natsdb")
+CODE = (*ROOMS, "natsdb", "ingest", "training")
 # What tests import of others, which takes longer than most of them.
 IMPORTED = ["__main__", "duckdb", "hypothesis", "nats_bench", "polars", "pyarrow.parquet", "torch", "typer.testing"]
 FORKED = multiprocessing.get_context("forkserver")
@@ -197,9 +197,10 @@ def _text(name: str) -> str:
 
 @cache
 def digest_of(*folders: str) -> str:
-    """Digest of the Python and SQL in folders."""
+    """Digest of the Python and SQL in folders, but for files of tests: those are known by their own text."""
     paths = [path for folder in folders for path in sorted((ROOT / folder).glob("**/*"))]
-    code = (path.read_bytes() for path in paths if path.suffix in (".py", ".sql"))
+    named = (path for path in paths if path.suffix in (".py", ".sql") and not path.name.startswith("test_"))
+    code = (path.read_bytes() for path in named if path != Path(__file__))
     return hashlib.sha256(b"".join(code)).hexdigest()
 
 
@@ -211,43 +212,63 @@ class Tried:
         lines = self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []
         every = [json.loads(line) for line in lines]
         self._found = {one["change"]: one["by"] for one in every if one["by"]}
-        tests = digest_of("tests")
-        self._missed = {(one["change"], one["most"]) for one in every if not one["by"] and one["tests"] == tests}
+        self._missed = {(one["change"], one["tests"]) for one in every if not one["by"]}
 
-    def before(self, change: Mutant, most: float) -> str | None:
-        """What found a change, empty where tests of so many seconds did not, None where they were not tried."""
+    def before(self, change: Mutant, tests: Tests) -> str | None:
+        """What found a change, empty where these tests, as they are, did not, None where they were not tried."""
         name = _name(change)
-        return self._found.get(name, "" if (name, most) in self._missed else None)
+        return self._found.get(name, "" if (name, _as_they_are(tests)) in self._missed else None)
 
-    def keep(self, change: Mutant, most: float, by: str) -> None:
-        """Note what tests of so many seconds made of a change."""
-        line = {"change": _name(change), "most": most, "by": by, "tests": digest_of("tests")}
+    def keep(self, change: Mutant, tests: Tests, by: str) -> None:
+        """Note what tests made of a change."""
+        line = {"change": _name(change), "tests": _as_they_are(tests), "by": by}
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
+
+
+def _as_they_are(tests: Tests) -> str:
+    texts = [digest_of("tests"), *sorted(tests), *(_text(name) for name in sorted(set(map(_file, tests))))]
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
 
 
 def _name(change: Mutant) -> str:
     return hashlib.sha256(f"{change.path}\n{change.text}".encode()).hexdigest()[:16]
 
 
-def recorded(files: list[str], tree: Path) -> Tests:
-    """The tests of files that pass, recorded in an unchanged tree where the code or they are not as they were."""
+def recorded(files: list[str], trees: SimpleQueue[Path], jobs: int) -> Tests:
+    """The tests of files that pass, recorded folder by folder in unchanged trees, where the code, what tests share or
+    the file is not as it was."""
     digest = digest_of(*CODE, "tests")
     kept = {}
     for name in files:
         kept[name] = RECORDS / f"{Path(name).stem}-{hashlib.sha256((digest + _text(name)).encode()).hexdigest()[:16]}"
-    if missing := [name for name, path in kept.items() if not path.is_file()]:
-        print(f"recording {', '.join(missing)}", flush=True)
-        (tree / "record.json").unlink(missing_ok=True)
-        ended, printed = run_tests(missing, tree, None, {"NATSDB_RECORD": str(tree / "record.json")})
-        if not (tree / "record.json").exists():
-            sys.exit(f"{printed}\nnothing was recorded: pytest ended with {ended}")
-        said: Tests = json.loads((tree / "record.json").read_text(encoding="utf-8"))
+
+    def record(missing: list[str]) -> None:
+        tree = trees.get()
+        to = tree / "record.json"
+        to.unlink(missing_ok=True)
+        ended, printed = run_tests(missing, tree, None, {"NATSDB_RECORD": str(to)})
+        if not to.exists():
+            raise RuntimeError(f"{printed}\nnothing was recorded: pytest ended with {ended}")
+        said: Tests = json.loads(to.read_text(encoding="utf-8"))
+        trees.put(tree)
         for name in missing:
             for old in RECORDS.glob(f"{Path(name).stem}-*"):
                 old.unlink()
             kept[name].write_text(json.dumps({test: one for test, one in said.items() if _file(test) == name}))
+        print(f"recorded {', '.join(missing)}", flush=True)
+
+    missing = sorted(name for name, path in kept.items() if not path.is_file())
+    with ThreadPoolExecutor(jobs) as pool:
+        list(pool.map(record, (list(of) for _, of in groupby(missing, lambda name: Path(name).parent))))
     return {test: one for path in kept.values() for test, one in json.loads(path.read_text(encoding="utf-8")).items()}
+
+
+def _files(room: str) -> Iterator[str]:
+    """The files of tests that should find what is wrong in a room."""
+    for name in ROOMS[room]:
+        for path in sorted((ROOT / name).glob("test_*.py")) or [ROOT / name]:
+            yield path.relative_to(ROOT).as_posix()
 
 
 def _file(test: str) -> str:
@@ -366,14 +387,12 @@ def main() -> None:
         RECORDS.mkdir(exist_ok=True)
         kept = Tried()
         left: dict[Mutant, Tests] = {}
-        for room, names in ROOMS.items():
-            if changes := [change for change in drawn if change.room == room]:
-                paths = [path for name in names for path in sorted((ROOT / name).glob("test_*.py")) or [ROOT / name]]
-                tree = trees.get()
-                tests = recorded([path.relative_to(ROOT).as_posix() for path in paths], tree)
-                trees.put(tree)
-                print(f"{room}: {len(tests)} tests in {len(paths)} files", flush=True)
-                left |= dict.fromkeys(changes, tests)
+        files = {room: list(_files(room)) for room in ROOMS if any(change.room == room for change in drawn)}
+        tests = recorded(sorted(set().union(*files.values())), trees, asked.jobs)
+        for room, names in files.items():
+            those = {test: one for test, one in tests.items() if _file(test) in names}
+            print(f"{room}: {len(those)} tests in {len(names)} files", flush=True)
+            left |= dict.fromkeys((change for change in drawn if change.room == room), those)
 
         def tried(changes: list[Mutant], most: float, rest: bool) -> list[Mutant]:
             """Those that were not found by tests which had not run yet and take so many seconds."""
@@ -381,20 +400,19 @@ def main() -> None:
             def one(change: Mutant) -> str:
                 run = chosen(change, left[change], most, rest)
                 left[change] = {test: of for test, of in left[change].items() if test not in run}
-                before = kept.before(change, most)
-                if before is not None:
-                    return before
-                tree = trees.get()
-                try:
-                    return found(change, run, tree)
-                finally:
-                    trees.put(tree)
+                by = kept.before(change, run)
+                if by is None:
+                    tree = trees.get()
+                    try:
+                        by = found(change, run, tree)
+                    finally:
+                        trees.put(tree)
+                    kept.keep(change, run, by)
+                return by
 
             missed, started = [], time.monotonic()
             with ThreadPoolExecutor(asked.jobs) as pool:
                 for number, (change, by) in enumerate(zip(changes, pool.map(one, changes), strict=True), 1):
-                    if kept.before(change, most) is None:
-                        kept.keep(change, most, by)
                     if not by:
                         missed.append(change)
                     minutes = (time.monotonic() - started) / number * (len(changes) - number) / 60
