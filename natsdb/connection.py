@@ -54,6 +54,10 @@ _TEMPORARY = re.compile(
 )
 # What stands before a table's name, and the name.
 _FROM = re.compile(r'\b(?:from|join)\s+(?:"?\w+"?\s*\.\s*)*"?(\w+)', re.IGNORECASE)
+# DuckDB 1 fetches what `sql` answers to a statement with parameters while it holds Python's lock; a thread that closes
+# a file of ours waits for the lock, and the two forever (1.4 and 1.5, once in a thousand asks, under load more often).
+_WAITS = duckdb.__version__.startswith("1.")
+_TO_ARROW = "to_arrow_table" if hasattr(duckdb.DuckDBPyConnection, "to_arrow_table") else "fetch_arrow_table"
 _EXPLAIN = re.compile(r"\s*explain\s*(analyze\b)?\s*(\([^)]*\))?", re.IGNORECASE)
 
 # Every public method of DuckDB's connections is defined in `Connection` or is in one of these sets; what is in none is
@@ -183,7 +187,25 @@ class Connection:
     def _guarded(self, method: str, query: Any, *arguments: Any, **options: Any) -> Any:
         with self.explaining(asked=query if isinstance(query, str) else getattr(query, "query", "")):
             self.check(query)
+            if _WAITS and method == "sql" and options.get("params") and self._selects(query):
+                return wrapped(self._answered(query, **options), self)
             return wrapped(getattr(self._connection, method)(query, *arguments, **options), self)
+
+    def _selects(self, query: Any) -> bool:
+        last = self._connection.extract_statements(query)[-1] if isinstance(query, str) else query
+        return last.type.name == "SELECT"
+
+    def _answered(self, query: Any, params: Any, alias: str = "") -> duckdb.DuckDBPyRelation:
+        """What DuckDB's `sql` answers to a SELECT with parameters, by way of Arrow."""
+        self._connection.execute(query, params)
+        types = [column[1] for column in self._connection.description or ()]
+        relation = self._connection.from_arrow(getattr(self._connection, _TO_ARROW)())
+        # Arrow has no integers of 128 bits, no enumerations with a name and no UUIDs.
+        columns = (name.replace('"', '""') for name in relation.columns)
+        relation = relation.project(
+            ", ".join(f'"{name}"::{kind} as "{name}"' for name, kind in zip(columns, types, strict=True))
+        )
+        return relation.set_alias(alias) if alias else relation
 
     @contextmanager
     def explaining(self, *kinds: type[Exception], asked: str = "") -> Iterator[None]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -355,3 +357,32 @@ def test_what_is_named_anywhere_in_a_question_is_made(real_db: Path) -> None:
     assert one.select(of).fetchall() == [(15_625,)]
     with pytest.raises(NatsdbError, match="set-99"):
         natsdb.connect(real_db).sql("from read_parquet('natsdb://set-99/*')")
+
+
+@pytest.mark.filterwarnings("ignore:Arrow output on a DB-API result")
+@pytest.mark.parametrize("by_way_of_arrow", [False, True])
+def test_parameters_leave_an_answers_types(real_db: Path, monkeypatch: Any, by_way_of_arrow: bool) -> None:
+    monkeypatch.setattr(connection, "_WAITS", by_way_of_arrow)
+    con = natsdb.connect(real_db)
+    ask = (
+        "select sum(epoch) as summed, [sum(epoch)] as several, dataset::enum('cifar10', 'cifar100') as e, {{'a': {0}}} "
+        'as "a ""b", uuid \'00000000-0000-0000-0000-000000000001\' as u, null as nothing, arch '
+        "from curves where dataset = {0} group by dataset, arch order by arch"
+    )
+    there, expected = con.sql(ask.format("?"), params=["cifar100"] * 2), con.sql(ask.format("'cifar100'"))
+    assert (there.columns, there.types) == (expected.columns, expected.types)
+    assert there.fetchall() == expected.fetchall() != []
+    assert con.sql("select $a as a", params={"a": 1}, alias="one").alias == "one"
+    con.sql("create temp table mine as select ? as a", params=[7])
+    assert con.sql("from mine").fetchall() == [(7,)]
+    with pytest.raises(NatsdbError, match="no table or macro 'nothing'"):
+        con.sql("from nothing where a = ?", params=[1])
+
+
+@pytest.mark.slow
+def test_a_question_with_parameters_never_waits_forever(real_db: Path) -> None:
+    code = (
+        "import sys, natsdb; con = natsdb.connect(sys.argv[1], threads=8)\n"
+        "for e in range(3000): con.sql('select arch from metric where epoch >= ? limit 5', params=[e % 3]).pl()"
+    )
+    subprocess.run([sys.executable, "-c", code, str(real_db)], check=True, timeout=600)
