@@ -70,7 +70,8 @@ def connect(
         threads: how many DuckDB uses; by default one a core, 16 for a database behind a URL.
         memory_limit: how much memory DuckDB may use, such as "2GB", by default four fifths of the machine's; what
             takes more goes into files in the system's temporary folder.
-        unlocked: a plain DuckDB connection, whose SQL may write and read other files too. The default is locked, see
+        unlocked: a plain DuckDB connection, whose SQL may write and read other files too (below DuckDB 2 give
+            parameters to its `execute`: its `sql` with them may wait forever). The default is locked, see
             `natsdb.connection.Connection`.
 
     Raises:
