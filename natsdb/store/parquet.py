@@ -145,13 +145,18 @@ def as_numpy(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
         return np.array(column.to_pylist(), bool)
     chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
     values = [_values(one) for one in chunks if len(one)]
-    return values[0] if len(values) == 1 else np.concatenate([np.zeros(0, column.type.to_pandas_dtype()), *values])
+    return values[0] if len(values) == 1 else np.concatenate([np.zeros(0, _dtype(column.type)), *values])
+
+
+def _dtype(kind: pa.DataType) -> np.dtype:
+    # `to_pandas_dtype` is the one, but PyArrow 18's imports pandas.
+    return np.dtype({"double": "float64", "float": "float32"}.get(str(kind), str(kind)))
 
 
 def _values(array: pa.Array) -> np.ndarray:
     valid, data = array.buffers()
     mine = slice(array.offset, array.offset + len(array))
-    values = np.frombuffer(data, array.type.to_pandas_dtype())[mine]
+    values = np.frombuffer(data, _dtype(array.type))[mine]
     if not array.null_count:
         return values
     return np.where(np.unpackbits(np.frombuffer(valid, np.uint8), bitorder="little")[mine], values, np.nan)
