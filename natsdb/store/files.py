@@ -172,10 +172,9 @@ class _File:
     def tell(self) -> int:
         return self._at.get(threading.get_ident(), 0)
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int) -> bytes:
         at = self.tell()
-        left = max(0, self._size - at)
-        data = self._read_at(left if size < 0 else min(size, left), at)
+        data = self._read_at(min(size, max(0, self._size - at)), at)
         self._at[threading.get_ident()] = at + len(data)
         return data
 

@@ -74,7 +74,11 @@ def test_an_empty_file(few: Path, tmp_path: Path) -> None:
         (lambda run: run["eval_acc1es"].update({"z-test@3": 1.0}), "eval_acc1es['z-test@3']"),
         (lambda run: run["eval_times"].update({"x-test@99": 1.0}), "the run has only 12 epochs"),
         (lambda run: run.update(seed="0889"), "seed: '0889' is not the seed of the key"),
+        (lambda run: run.update(seed=" 888"), "seed: ' 888' is not the seed of the key"),
+        (lambda run: run.update(seed=888.0), "seed: 888.0 is not the seed of the key"),
         (lambda run: run.update(epochs="12"), "epochs: expected a number of epochs"),
+        (lambda run: run.update(epochs=0), "epochs: expected a number of epochs, found 0"),
+        (lambda run: run.update(epochs=1 << 15), "epochs: expected a number of epochs, found 32768"),
         (lambda run: run.update(name="cifar10"), "name: 'cifar10' is not the data set of the key"),
         (lambda run: run.update(latency=1.0), "latency: expected a list of numbers"),
         (lambda run: run.pop("flop"), "fields missing or unknown: flop"),
@@ -139,8 +143,8 @@ def test_numpy_names_that_official_files_use_admit_nothing_else(few: Path, tmp_p
 
 
 def test_an_index_outside_the_space(few: Path, tmp_path: Path) -> None:
-    (few / BAD).rename(few / "040000.pickle.pbz2")
-    assert "index 40000 is outside the space sss" in _refused([few], tmp_path / "db")
+    (few / BAD).rename(few / "032768.pickle.pbz2")
+    assert "index 32768 is outside the space sss" in _refused([few], tmp_path / "db")
 
 
 def test_an_architecture_that_is_there_twice(few: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import hashlib
 import pickle
 import shutil
 from pathlib import Path
@@ -114,6 +115,9 @@ def test_an_exported_single_file_opens_in_the_official_package(
     space: str, real_db: Path, real_records: dict[tuple[str, int], Any], tmp_path: Path
 ) -> None:
     file = export(tmp_path / "out", space, real_db, single=True)
+    # The official name: the last five digits of the MD5. Pickle's protocol is the official one too.
+    assert file.name.endswith(f"-{hashlib.md5(file.read_bytes()).hexdigest()[-5:]}.pickle.pbz2")
+    assert bz2.decompress(file.read_bytes())[:2] == b"\x80\x04"
     assert verify(file, real_db).count == 0
     api = nats_bench.create(str(file), space, fast_mode=False, verbose=False)
     assert api.evaluated_indexes == {0, 11}

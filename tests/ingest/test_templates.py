@@ -72,6 +72,19 @@ def test_a_record_of_another_index_does_not_fit() -> None:
     assert templates.read(data[:-1], 2, arch_str("sss", 2)) is None
 
 
+def test_no_more_templates_are_kept_than_there_is_room_for() -> None:
+    templates = Templates(limit=2)
+    for index in (0, 1):
+        assert not templates.full
+        templates.add(_learnt(_small(index), index))
+    assert templates.full
+    templates.add(_learnt(_small(9), 9))
+    texts = {index: arch_str("sss", index) for index in (0, 1, 9)}
+    assert len({len(text) for text in texts.values()}) == 3
+    kept = [templates.read(pickle.dumps(_small(n), protocol=4), n, text) is not None for n, text in texts.items()]
+    assert kept == [True, True, False]
+
+
 @pytest.mark.parametrize("place", [0.1, 0.5, 0.9])
 def test_a_changed_key_does_not_fit(place: float) -> None:
     templates = Templates()

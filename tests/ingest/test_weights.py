@@ -17,6 +17,7 @@ import natsdb
 from databases import contents, weights_path
 from natsdb import api
 from natsdb.ingest import ingest
+from natsdb.ingest.archive.unpickle import _storage_header
 from natsdb.schema.errors import Damaged, NatsdbError
 from natsdb.schema.spaces import SPACES
 from natsdb.store.snapshot import read_manifest
@@ -159,6 +160,20 @@ def test_weights_that_cannot_be_merged_are_reported_and_the_rest_goes_on(tmp_pat
         (40, "12"),
         (40, "90"),
     ]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        ("module", np.dtype("f4"), "0", "cpu", 3),
+        ("storage", "float", "0", "cpu", 3),
+        ("storage", np.dtype("f4"), 0, "cpu", 3),
+        ("storage", np.dtype("f4"), "0", "cpu", 3.0),
+    ],
+)
+def test_a_strange_header_of_a_storage_is_refused(header: tuple[object, ...]) -> None:
+    with pytest.raises(pickle.UnpicklingError, match="a tensor storage has an unexpected header"):
+        _storage_header(header)
 
 
 def test_a_tensor_that_reaches_past_its_storage_is_refused(tmp_path: Path) -> None:

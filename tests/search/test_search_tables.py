@@ -473,10 +473,24 @@ def test_what_fails_on_every_data_set_is_said_before_the_first(db: Path) -> None
         natsdb.search.run("random", "tss", ["cifar10", "digits"], **asked)
     with pytest.raises(NatsdbError, match="mine has no option --last; there is --first"):
         natsdb.search.run(mine, "tss", both, options={"last": 3}, **asked)
+    with pytest.raises(NatsdbError, match="none of random, regularized_ea has an option --a; leave it out"):
+        natsdb.search.run("random,regularized_ea", "tss", both, options={"b": 1, "a": 1}, **asked)
     failures = natsdb.search.run(mine, "tss", both, **asked).failures
     assert [name for name, _ in failures] == ["mine, cifar10", "mine, cifar100"]
     done = natsdb.search.run("random", "tss", "cifar10", db, runs=1, budget=300.0)
     assert [one.dataset for one in done.reports] == ["cifar10"]
+
+
+def test_what_fails_on_one_data_set_goes_on_with_the_next(db: Path) -> None:
+    def choosy(benchmark: Benchmark, chance: random.Random) -> Any:
+        if benchmark.dataset == "cifar10":
+            raise KeyError(benchmark.dataset)
+        while True:
+            yield chance.randrange(5 * 6)
+
+    done = natsdb.search.run(choosy, "tss", ["cifar10", "cifar100"], db, runs=1, budget=300.0)
+    assert [name for name, _ in done.failures] == ["choosy, cifar10"]
+    assert [one.dataset for one in done.reports] == ["cifar100"]
 
 
 def test_a_database_without_seconds_is_refused(tmp_path: Path) -> None:
