@@ -27,6 +27,7 @@ from databases import relist
 from natsdb import api
 from natsdb.cli import app
 from natsdb.ingest import ingest, verify
+from natsdb.ingest.archive.records import _stretches
 from natsdb.ingest.archive.sources import open_source
 from natsdb.schema.errors import Damaged, Missing, NatsdbError
 
@@ -392,3 +393,8 @@ def test_several_bz2_streams_in_a_file(few: Path, tmp_path: Path, form: str) -> 
         assert "there are bytes after the end of the bz2 data" in _refused([source], tmp_path / "other")
         path.write_bytes(path.read_bytes()[:-40])
         assert "the bz2 data is" in _refused([source], tmp_path / "other")
+
+
+def test_epochs_that_follow_each_other_are_one_stretch() -> None:
+    keys = ("x-valid@0", "x-valid@1", "ori-test@0", "ori-test@1", "ori-test@3")
+    assert _stretches(keys, 4, "") == [["x-valid", 0, 2], ["ori-test", 0, 2], ["ori-test", 3, 4]]

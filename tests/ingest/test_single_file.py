@@ -53,6 +53,19 @@ def test_batches_of_records_end_where_those_of_pickle_dump_do(tmp_path: Path, mo
         assert repr(whole["arch2infos"][count - 1]) == repr(archives.record("sss", count - 1))
 
 
+@pytest.mark.parametrize("chunk", [1000, 30_000])
+def test_any_chunk_of_a_file_gives_the_tables_of_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
+) -> None:
+    # Chunks end inside of records, of those that templates fit and of others.
+    monkeypatch.setattr("natsdb.ingest.archive.single._CHUNK", chunk)
+    archs = [0, 1, 2, 7, 8, 9, 4095]
+    single = archives.write_single(tmp_path, "sss", {arch: archives.record("sss", arch) for arch in archs})
+    folder = archives.write_folder(tmp_path / "folder", "sss", archs)
+    assert ingest([single], tmp_path / "db", jobs=1).archs == len(archs)
+    assert verify(folder, tmp_path / "db").count == 0
+
+
 def test_a_stream_of_several_gives_the_tables_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Three streams, of two processes; two blocks.
     monkeypatch.setattr("single_file._STREAM", 4)

@@ -256,14 +256,16 @@ def test_what_cannot_be_searched_is_said_in_a_sentence(
 
 def test_objectives_that_no_architecture_within_a_limit_has_are_said_to_be_so(db: Path) -> None:
     archs = list(range(0, 1400, 20))
-    # Of these `ms` is known of every architecture but each tenth, `few` of each tenth only, `many` of the others.
+    # Of these `ms` is known of every architecture but each tenth, `few` of each tenth only, `many` of the others, and
+    # `near` is somewhat above 2 where `ms` is known.
     columns = {
         "space": ["tss"] * 70,
         "arch": pa.array(archs, pa.int32()),
         "few": [None if n % 10 else 1.0 for n in range(70)],
         "many": [1.0 if n % 10 else None for n in range(70)],
+        "near": [2.5 if n % 10 else 2.0 for n in range(70)],
     }
-    measures = (Measure("few", "DOUBLE"), Measure("many", "DOUBLE"))
+    measures = tuple(Measure(name, "DOUBLE") for name in ("few", "many", "near"))
     keep_attached(db, Attached("other", ("space", "arch"), measures, 0), pa.table(columns))
     for objectives, more, said in (
         ("accuracy,other.few,other.many", {}, "has other.few and other.many on cifar100; choose other objectives$"),
@@ -272,6 +274,7 @@ def test_objectives_that_no_architecture_within_a_limit_has_are_said_to_be_so(db
             {"cost": "other.few", "at_most": 2.0},
             "has mine.ms and other.few of at most 2 on cifar100; choose other objectives or another limit$",
         ),
+        ("accuracy,mine.ms", {"cost": "other.near", "at_most": 2.0}, "has mine.ms and other.near of at most 2 on "),
     ):
         for name in ("random", "optuna:NSGAIISampler"):
             with pytest.raises(NatsdbError, match=f"no architecture of tss that it holds {said}"):

@@ -160,6 +160,17 @@ def test_no_architecture_beats_one_on_the_pareto_front(con: Connection, cost: st
     assert 1 < len(front) < 70
 
 
+def test_rankings_that_agree_wholly_or_not_at_all(made_up_db: Path) -> None:
+    ask = "select archs, spearman, kendall from rank_agreement(?)"
+    for b, expected in (
+        ([1.0, 2.0, 3.0], (3, 1.0, 1.0)),
+        ([3.0, 2.0, 1.0], (3, -1.0, -1.0)),
+        ([2.0] * 3, (3, None, None)),
+    ):
+        pairs = [{"a": float(a), "b": one} for a, one in enumerate(b)]
+        assert natsdb.query(ask, [pairs], made_up_db).rows() == [expected]
+
+
 def _kendall(a: list[float], b: list[float]) -> float:
     score, ties_a, ties_b, pairs = 0, 0, 0, 0
     for (x, y), (u, v) in itertools.combinations(zip(a, b, strict=True), 2):
