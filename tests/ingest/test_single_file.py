@@ -13,6 +13,7 @@ import pytest
 import archives
 from databases import contents
 from natsdb.ingest import ingest, verify
+from natsdb.ingest.archive import single
 from single_file import write_single_stream
 from synthetic import renamed
 
@@ -53,17 +54,23 @@ def test_batches_of_records_end_where_those_of_pickle_dump_do(tmp_path: Path, mo
         assert repr(whole["arch2infos"][count - 1]) == repr(archives.record("sss", count - 1))
 
 
-@pytest.mark.parametrize("chunk", [1000, 30_000])
-def test_any_chunk_of_a_file_gives_the_tables_of_a_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
-) -> None:
-    # Chunks end inside of records, of those that templates fit and of others.
-    monkeypatch.setattr("natsdb.ingest.archive.single._CHUNK", chunk)
-    archs = [0, 1, 2, 7, 8, 9, 4095]
-    single = archives.write_single(tmp_path, "sss", {arch: archives.record("sss", arch) for arch in archs})
+def test_chunks_that_end_inside_of_records_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The bytes of a record are looked at again when a template is made of them.
+    learn, seen = single.learn, list[bytes]()
+    monkeypatch.setattr(single, "learn", lambda raw, *others: [seen.append(raw), learn(raw, *others)][1])
+    monkeypatch.setattr(single, "_AHEAD", 1)
+    archs = [0, 1, 2, 9, 4095]
+    file = archives.write_single(tmp_path, "sss", {arch: archives.record("sss", arch) for arch in archs})
     folder = archives.write_folder(tmp_path / "folder", "sss", archs)
-    assert ingest([single], tmp_path / "db", jobs=1).archs == len(archs)
-    assert verify(folder, tmp_path / "db").count == 0
+    every = []
+    for chunk in (1 << 22, 30_000, 1000):
+        monkeypatch.setattr(single, "_CHUNK", chunk)
+        seen.clear()
+        assert ingest([file], tmp_path / f"{chunk}", jobs=1).archs == len(archs)
+        assert verify(folder, tmp_path / f"{chunk}").count == 0
+        every.append(list(seen))
+    assert every[1:] == every[:1] * 2
+    assert len(every[0]) == len(archs)
 
 
 def test_a_stream_of_several_gives_the_tables_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
