@@ -73,6 +73,20 @@ def test_chunks_that_end_inside_of_records_change_nothing(tmp_path: Path, monkey
     assert len(every[0]) == len(archs)
 
 
+@pytest.mark.parametrize("space", ["tss", "sss"])
+def test_most_records_of_a_file_are_read_by_templates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, space: str
+) -> None:
+    skip, skipped = single._Machine.skip, []
+    monkeypatch.setattr(single._Machine, "skip", lambda *given: [skipped.append(given[2]), skip(*given)][1])
+    archs = [*range(300, 312), 4097, 4098, 5]
+    file = archives.write_single(tmp_path, space, {arch: archives.record(space, arch) for arch in archs})
+    folder = archives.write_folder(tmp_path / "folder", space, archs)
+    assert ingest([file], tmp_path / "db", jobs=1).archs == len(archs)
+    assert verify(folder, tmp_path / "db").count == 0
+    assert len(skipped) >= 5
+
+
 def test_a_stream_of_several_gives_the_tables_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Three streams, of two processes; two blocks.
     monkeypatch.setattr("single_file._STREAM", 4)

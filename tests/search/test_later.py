@@ -6,6 +6,7 @@ import random
 import shutil
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from natsdb.cli import app
 from natsdb.ingest.attached import keep_attached
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.spaces import SPACES
-from natsdb.search import ALGORITHMS, Benchmark, read_trainings, search
+from natsdb.search import ALGORITHMS, Benchmark, predictors, read_trainings, search
 from natsdb.search.measures import WarmUp
 from natsdb.search.running import LATER, NAMED, options_of, play
 from natsdb.search.trainings import Trainings
@@ -336,3 +337,23 @@ def test_they_search_a_database_of_either_space(made_up_db: Path, tmp_path: Path
     assert set(steps["epoch"]) == ({0, 3, 11} if name == "hyperband" else {11})
     judged = natsdb.query("select role, judged from search_result", db).rows()
     assert ("test", 2) in judged
+
+
+def test_a_member_of_a_forest_is_the_mean_of_its_own_trees() -> None:
+    pytest.importorskip("sklearn", reason="the extra `predict` is not installed")
+    chance = np.random.default_rng(0)
+    features, goal = chance.integers(0, 2, (40, 12)).astype(np.float32), chance.random(40)
+    found = predictors._forest(features, goal, 3, 7)(features[:5])
+    from sklearn.ensemble import RandomForestRegressor
+
+    forest = RandomForestRegressor(3 * predictors._TREES, random_state=7).fit(features, goal)
+    trees = np.array([tree.predict(features[:5]) for tree in forest.estimators_])
+    expected = [trees[n * predictors._TREES : (n + 1) * predictors._TREES].mean(axis=0) for n in range(3)]
+    assert found.tolist() == np.array(expected).tolist()
+
+
+def test_accuracies_that_are_all_alike_can_be_fitted() -> None:
+    pytest.importorskip("sklearn", reason="the extra `predict` is not installed")
+    benchmark: Any = SimpleNamespace(space="tss")
+    fitted = predictors._fitting(benchmark, "one_hot", "forest", 2)
+    assert fitted({NUMBERS[0]: 50.0, NUMBERS[1]: 50.0}, 0)([NUMBERS[2], NUMBERS[3]]).tolist() == [[0.0, 0.0]] * 2
