@@ -58,6 +58,8 @@ _FROM = re.compile(r'\b(?:from|join)\s+(?:"?\w+"?\s*\.\s*)*"?(\w+)', re.IGNORECA
 # a file of ours waits for the lock, and the two forever (1.4 and 1.5, once in a thousand asks, under load more often).
 _WAITS = duckdb.__version__.startswith("1.")
 _TO_ARROW = "to_arrow_table" if hasattr(duckdb.DuckDBPyConnection, "to_arrow_table") else "fetch_arrow_table"
+# Types whose values do not come back from Arrow as they were.
+_NOT_BY_ARROW = re.compile(r"\b(BIT|TIME WITH TIME ZONE|UHUGEINT|BIGNUM|VARINT|VARIANT)\b")
 _EXPLAIN = re.compile(r"\s*explain\s*(analyze\b)?\s*(\([^)]*\))?", re.IGNORECASE)
 
 # Every public method of DuckDB's connections is defined in `Connection` or is in one of these sets; what is in none is
@@ -187,25 +189,29 @@ class Connection:
     def _guarded(self, method: str, query: Any, *arguments: Any, **options: Any) -> Any:
         with self.explaining(asked=query if isinstance(query, str) else getattr(query, "query", "")):
             self.check(query)
-            if _WAITS and method == "sql" and options.get("params") and self._selects(query):
-                return wrapped(self._answered(query, **options), self)
+            if _WAITS and method == "sql" and options.get("params") is not None and self._selects(query):
+                return wrapped(self._answered(query, options), self)
             return wrapped(getattr(self._connection, method)(query, *arguments, **options), self)
 
     def _selects(self, query: Any) -> bool:
-        last = self._connection.extract_statements(query)[-1] if isinstance(query, str) else query
-        return last.type.name == "SELECT"
+        statements = self._connection.extract_statements(query) if isinstance(query, str) else [query]
+        return bool(statements) and statements[-1].type.name == "SELECT"
 
-    def _answered(self, query: Any, params: Any, alias: str = "") -> duckdb.DuckDBPyRelation:
-        """What DuckDB's `sql` answers to a SELECT with parameters, by way of Arrow."""
-        self._connection.execute(query, params)
+    def _answered(self, query: Any, options: dict[str, Any]) -> duckdb.DuckDBPyRelation:
+        """What DuckDB's `sql` answers to a SELECT with parameters, by way of Arrow where that keeps all values."""
+        self._connection.execute(query, options["params"])
         types = [column[1] for column in self._connection.description or ()]
-        relation = self._connection.from_arrow(getattr(self._connection, _TO_ARROW)())
-        # Arrow has no integers of 128 bits, no enumerations with a name and no UUIDs.
-        columns = (name.replace('"', '""') for name in relation.columns)
-        relation = relation.project(
-            ", ".join(f'"{name}"::{kind} as "{name}"' for name, kind in zip(columns, types, strict=True))
-        )
-        return relation.set_alias(alias) if alias else relation
+        if _NOT_BY_ARROW.search(" ".join(map(str, types))):
+            return self._connection.sql(query, **options)
+        rows = getattr(self._connection, _TO_ARROW)()
+        named = self._connection.from_arrow(rows.slice(0, 0)).columns  # of equal names the second is `a_1`
+        relation = self._connection.from_arrow(rows.rename_columns([f"c{n}" for n in range(len(named))]))
+        columns = []
+        for n, (name, kind, found) in enumerate(zip(named, types, relation.types, strict=True)):
+            value = f"c{n}" if str(kind) == str(found) else f"c{n}::{kind}"
+            columns.append(value + ' as "' + name.replace('"', '""') + '"')
+        relation = relation.project(", ".join(columns))
+        return relation.set_alias(options["alias"]) if options.get("alias") else relation
 
     @contextmanager
     def explaining(self, *kinds: type[Exception], asked: str = "") -> Iterator[None]:

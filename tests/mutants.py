@@ -253,11 +253,13 @@ def recorded(files: list[str], trees: SimpleQueue[Path], jobs: int) -> Tests:
         tree = trees.get()
         to = tree / "record.json"
         to.unlink(missing_ok=True)
-        ended, printed = run_tests(missing, tree, None, {"NATSDB_RECORD": str(to)})
-        if not to.exists():
-            raise RuntimeError(f"{printed}\nnothing was recorded: pytest ended with {ended}")
-        said: Tests = json.loads(to.read_text(encoding="utf-8"))
-        trees.put(tree)
+        try:
+            ended, printed = run_tests(missing, tree, None, {"NATSDB_RECORD": str(to)})
+            if ended not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) or not to.exists():
+                raise RuntimeError(f"{printed}\nnothing was recorded: pytest ended with {ended}")
+            said: Tests = json.loads(to.read_text(encoding="utf-8"))
+        finally:
+            trees.put(tree)
         for name in missing:
             for old in RECORDS.glob(f"{Path(name).stem}-*"):
                 old.unlink()

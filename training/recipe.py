@@ -310,15 +310,15 @@ def _fused(net: nn.Module, pixels: Tensor, labels: Tensor, precision: str) -> tu
 
 
 def _where_compiled(forward: Forward, how: str) -> Forward:
-    """As it is written; or compiled, for batches of the first one's size: for a last, smaller one that takes longer
+    """As it is written; or compiled, for batches of the largest size so far: for a last, smaller one that takes longer
     than all of these as they are written."""
     if how != "compile":
         return forward
-    size = None
+    size = 0
 
     def run(net: nn.Module, pixels: Tensor, labels: Tensor, precision: str) -> tuple[Tensor, Tensor]:
         nonlocal size
-        size = size or len(pixels)
+        size = max(size, len(pixels))
         return (_compiled(forward) if len(pixels) == size else forward)(net, pixels, labels, precision)
 
     return run

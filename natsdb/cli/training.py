@@ -48,7 +48,9 @@ def train(
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, …; a GPU if there is one.")] = None,
     precision: Annotated[str, typer.Option(help="float32, the official one, bf16 or float64.")] = "float32",
     stack: Annotated[int, typer.Option(min=1, help="So many runs side by side, as one program.")] = 1,
-    compile: Annotated[bool, typer.Option("--compile", help="Compile the step: takes minutes for a network.")] = False,
+    compile: Annotated[
+        bool, typer.Option("--compile", help="Compile training and evaluation: takes minutes for a network.")
+    ] = False,
     graph: Annotated[bool, typer.Option("--graph", help="Capture the step as a CUDA graph.")] = False,
     fused: Annotated[bool, typer.Option("--fused", help="tss in bf16: a graph of kernels of our own.")] = False,
     keep_weights: Annotated[bool, typer.Option("--keep-weights", help="Keep the trained weights too.")] = False,
