@@ -159,6 +159,7 @@ def test_every_method_of_results(real_pair: Pair, space: str) -> None:
             lambda info, d: (info.clear_params(), info.state_dict()),
             lambda info, d: (info.reset_latency(d, None, 0.5), info.get_latency(d), info.get_compute_costs(d)),
             lambda info, d: (info.reset_latency(d, 777, 0.25), info.get_compute_costs(d)),
+            lambda info, d: (info.reset_latency(d, None, 0.0), info.get_latency(d)),
             lambda info, d: (info.reset_pseudo_train_times(d, None, 2.5), info.get_metrics(d, "train"), info.query(d)),
             lambda info, d: (
                 info.reset_pseudo_eval_times(d, None, "ori-test", 2.5),
