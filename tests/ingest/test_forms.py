@@ -98,10 +98,9 @@ def test_an_export_equals_the_original_and_opens_in_the_official_package(
         "meta.pickle.pbz2",
     ]
     for name in ("000000", "000011", "meta"):
-        mine, theirs = (
-            pickle.loads(bz2.decompress((folder / f"{name}.pickle.pbz2").read_bytes()))
-            for folder in (out, official[space])
-        )
+        pickled = [bz2.decompress((folder / f"{name}.pickle.pbz2").read_bytes()) for folder in (out, official[space])]
+        assert {data[:2] for data in pickled} == {b"\x80\x04"}
+        mine, theirs = map(pickle.loads, pickled)
         assert repr(mine) == repr(theirs)  # repr tells numpy scalars from floats, and shows every digit
     ask = {"dataset": "cifar10", "hp": "12", "is_random": False}
     answers = [

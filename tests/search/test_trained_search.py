@@ -168,6 +168,7 @@ def test_what_cannot_be_is_said_before_anything_is_trained(
     ("algorithm", "more", "said"),
     [
         ("random", {"objectives": "accuracy,flops"}, "random has no option --objectives"),
+        ("random", {"best_of_all_epochs": True}, "random has no option --best_of_all_epochs"),
         ("darts-v1", {}, "darts-v1 has no option --train"),
     ],
 )
