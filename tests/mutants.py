@@ -3,10 +3,10 @@
 Python is changed by the operators of Cosmic Ray, SQL by the rules below; a sample is drawn by a seed. Each change is
 made in a copy of the tree, in which tests run until one fails: at first those that were seen to run the line, the
 quickest first, for `AT_FIRST` seconds. When all changes had their turn, the next tests run on what these did not find,
-at last others too, for `--longest` seconds. Only tests that pass without a change are run; what
-each of them runs is recorded once for a state of the code (`seen.py`) and kept in `.mutants/`, as what was tried is:
-stopped, the same command goes on. A run of tests is forked from a process that has imported what they need of others.
-What nothing found is printed with its line: it is equivalent, or it wants a test.
+at last others too, for `--longest` seconds. Only tests that pass without a change are run; what each of them runs is
+recorded once for a state of the code (`seen.py`) and kept in `.mutants/`, as what was tried is: stopped, the same
+command goes on. A run of tests is forked from a process that has imported what they need of others. What nothing found
+is printed with its line: it is equivalent, or it wants a test.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ AT_FIRST = (6.0, 60.0)
 # A change that makes tests run without end is found: after so many times what was recorded, and so many seconds more.
 PATIENCE = (10, 120)
 RECORDS = ROOT / ".mutants"
-CODE = (*ROOMS, "natsdb", "ingest", "training")
+CODE = ("schema", "sql", "ingest", "training", "natsdb")
 # What tests import of others, which takes longer than most of them.
 IMPORTED = ["__main__", "duckdb", "hypothesis", "nats_bench", "polars", "pyarrow.parquet", "torch", "typer.testing"]
 FORKED = multiprocessing.get_context("forkserver")

@@ -340,13 +340,11 @@ def test_they_search_a_database_of_either_space(made_up_db: Path, tmp_path: Path
 
 
 def test_a_member_of_a_forest_is_the_mean_of_its_own_trees() -> None:
-    pytest.importorskip("sklearn", reason="the extra `predict` is not installed")
+    ensemble = pytest.importorskip("sklearn.ensemble", reason="the extra `predict` is not installed")
     chance = np.random.default_rng(0)
     features, goal = chance.integers(0, 2, (40, 12)).astype(np.float32), chance.random(40)
     found = predictors._forest(features, goal, 3, 7)(features[:5])
-    from sklearn.ensemble import RandomForestRegressor
-
-    forest = RandomForestRegressor(3 * predictors._TREES, random_state=7).fit(features, goal)
+    forest = ensemble.RandomForestRegressor(3 * predictors._TREES, random_state=7).fit(features, goal)
     trees = np.array([tree.predict(features[:5]) for tree in forest.estimators_])
     expected = [trees[n * predictors._TREES : (n + 1) * predictors._TREES].mean(axis=0) for n in range(3)]
     assert found.tolist() == np.array(expected).tolist()

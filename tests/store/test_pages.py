@@ -125,7 +125,8 @@ def test_every_flipped_bit_of_a_column_gives_an_error_or_exact_values(tmp_path: 
     path = _write(tmp_path / "a.parquet", _table(values), 60)
     column = pq.read_metadata(path).row_group(0).column(5)
     start, whole = column.data_page_offset, path.read_bytes()
-    assert column.total_compressed_size > 2300
+    # Of 300 numbers in pages of 60; an older PyArrow has one page, and one header.
+    assert column.total_compressed_size > (2400 if parquet._PAGES_BY_ROWS else 2300)
     rows = list(range(0, 300, 20))
     wrong = []
     for bit in range(0, 8 * column.total_compressed_size, 17):
