@@ -18,6 +18,7 @@ from natsdb.schema.errors import Missing, NatsdbError
 from natsdb.schema.names import did_you_mean
 from natsdb.schema.tables import TABLES
 from natsdb.sql import MACROS, MADE, VIEWS, statements, taken
+from natsdb.sql.tables import quoted_name
 from natsdb.store.files import SCHEME, ListedFiles
 from natsdb.store.manifest import Manifest
 from natsdb.store.snapshot import Snapshot
@@ -209,7 +210,7 @@ class Connection:
         columns = []
         for n, (name, kind, found) in enumerate(zip(named, types, relation.types, strict=True)):
             value = f"c{n}" if str(kind) == str(found) else f"c{n}::{kind}"
-            columns.append(value + ' as "' + name.replace('"', '""') + '"')
+            columns.append(f"{value} as {quoted_name(name)}")
         relation = relation.project(", ".join(columns))
         return relation.set_alias(options["alias"]) if options.get("alias") else relation
 

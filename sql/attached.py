@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from natsdb.schema.datasets import DATASETS
 from natsdb.schema.tables import TABLES
+from natsdb.sql.tables import quoted_name
 from natsdb.store.manifest import Attached, Manifest, Measure
 
 _NUMERIC = ("INTEGER", "BIGINT", "DOUBLE")
@@ -74,9 +75,9 @@ def measure_views(manifest: Manifest) -> list[str]:
 def _long(table: Attached) -> str:
     # As UNPIVOT does it; but its bare names would be bound to the parameters of a macro that reads the view.
     measures = numeric(table)
-    further = "".join(f" || '.' || t.{_name(column)}::varchar" for column in _further(table))
+    further = "".join(f" || '.' || t.{quoted_name(column)}::varchar" for column in _further(table))
     names = ", ".join(f"({_text(f'{table.name}.{one}')}, {number})" for number, one in enumerate(measures))
-    cases = " ".join(f"when {number} then t.{_name(one)}::double" for number, one in enumerate(measures))
+    cases = " ".join(f"when {number} then t.{quoted_name(one)}::double" for number, one in enumerate(measures))
     dataset, joined = _datasets(table, "t")
     value = f"case one.number {cases} end"
     columns = f"t.space, t.arch, {dataset} as dataset, one.name{further} as name, {value} as value"
@@ -91,7 +92,7 @@ def _named(table: Attached) -> str:
     if further:
         long = _long(table)
         return f"select one.space, one.arch, one.dataset, one.value from ({long}) as one where one.name = {_KNOWN}"
-    chosen = _chosen((f"{table.name}.{one}", f"t.{_name(one)}::double") for one in numeric(table))
+    chosen = _chosen((f"{table.name}.{one}", f"t.{quoted_name(one)}::double") for one in numeric(table))
     return (
         f"select t.space, t.arch, {dataset} as dataset, {chosen} as value "
         f"from {_view(table)} as t {joined} where {_is_of(table, _KNOWN)}"
@@ -108,7 +109,7 @@ def _chosen(values: Iterable[tuple[str, str]]) -> str:
 
 def _view(table: Attached) -> str:
     # With its schema: by a bare name a macro that reads this, or a question, may mean one of its own (`with result`).
-    return f"main.{_name(table.name)}"
+    return f"main.{quoted_name(table.name)}"
 
 
 def _is_of(table: Attached, measure: str) -> str:
@@ -144,7 +145,3 @@ def _texts(values: Iterable[str]) -> str:
 
 def _text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
-
-
-def _name(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

@@ -286,14 +286,16 @@ def _view(name: str, query: str) -> str:
 def _rows(table: Table, parts: list[Part], locate: Locate) -> str:
     """Query of the rows of files, with all columns of their table; those that a file lacks are null."""
     if not parts:
-        typed = [f"null::{column.type} as {_name(column.name)}" for column in table.columns]
+        typed = [f"null::{column.type} as {quoted_name(column.name)}" for column in table.columns]
         return f"select {', '.join([*typed, *(['0 as block'] if table.partitioned else [])])} where false"
     queries = []
     for columns in dict.fromkeys(part.columns for part in parts):
         listed = locate([part.path for part in parts if part.columns == columns])
         have = {*columns, *(column.name for column in table.columns if column.partition)}
         chosen = [
-            f"files.{_name(column.name)}" if column.name in have else f"null::{column.type} as {_name(column.name)}"
+            f"files.{quoted_name(column.name)}"
+            if column.name in have
+            else f"null::{column.type} as {quoted_name(column.name)}"
             for column in table.columns
         ]
         if not table.partitioned:
@@ -317,7 +319,8 @@ def _text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-def _name(name: str) -> str:
+def quoted_name(name: str) -> str:
+    """A name as SQL takes it, whatever is in it."""
     return '"' + name.replace('"', '""') + '"'
 
 
