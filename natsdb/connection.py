@@ -18,7 +18,7 @@ from natsdb.schema.errors import Missing, NatsdbError
 from natsdb.schema.names import did_you_mean
 from natsdb.schema.tables import TABLES
 from natsdb.sql import MACROS, MADE, VIEWS, statements, taken
-from natsdb.sql.tables import quoted_name
+from natsdb.sql.quoted import quoted_name, quoted_text
 from natsdb.store.files import SCHEME, ListedFiles
 from natsdb.store.manifest import Manifest
 from natsdb.store.snapshot import Snapshot
@@ -274,11 +274,11 @@ def open_database(
             connection.execute("set enable_progress_bar = false")
         # A folder of its own, made when it is needed: a locked connection may look into it.
         spill = os.path.join(tempfile.gettempdir(), f"natsdb-{uuid.uuid4().hex}")
-        connection.execute(f"set temp_directory = {_literal(spill)}")
+        connection.execute(f"set temp_directory = {quoted_text(spill)}")
         if threads is not None:
             connection.execute(f"set threads = {int(threads)}")
         if memory_limit is not None:
-            connection.execute(f"set memory_limit = {_literal(memory_limit)}")
+            connection.execute(f"set memory_limit = {quoted_text(memory_limit)}")
         connection.register_filesystem(files)
         if unlocked:
             installed.all(connection)
@@ -289,10 +289,6 @@ def open_database(
     connection.execute("set enable_external_access = false")
     connection.execute("set lock_configuration = true")
     return opened
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _register(connection: duckdb.DuckDBPyConnection, name: str, frame: Any, manifest: Manifest) -> None:
@@ -346,7 +342,7 @@ def explained(connection: duckdb.DuckDBPyConnection, error: Exception, asked: st
         )
     macro = re.search(r"Macro \"?(\w+)\(\)\"? does not support the supplied arguments", text)
     if macro:
-        ask = f"select unnest(parameters) from duckdb_functions() where function_name = {_literal(macro[1])}"
+        ask = f"select unnest(parameters) from duckdb_functions() where function_name = {quoted_text(macro[1])}"
         return NatsdbError(
             f"{macro[1]} takes other arguments: {', '.join(_names(connection, ask))}",
             remedy=f"`natsdb info {macro[1]}` says which of them can be left out",
@@ -364,7 +360,7 @@ def _misused(connection: duckdb.DuckDBPyConnection, name: str, text: str) -> Nat
     if not wrong:
         return None
     name = name.rpartition(".")[2]
-    of = f"from duckdb_functions() where lower(function_name) = {_literal(name.lower())} and function_type"
+    of = f"from duckdb_functions() where lower(function_name) = {quoted_text(name.lower())} and function_type"
     parameters = _names(connection, f"select unnest(parameters) {of} in ('macro', 'table_macro')")
     if parameters:
         place = "in FROM" if _names(connection, f"select 1 {of} = 'table_macro'") else "where a value stands"
@@ -373,7 +369,7 @@ def _misused(connection: duckdb.DuckDBPyConnection, name: str, text: str) -> Nat
             remedy=f"call it {place}, with its arguments: {name}({', '.join(parameters)}); "
             f"`natsdb info {name}` says which of them can be left out",
         )
-    ask = f"select 1 from information_schema.tables where lower(table_name) = {_literal(name.lower())}"
+    ask = f"select 1 from information_schema.tables where lower(table_name) = {quoted_text(name.lower())}"
     if not wrong[1] or not _names(connection, ask):
         return None
     how = "without parentheses" if wrong[1] == "Function" else "alone, without a schema"
@@ -383,7 +379,7 @@ def _misused(connection: duckdb.DuckDBPyConnection, name: str, text: str) -> Nat
 def _no_column(connection: duckdb.DuckDBPyConnection, name: str, error: str, asked: str) -> Missing:
     """The error where a column is missing: those of the tables that the SQL names, or else all that there are."""
     columns = "select distinct column_name from information_schema.columns"
-    tables = ", ".join(_literal(table.lower()) for table in _FROM.findall(asked))
+    tables = ", ".join(quoted_text(table.lower()) for table in _FROM.findall(asked))
     near = _names(connection, f"{columns} where lower(table_name) in ({tables})") if tables else []
     # DuckDB names a few, those of what a macro gives too.
     bindings = re.search(r"Candidate bindings:[^\n]*", error)
@@ -399,7 +395,7 @@ def _no_column(connection: duckdb.DuckDBPyConnection, name: str, error: str, ask
         return Missing(
             f"there is no column {name!r}", remedy=did_you_mean(name, sorted({*_names(connection, columns), *known}))
         )
-    ask = f"select table_name from information_schema.columns where lower(column_name) = {_literal(name.lower())}"
+    ask = f"select table_name from information_schema.columns where lower(column_name) = {quoted_text(name.lower())}"
     others = [table for table in sorted(_names(connection, ask)) if table in {*TABLES, *VIEWS, *MADE}]
     if others:
         return Missing(f"there is no column {name!r} in it", remedy=f"{remedy}; {', '.join(others)} have one")

@@ -10,6 +10,7 @@ from pathlib import Path
 from natsdb.schema.errors import NatsdbError, NotWritable
 from natsdb.schema.tables import TABLES
 from natsdb.sql import install
+from natsdb.sql.quoted import quoted_text
 from natsdb.sql.tables import listing
 from natsdb.store.snapshot import BESIDE, Snapshot, open_local_with_builtin
 from natsdb.store.versions import pin
@@ -34,7 +35,7 @@ def write_duckdb(file: str | os.PathLike[str], db: str | os.PathLike[str] | None
         "write_anew": f"This file reads version {snapshot.manifest.version} of the database, which stays as long as "
         f"this file does; for a newer version, or when the database or this file was moved, write it anew: {again}",
     }
-    columns = ", ".join(f"{_text(value)} as {name}" for name, value in origin.items())
+    columns = ", ".join(f"{quoted_text(value)} as {name}" for name, value in origin.items())
     try:
         with (
             whole_file(target) as temporary,
@@ -70,7 +71,3 @@ def plain_path(home: Path) -> str:
                 remedy="rename it, or move the database",
             )
     return re.sub(r"([*?\[])", r"[\1]", str(home))
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"

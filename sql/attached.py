@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from natsdb.schema.datasets import DATASETS
 from natsdb.schema.tables import TABLES
-from natsdb.sql.tables import quoted_name
+from natsdb.sql.quoted import quoted_name, quoted_text
 from natsdb.store.manifest import Attached, Manifest, Measure
 
 _NUMERIC = ("INTEGER", "BIGINT", "DOUBLE")
@@ -76,7 +76,7 @@ def _long(table: Attached) -> str:
     # As UNPIVOT does it; but its bare names would be bound to the parameters of a macro that reads the view.
     measures = numeric(table)
     further = "".join(f" || '.' || t.{quoted_name(column)}::varchar" for column in _further(table))
-    names = ", ".join(f"({_text(f'{table.name}.{one}')}, {number})" for number, one in enumerate(measures))
+    names = ", ".join(f"({quoted_text(f'{table.name}.{one}')}, {number})" for number, one in enumerate(measures))
     cases = " ".join(f"when {number} then t.{quoted_name(one)}::double" for number, one in enumerate(measures))
     dataset, joined = _datasets(table, "t")
     value = f"case one.number {cases} end"
@@ -103,7 +103,7 @@ def _chosen(values: Iterable[tuple[str, str]]) -> str:
     """The value of the measure that is asked for, of a table's (name, SQL of the value); an error of one that no table
     has."""
     # The name is compared as it is: DuckDB would write `known_measure(…)` out in every branch.
-    cases = " ".join(f"when {_text(name)} then {value}" for name, value in values)
+    cases = " ".join(f"when {quoted_text(name)} then {value}" for name, value in values)
     return f"case when {_KNOWN} = measure then case measure {cases} end else {_KNOWN}::double end"
 
 
@@ -115,7 +115,7 @@ def _view(table: Attached) -> str:
 def _is_of(table: Attached, measure: str) -> str:
     names = [f"{table.name}.{one}" for one in numeric(table)]
     if _further(table):
-        return "(" + " or ".join(f"starts_with({measure}, {_text(f'{name}.')})" for name in names) + ")"
+        return "(" + " or ".join(f"starts_with({measure}, {quoted_text(f'{name}.')})" for name in names) + ")"
     return f"{measure} in ({_texts(names)})"
 
 
@@ -140,8 +140,4 @@ def _rows(rows: Iterable[tuple[str, ...]]) -> str:
 
 
 def _texts(values: Iterable[str]) -> str:
-    return ", ".join(map(_text, values))
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
+    return ", ".join(map(quoted_text, values))

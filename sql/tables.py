@@ -19,6 +19,7 @@ from natsdb.schema.encodings import INDEX, STRING, encodings_of
 from natsdb.schema.space import Encoding, Space
 from natsdb.schema.spaces import SPACES
 from natsdb.schema.tables import BLOCK_TABLES, TABLES, Table
+from natsdb.sql.quoted import quoted_name, quoted_text
 from natsdb.store.choice import contested, places
 from natsdb.store.manifest import Manifest, Part
 
@@ -136,11 +137,11 @@ def encoded() -> list[str | Late]:
             else:
                 continue
             written.append(
-                f"select arch.space, arch.arch, {_text(name)} as encoding, {text} as text from main.arch "
-                f"where arch.space = {_text(space.name)}"
+                f"select arch.space, arch.arch, {quoted_text(name)} as encoding, {text} as text from main.arch "
+                f"where arch.space = {quoted_text(space.name)}"
             )
             if form:
-                asked = f"space = {_text(space.name)} and {_looks('text', name, of)}"
+                asked = f"space = {quoted_text(space.name)} and {_looks('text', name, of)}"
                 read.append(f"case when {asked} then {_number(space, form, words, of.ignored, 'text')} end")
     return [
         _view("encoded_arch", " union all ".join(written)),
@@ -163,7 +164,7 @@ def _in_order(space: Space) -> str:
     archs = {choices: arch for arch, choices in enumerate(space.order())}
     listed = ",".join(str(archs[choices]) for choices in product(space.choices, repeat=len(space.positions)))
     # One text is parsed a hundred times as fast as so many numbers; it becomes a list once, when a query is planned.
-    return f"cast(string_split({_text(listed)}, ',') as bigint[])"
+    return f"cast(string_split({quoted_text(listed)}, ',') as bigint[])"
 
 
 def _form_of(space: Space) -> str:
@@ -175,8 +176,9 @@ def _form_of(space: Space) -> str:
 
 def _looks(text: str, name: str, encoding: Encoding) -> str:
     """Whether a text is read in an encoding, by its looks; the macro's `encoding` is the one that was named, if any."""
-    named = f"encoding = {_text(name)} and regexp_full_match({text}, {_text(encoding.named or encoding.pattern)})"
-    return f"(encoding is null and regexp_full_match({text}, {_text(encoding.pattern)}) or {named})"
+    pattern = quoted_text(encoding.named or encoding.pattern)
+    named = f"encoding = {quoted_text(name)} and regexp_full_match({text}, {pattern})"
+    return f"(encoding is null and regexp_full_match({text}, {quoted_text(encoding.pattern)}) or {named})"
 
 
 def _spelled(space: Space, encoding: Encoding) -> str:
@@ -185,10 +187,10 @@ def _spelled(space: Space, encoding: Encoding) -> str:
     pieces = []
     for piece in filter(None, _PLACES.split(encoding.form)):
         if not piece.startswith("{"):
-            pieces.append(_text(piece))
+            pieces.append(quoted_text(piece))
             continue
         words = [
-            f"when {_text(choice) if isinstance(choice, str) else choice} then {_text(word)}"
+            f"when {quoted_text(choice) if isinstance(choice, str) else choice} then {quoted_text(word)}"
             for choice, word in zip(space.choices, encoding.words, strict=True)
         ]
         pieces.append(f"case arch.{choices}[{int(piece[1:-1]) + 1}] {' '.join(words)} end")
@@ -207,13 +209,13 @@ def _number(space: Space, form: str, words: Sequence[str], ignored: str, text: s
             pattern += f"({'|'.join(map(re.escape, words))})"
         else:
             pattern += re.escape(re.sub(ignored, "", piece) if ignored else piece)
-    bare = f"regexp_replace({text}, {_text(ignored)}, '', 'g')" if ignored else text
+    bare = f"regexp_replace({text}, {quoted_text(ignored)}, '', 'g')" if ignored else text
     names = ", ".join(f"'_{place}'" for place in places)
     terms = [
         f"{len(space.choices) ** (len(places) - 1 - place)} * (list_position([{_listed(words)}], found._{place}) - 1)"
         for place in range(len(places))
     ]
-    found = f"regexp_extract({bare}, {_text(f'^{pattern}$')}, [{names}])"
+    found = f"regexp_extract({bare}, {quoted_text(f'^{pattern}$')}, [{names}])"
     return f"list_transform([{found}], lambda found: {' + '.join(terms)})[1]"
 
 
@@ -227,7 +229,7 @@ def _known(column: str, value: str) -> str:
 def search_columns() -> str:
     """SQL of the view `search_columns`: `search_cell` with a column for each data set searched on and role."""
     columns = "".join(
-        f", any_value(cell.said) filter (cell.dataset = {_text(name)} and cell.role = {_text(role)})"
+        f", any_value(cell.said) filter (cell.dataset = {quoted_text(name)} and cell.role = {quoted_text(role)})"
         f' as "{DATASETS[name].short}_{role}"'
         for name in searched()
         for role in DATASETS[name].roles
@@ -237,16 +239,16 @@ def search_columns() -> str:
 
 
 def _values(view: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
-    listed = ", ".join(f"({', '.join(_text(v) if isinstance(v, str) else repr(v) for v in row)})" for row in rows)
+    listed = ", ".join(f"({', '.join(quoted_text(v) if isinstance(v, str) else repr(v) for v in row)})" for row in rows)
     return _view(view, f"select * from (values {listed}) as registered ({', '.join(columns)})")
 
 
 def _case(column: str, values: dict[str, Any]) -> str:
-    return f"case {column} {' '.join(f'when {_text(name)} then {value}' for name, value in values.items())} end"
+    return f"case {column} {' '.join(f'when {quoted_text(name)} then {value}' for name, value in values.items())} end"
 
 
 def _listed(names: Iterable[str]) -> str:
-    return ", ".join(map(_text, names))
+    return ", ".join(map(quoted_text, names))
 
 
 def chosen_views(locate: Locate, manifest: Manifest, source: str | None) -> list[str]:
@@ -315,15 +317,6 @@ def listing(files: Iterable[str]) -> str:
     return f"[{_listed(files)}]"
 
 
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
-
-
-def quoted_name(name: str) -> str:
-    """A name as SQL takes it, whatever is in it."""
-    return '"' + name.replace('"', '""') + '"'
-
-
 def _placed_run(locate: Locate, manifest: Manifest, cells: set[tuple[str, str, int]]) -> str:
     """Query: a row is a run of a contested block, and whether it counts. Key: source, space, hp, arch, dataset, seed.
 
@@ -331,7 +324,7 @@ def _placed_run(locate: Locate, manifest: Manifest, cells: set[tuple[str, str, i
     """
     parts = [part for part in manifest.of("seed") if (part.space, part.hp, part.block) in cells]
     ranked = ", ".join(
-        f"({_text(one.source)}, {one.reduced}, {one.place}, {one.curve_place})".lower()
+        f"({quoted_text(one.source)}, {one.reduced}, {one.place}, {one.curve_place})".lower()
         for one in places(sorted({part.source for part in parts}), manifest)
     )
     key = ", ".join(f"run.{column}" for column in _RUN)

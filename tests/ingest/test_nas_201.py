@@ -149,9 +149,8 @@ def test_the_official_package_gives_the_same_answers(
     official_201: types.ModuleType, home: Path, records: dict[int, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sys.path.append(str(Path(__file__).parents[1] / "legacy"))
-    from test_nas201 import QUESTIONS
-
     from outcomes import outcome
+    from questions_201 import QUESTIONS
 
     official = official_201.NASBench201API(_loaded(records), verbose=False)
     monkeypatch.setattr(nas_201, "_warned", False)
