@@ -85,6 +85,8 @@ def test_an_empty_file(few: Path, tmp_path: Path) -> None:
         (lambda run: run.pop("flop"), "fields missing or unknown: flop"),
         (lambda run: run.update(train_acc1es=[1.0]), "train_acc1es: expected a dictionary of epochs, found list"),
         (lambda run: run.update(params=True), "params: expected a number, found bool"),
+        (lambda run: run.update(arch_config=["C"]), "arch_config: expected a dictionary of texts and whole numbers"),
+        (lambda run: run["arch_config"].update(C=1.5), "arch_config: expected a dictionary of texts and whole numbers"),
     ],
 )
 def test_a_wrong_field_is_named(
@@ -146,6 +148,14 @@ def test_numpy_names_that_official_files_use_admit_nothing_else(few: Path, tmp_p
 def test_an_index_outside_the_space(few: Path, tmp_path: Path) -> None:
     (few / BAD).rename(few / "032768.pickle.pbz2")
     assert "index 32768 is outside the space sss" in _refused([few], tmp_path / "db")
+
+
+@pytest.mark.parametrize("index", [32_768, -1])
+def test_an_index_outside_the_space_in_a_single_file(tmp_path: Path, index: int) -> None:
+    records = {arch: archives.record("sss", arch) for arch in (0, 1)}
+    source = archives.write_single(tmp_path / "single", "sss", {0: records[0], index: records[1]})
+    message = _refused([source], tmp_path / "db")
+    assert f"{source.name}: the pickle cannot be read (index {index} is outside the space sss)" in message
 
 
 def test_an_architecture_that_is_there_twice(few: Path, tmp_path: Path) -> None:

@@ -77,7 +77,8 @@ def test_what_holds_no_records_is_said(records: dict[int, Any], tmp_path: Path) 
         ("b.json", b'{"a": ', r"b\.json: the JSON cannot be read \(Expecting value"),
         ("c.json", b'{"3": {"12": {"arch_str": "x"}}}', "'x' is no architecture string"),
         ("d.pkl", pickle.dumps({1: 2}), "it holds no records by the indexes"),
-        ("e.pkl", pickle.dumps({40_000: records[3]}), "index 40000 is outside the space sss"),
+        ("e.pkl", pickle.dumps({32_768: records[3]}), "index 32768 is outside the space sss"),
+        ("i.pkl", pickle.dumps({-1: records[3]}), "index -1 is outside the space sss"),
         ("f.pkl", pickle.dumps({4: records[3]}), r"f\.pkl: 4: key 01\.arch_index: 3 is not the architecture's index 4"),
         ("g.pkl", pickle.dumps({3: records[3]})[:-100], "the pickle cannot be read"),
     ):

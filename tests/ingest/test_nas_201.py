@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import os
 import pickle
@@ -26,7 +27,7 @@ from natsdb.ingest import export, ingest, verify
 from natsdb.ingest.archive import single, templates
 from natsdb.ingest.archive.export import _of_nas_201
 from natsdb.ingest.archive.sources import open_source
-from natsdb.ingest.archive.torch_file import torch_head, torch_tail
+from natsdb.ingest.archive.torch_file import torch_head, torch_tail, unpickle_torch
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.spaces import strings
 from natsdb.store.snapshot import read_manifest
@@ -117,6 +118,28 @@ def test_records_that_fit_a_template_are_read_to_the_same_bits(
         for one, two in zip(mine, theirs, strict=True):
             assert one.layout is two.layout
             assert one.values.tobytes() == two.values.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["data.pkl"], None),
+        (["archive/data.pkl", "archive/version"], None),
+        (["one/two/data.pkl"], "the zip has no member data.pkl"),
+        (["one/data.pkl", "two/data.pkl"], "the zip has no member data.pkl"),
+        (["data.pickle"], "the zip has no member data.pkl"),
+    ],
+)
+def test_a_zip_s_pickle_lies_at_the_top_or_in_its_one_folder(names: list[str], said: str | None) -> None:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as file:
+        for name in names:
+            file.writestr(name, pickle.dumps({"a": 1}, 2))
+    if said is None:
+        assert unpickle_torch(stream.getvalue(), "x.pth") == {"a": 1}
+        return
+    with pytest.raises(NatsdbError, match=rf"x\.pth: the pickle cannot be read \({said}\)"):
+        unpickle_torch(stream.getvalue(), "x.pth")
 
 
 @pytest.mark.parametrize("zipped", [False, True])

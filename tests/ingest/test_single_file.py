@@ -8,6 +8,7 @@ import pickletools
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import archives
@@ -85,6 +86,37 @@ def test_most_records_of_a_file_are_read_by_templates(
     assert ingest([file], tmp_path / "db", jobs=1).archs == len(archs)
     assert verify(folder, tmp_path / "db").count == 0
     assert len(skipped) >= 5
+
+
+@pytest.mark.parametrize("space", ["tss", "sss"])
+def test_only_numbers_names_and_references_may_differ_from_a_template(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, space: str
+) -> None:
+    # What two records of the same form may differ by, by the opcodes of the standard library.
+    learn, learnt = single.learn, list[tuple[bytes, str, Any]]()
+
+    def noted(raw: bytes, arch: int, text: str, *others: Any) -> Any:
+        learnt.append((raw, text, learn(raw, arch, text, *others)))
+        return learnt[-1][2]
+
+    monkeypatch.setattr(single, "learn", noted)
+    archs = [300, 301, 302]
+    ingest([archives.write_single(tmp_path, space, {a: archives.record(space, a) for a in archs})], tmp_path / "db")
+    templates = [one for one in learnt if one[2] is not None]
+    assert templates
+    for raw, text, template in templates:
+        may = set[int]()
+        for op, argument, at in pickletools.genops(raw + b"."):
+            assert at is not None
+            if op.name in ("BINFLOAT", "LONG_BINGET", "LONG_BINPUT"):
+                may |= set(range(at + 1, at + (9 if op.name == "BINFLOAT" else 5)))
+            elif op.name == "SHORT_BINBYTES":
+                may |= set(range(at + 2, at + 10))
+            elif op.name in ("BININT1", "BININT2") and argument in archs:
+                may |= set(range(at + 1, at + (2 if op.name == "BININT1" else 3)))
+            elif op.name.endswith("BINUNICODE") and argument == text:
+                may |= set(range(at + (2 if op.name.startswith("SHORT") else 5), at + 5 + len(text)))
+        assert set(np.flatnonzero(template.mask == 0).tolist()) <= may
 
 
 def test_a_stream_of_several_gives_the_tables_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

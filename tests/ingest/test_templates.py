@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import archives
 from natsdb.ingest import ingest, verify
 from natsdb.ingest.archive.records import read_record
-from natsdb.ingest.archive.templates import Templates, learn, read_file
+from natsdb.ingest.archive.templates import Template, Templates, learn, read_file
 from natsdb.ingest.archive.unpickle import unpickle
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.spaces import arch_str
@@ -83,6 +83,26 @@ def test_no_more_templates_are_kept_than_there_is_room_for() -> None:
     assert len({len(text) for text in texts.values()}) == 3
     kept = [templates.read(pickle.dumps(_small(n), protocol=4), n, text) is not None for n, text in texts.items()]
     assert kept == [True, True, False]
+
+
+def test_the_last_template_that_fitted_is_tried_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    templates, every = Templates(), []
+    for runs in (4, 3, 2):
+        record = _small(0)
+        for result in record.values():
+            for key in list(result["all_results"])[runs:]:
+                del result["all_results"][key]
+                result["dataset_seed"][key[0]].remove(key[1])
+        every.append(record)
+        templates.add(_learnt(record, 0))
+    numbers, tried = Template.numbers, []
+    monkeypatch.setattr(Template, "numbers", lambda *given: [tried.append(given[0]), numbers(*given)][1])
+    counts = []
+    for place in (2, 2, 0, 0, 1, 1):
+        tried.clear()
+        assert templates.read(pickle.dumps(every[place], protocol=4), 0, arch_str("sss", 0)) is not None
+        counts.append(len(tried))
+    assert counts == [1, 1, 3, 1, 3, 1]
 
 
 @pytest.mark.parametrize("place", [0.1, 0.5, 0.9])
