@@ -88,6 +88,12 @@ def test_what_is_no_architecture_is_refused(proposal: object) -> None:
         Benchmark(_whole(), 1e9, random.Random(0)).query(proposal)
 
 
+def test_an_index_that_is_none_is_refused_with_those_that_there_are() -> None:
+    for index in (-1, 15_625):
+        with pytest.raises(NatsdbError, match=f"index {index} is outside the space tss; choose 0 to 15624$"):
+            Benchmark(_whole(), 1e9, random.Random(0)).query(index)
+
+
 def test_an_epoch_that_was_not_read_is_refused() -> None:
     with pytest.raises(NatsdbError, match="the search asks for epoch 5, which was not read"):
         Benchmark(_whole(), 1e9, random.Random(0)).query(0, 5)

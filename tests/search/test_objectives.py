@@ -29,6 +29,7 @@ from natsdb.search.measures import Several
 from natsdb.search.running import load_algorithm, play
 from natsdb.search.trainings import Trainings
 from natsdb.store.manifest import Attached, Measure
+from sources import add_table
 
 ASKED = "accuracy,mine.ms"
 SEARCHES = ("random", "optuna:NSGAIISampler", "optuna:RandomSampler")
@@ -348,3 +349,13 @@ def test_equal_figures_of_other_rows_are_not_taken_for_them(db: Path) -> None:
     keep_attached(db, Attached("mine", ("space", "arch"), (Measure("ms", "DOUBLE"),), 0), table, replacing=True)
     assert search("random", "tss", "cifar100", db, **asked).changed
     assert natsdb.query("select distinct reference[2] from search_front", db).rows() == [(2.0,)]
+
+
+def test_what_no_search_can_ask_for_is_no_point_of_the_space(tmp_path: Path) -> None:
+    # Of architecture 2 there is the accuracy that judges, and no training that a search could be told.
+    home = tmp_path / "db"
+    add_table(home, arch=[0, 1], split="x-valid", accuracy=[50.0, 60.0], train_all_time=1200.0)
+    add_table(home, arch=[0, 1, 2], hp="200", split="x-test", accuracy=[60.0, 70.0, 99.0])
+    search("random", "tss", "cifar100", home, runs=1, budget=3000.0, objectives="accuracy,params")
+    rows = natsdb.query("select distinct role, ideal[1], reference[1] from search_front", home).rows()
+    assert rows == [("test", 70.0, 60.0)]

@@ -9,8 +9,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections import namedtuple
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -194,6 +197,21 @@ def test_what_is_over_a_limit_is_not_trained(name: str) -> None:
     assert all(over[arch] <= 0 for arch in steps.arch)
 
 
+def test_optuna_is_told_the_accuracy_of_what_just_keeps_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: set[tuple[float, str]] = set()
+
+    class Mine(optuna.samplers.RandomSampler):  # type: ignore[misc]
+        def after_trial(self, study: Any, trial: Any, state: Any, values: Any) -> None:
+            told.add((trial.user_attrs["over"], state.name))
+
+    monkeypatch.setattr(optuna.samplers, "Mine", Mine, raising=False)
+    others.others_algorithm.cache_clear()
+    over = [float(choices[0] - 2) for choices in SPACES["tss"].numbers]
+    play(load_algorithm("optuna:Mine"), _whole(over=over), 40 * 1210.0, 0, 0)
+    # The limit itself is kept.
+    assert told == {(-2, "COMPLETE"), (-1, "COMPLETE"), (0, "COMPLETE"), (1, "PRUNED"), (2, "PRUNED")}
+
+
 @pytest.mark.parametrize("name", ["optuna:RandomSampler", "pymoo:GA", "optuna:CmaEsSampler"])
 def test_the_first_are_those_of_the_warm_up(name: str) -> None:
     size = SPACES["tss"].size
@@ -237,6 +255,132 @@ def test_schedulers_of_syne_tune_are_repeatable_and_keep_limits(name: str) -> No
     steps = [play(algorithm, _whole("sss", over=over), 20_000.0, 0, run) for run in (0, 0, 1)]
     assert steps[0] == steps[1] != steps[2]
     assert all(over[arch] <= 0 for arch in steps[0].arch)
+
+
+class _Scheduler:
+    """What a scheduler of Syne Tune has, for tests without it: five random trials, and all that it is given."""
+
+    __module__ = "syne_tune.optimizer.baselines"
+    given: ClassVar[list[dict[str, Any]]] = []
+    told: ClassVar[list[tuple[str, int, dict[str, Any]]]] = []
+
+    def _start(self, space: dict[str, Any], random_seed: int, **given: Any) -> None:
+        self.given.append(given)
+        self.space, self.chance, self.left = space, random.Random(random_seed), 5
+
+    def suggest(self) -> Any:
+        self.left -= 1
+        config = {name: self.chance.choice(values) for name, values in self.space.items()}
+        return SimpleNamespace(config=config) if self.left >= 0 else None
+
+    def on_trial_add(self, trial: Any) -> None:
+        self.told.append(("add", trial.trial_id, trial.config))
+
+    def on_trial_result(self, trial: Any, result: dict[str, Any]) -> str:
+        self.told.append(("result", trial.trial_id, result))
+        return "STOP" if trial.trial_id % 2 and result["epoch"] == 3 else "CONTINUE"
+
+    def on_trial_complete(self, trial: Any, result: dict[str, Any]) -> None:
+        self.told.append(("complete", trial.trial_id, result))
+
+    def on_trial_remove(self, trial: Any) -> None:
+        self.told.append(("remove", trial.trial_id, {}))
+
+
+class _Stopping(_Scheduler):
+    __module__ = _Scheduler.__module__
+
+    def __init__(
+        self,
+        config_space: dict[str, Any],
+        metric: str,
+        do_minimize: bool = True,
+        time_attr: str = "",
+        max_t: int = 0,
+        random_seed: int = 0,
+        points_to_evaluate: list[dict[str, Any]] | None = None,
+        brackets: int = 1,
+    ) -> None:
+        given = {"metric": metric, "do_minimize": do_minimize, "time_attr": time_attr, "max_t": max_t}
+        self._start(config_space, random_seed, **given, first=points_to_evaluate, brackets=brackets)
+
+
+class _AtTheEnd(_Scheduler):
+    __module__ = _Scheduler.__module__
+
+    def __init__(
+        self,
+        config_space: dict[str, Any],
+        metrics: list[str],
+        do_minimize: bool = True,
+        random_seed: int = 0,
+        points_to_evaluate: list[dict[str, Any]] | None = None,
+    ) -> None:
+        self._start(config_space, random_seed, metrics=metrics, do_minimize=do_minimize, first=points_to_evaluate)
+
+
+@pytest.fixture
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A package of Syne Tune's names with the two schedulers above, whether or not Syne Tune is installed."""
+    Trial = namedtuple("Trial", ("trial_id", "config", "creation_time"))
+    schedulers = {"Stopping": _Stopping, "AtTheEnd": _AtTheEnd}
+    baselines = SimpleNamespace(__name__="syne_tune.optimizer.baselines", **schedulers)
+    for name, module in {
+        "syne_tune": SimpleNamespace(config_space=SimpleNamespace(choice=list, ordinal=list)),
+        "syne_tune.backend.trial_status": SimpleNamespace(Trial=Trial),
+        "syne_tune.optimizer": SimpleNamespace(baselines=baselines),
+        "syne_tune.optimizer.scheduler": SimpleNamespace(
+            TrialScheduler=_Scheduler, SchedulerDecision=SimpleNamespace(CONTINUE="CONTINUE", STOP="STOP")
+        ),
+    }.items():
+        monkeypatch.setitem(sys.modules, name, module)  # type: ignore[arg-type]
+    drivers = {
+        name: sys.modules.pop(name, None) for name in ("natsdb.adapters.syne_tune", "natsdb.search.by_syne_tune")
+    }
+    others.others_algorithm.cache_clear()
+    _Scheduler.given.clear(), _Scheduler.told.clear()
+    yield
+    for name, module in drivers.items():
+        sys.modules.pop(name, None)
+        if module is not None:
+            sys.modules[name] = module
+    others.others_algorithm.cache_clear()
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_a_scheduler_of_syne_tune_is_told_each_epoch_until_it_stops_a_training() -> None:
+    algorithm, of = load_algorithm("syne-tune:Stopping"), SPACES["tss"]
+    assert algorithm.options.keys() == {"brackets"}
+    steps = play(algorithm, _whole(), 1e9, 0, 0, {"brackets": 2})
+    # Every second trial is stopped after three epochs.
+    assert steps.epoch == [*range(12), *range(3)] * 2 + [*range(12)]
+    told, expected = list(_Scheduler.told), iter(zip(steps.arch, steps.accuracy, strict=True))
+    for number in range(5):
+        what, trial, config = told.pop(0)
+        choices = tuple(of.choices.index(config[name]) for name in of.positions)
+        assert (what, trial) == ("add", number)
+        for epoch in range(3 if number % 2 else 12):
+            arch, accuracy = next(expected)
+            assert arch == of.by_numbers[choices]
+            assert told.pop(0) == ("result", number, {"accuracy": accuracy, "epoch": epoch + 1})
+        assert told.pop(0) == ("remove", number, {})
+    assert not told
+    # More is better of an accuracy in percent.
+    asked = {"metric": "accuracy", "do_minimize": False, "time_attr": "epoch", "max_t": 12, "first": None}
+    assert _Scheduler.given == [asked | {"brackets": 2}]
+    assert play(algorithm, _whole(), 1e9, 0, 0) == steps != play(algorithm, _whole(), 1e9, 0, 1)
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_a_scheduler_of_syne_tune_that_stops_nothing_is_told_at_the_end() -> None:
+    # Half of the architectures are over the limit: these are told an accuracy of 0, and are no steps.
+    over = [float(choices[0] - 3) for choices in SPACES["sss"].numbers]
+    steps = play(load_algorithm("syne-tune:AtTheEnd"), _whole("sss", over=over), 1e9, 0, 0)
+    told = [result["accuracy"] for what, _, result in _Scheduler.told if what == "complete"]
+    assert len(told) == 5 > len(steps.arch) > 0
+    assert [accuracy for accuracy in told if accuracy] == steps.accuracy
+    assert set(steps.epoch) == {11}
+    assert _Scheduler.given == [{"metrics": ["accuracy"], "do_minimize": False, "first": None}]
 
 
 @pytest.mark.parametrize(

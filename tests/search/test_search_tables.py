@@ -35,6 +35,7 @@ from natsdb.search.running import play
 from natsdb.store.locations import EMBEDDED
 from natsdb.store.manifest import Attached, Measure
 from natsdb.store.snapshot import read_manifest
+from sources import add_run, add_table
 
 
 @pytest.fixture
@@ -505,6 +506,29 @@ def test_a_database_without_seconds_is_refused(tmp_path: Path) -> None:
     ingest([tmp_path / "table.parquet"], tmp_path / "db")
     with pytest.raises(NatsdbError, match="it does not say how long tss took on cifar100"):
         search("random", "tss", "cifar100", tmp_path / "db")
+
+
+def test_trainings_that_last_no_time_are_refused_as_a_search_of_them_would_never_end(tmp_path: Path) -> None:
+    folder = add_run(tmp_path / "other")
+    (path,) = folder.rglob("run.json")
+    run = json.loads(path.read_text())
+    for of in run["measured"].values():
+        of["seconds"] = [0.0] * 12
+    path.write_text(json.dumps(run))
+    collect(folder, tmp_path / "db", source="mine")
+    with pytest.raises(NatsdbError, match="a training of tss on cifar100 at hp 12 lasts no time, so a search would"):
+        read_trainings("tss", "cifar100", db=tmp_path / "db")
+
+
+def test_unless_told_otherwise_a_search_has_as_many_runs_as_the_published_ones(tmp_path: Path) -> None:
+    add_table(tmp_path / "db", split="x-valid", train_all_time=1200.0)
+
+    def one(benchmark: Benchmark, chance: random.Random) -> Any:
+        yield 11
+
+    (done,) = natsdb.search.run(one, "tss", "cifar100", tmp_path / "db").reports
+    assert done.runs == 500
+    assert natsdb.query("select count(*) from search_run", tmp_path / "db").item() == 500
 
 
 def test_a_function_that_has_the_name_of_an_algorithm_is_refused(db: Path) -> None:

@@ -108,6 +108,11 @@ def test_rows_that_the_database_has_answer(pictures: Path, tmp_path: Path) -> No
     assert _steps(home)[0][0] == number
     assert number not in trained
     assert (len(trained), done.notes) == (1, ("1 architectures were trained now, 1 were there",))
+    # What it trains has the first of the official seeds.
+    assert natsdb.query("select source, seed from seed order by seed", home).rows() == [
+        ("regenerated", 777),
+        ("mine", 888),
+    ]
 
 
 def test_interrupted_it_goes_on_to_the_same_steps(pictures: Path, tmp_path: Path) -> None:
@@ -191,6 +196,12 @@ def test_searches_without_a_budget_are_told_apart_by_their_seeds(pictures: Path,
 def test_it_needs_images(tmp_path: Path) -> None:
     with pytest.raises(NatsdbError, match="a search that trains needs images; name their folder with --data DIR"):
         search_and_train("random", "sss", "cifar10", tmp_path / "db", training=TrainingOptions(), trainings=1, hp="01")
+
+
+def test_shared_weights_are_searched_on_cifar10_where_no_data_set_is_named(tmp_path: Path) -> None:
+    # The only search that was asked for fails, so its error is raised.
+    with pytest.raises(NatsdbError, match="CIFAR10 is not here"):
+        natsdb.search.run("gdas", "tss", db=tmp_path / "db", data=tmp_path / "nowhere", device="cpu")
 
 
 @pytest.mark.slow

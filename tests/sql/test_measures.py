@@ -16,6 +16,7 @@ import natsdb
 from natsdb.connection import Connection
 from natsdb.ingest.attached import keep_attached
 from natsdb.schema.errors import NatsdbError
+from natsdb.sql.attached import measure_of
 from natsdb.store.locations import BUILTIN
 from natsdb.store.manifest import NAME, Attached, Measure
 
@@ -139,6 +140,21 @@ def test_best_under_a_limit(con: Connection) -> None:
     shown = con.sql(f"select arch, measured from best({ASKED}, k := 100, measure := 'mine.hp')").fetchall()
     assert dict(shown) == {n: v for v, _, n in every}
     assert con.sql(f"select distinct measured from best({ASKED})").fetchall() == [(None,)]
+
+
+def test_a_measure_is_known_by_the_name_that_the_view_gives_it() -> None:
+    """As axes of pictures say it: its meaning, and its unit."""
+    columns = Measure("kind", "VARCHAR"), Measure("ms", "DOUBLE", "latency", "ms"), Measure("mj", "DOUBLE", "energy")
+    board = Attached("board", ("space", "arch"), columns, 0)
+    phone = Attached("phone", ("space", "arch", "core"), (Measure("ms", "DOUBLE", "time", "ms"),), 0, ("VARCHAR",))
+    for name, meaning, unit in (
+        ("board.ms", "latency", "ms"),
+        ("board.mj", "energy", ""),
+        ("phone.ms.big", "time, big", "ms"),
+    ):
+        assert measure_of(name, [board, phone]) == Measure(name, "DOUBLE", meaning, unit)
+    for name in ("board.kind", "board.m", "board.ms.big", "phone.ms", "other.ms"):
+        assert measure_of(name, [board, phone]) is None
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 import natsdb
 import natsdb.api
-from natsdb.ingest import ingest
+from natsdb.ingest import collect, ingest
 from natsdb.schema.errors import NatsdbError
 from sources import add_run, add_table
 
@@ -119,6 +120,17 @@ def test_a_published_mean_counts_only_where_there_are_no_seeds_of_its_split(home
     assert _rows("select seeds from mean_cost", home) == [(2,)]
     add_run(home, arch=12)
     assert _rows(MEAN, home) == [(65.0, 2, "published")]
+
+
+def test_what_an_architecture_costs_is_the_mean_over_its_runs(home: Path) -> None:
+    folder = add_run(home)
+    (path,) = folder.rglob("run.json")
+    run = json.loads(path.read_text()) | {"seed": 888, "flops": 52.0, "params": 0.75}
+    run["measured"]["train"]["seconds"] = [3.0] * 12
+    path.write_text(json.dumps(run))
+    collect(folder, home, source="regenerated")
+    costs = _rows("select flops, params, train_seconds, seeds from mean_cost", home)
+    assert costs == [(51.0, 0.625, 2.5, 2)]
 
 
 def test_every_view_of_measured_values_says_its_source(official: dict[str, Path], home: Path) -> None:
