@@ -45,6 +45,12 @@ class Stopped(Exception):
     """The command was interrupted: what is under way ends, and nobody reads what came of it."""
 
 
+def said_by(error: BaseException) -> str:
+    """What an error of others says, its first line; its kind where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
 def _rebuild(kind: type[NatsdbError], what: str, where: str, remedy: str) -> NatsdbError:
     # Errors cross process borders; keyword-only arguments need a helper to survive pickling.
     return kind(what, where=where, remedy=remedy)

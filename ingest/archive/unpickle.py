@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from natsdb.schema.errors import Damaged
+from natsdb.schema.errors import Damaged, said_by
 
 # No official record comes near: the largest, a tss record of a full archive, holds some 20 networks of at most 6 MB.
 LARGEST_RECORD = 1 << 30
@@ -216,7 +216,7 @@ DAMAGE = (
 
 def damaged(where: str, error: BaseException) -> Damaged:
     """The error of a file that cannot be unpickled."""
-    return Damaged(f"the pickle cannot be read ({error or type(error).__name__})", where=where, remedy=DOWNLOAD_AGAIN)
+    return Damaged(f"the pickle cannot be read ({said_by(error)})", where=where, remedy=DOWNLOAD_AGAIN)
 
 
 DOWNLOAD_AGAIN = "download the file again, or leave it out with --keep-going"

@@ -15,7 +15,7 @@ import numpy as np
 from natsdb.ingest.archive.unpickle import DAMAGE, LARGEST_RECORD, TORCH_MAGIC, Tensor, restricted
 from natsdb.schema.datasets import DATASETS
 from natsdb.schema.encodings import readings
-from natsdb.schema.errors import Damaged, Missing, NatsdbError
+from natsdb.schema.errors import Damaged, Missing, NatsdbError, said_by
 from natsdb.schema.spaces import SPACES
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ def _unpickled(data: bytes, where: str) -> Any:
             _, _, value = restricted(stream), restricted(stream), restricted(stream)
         return value
     except DAMAGE as error:
-        what = f"the pickle is not made of plain containers and numbers only ({error or type(error).__name__})"
+        what = f"the pickle is not made of plain containers and numbers only ({said_by(error)})"
         raise Damaged(what, where=where, remedy="write its values as CSV, JSON or Parquet") from error
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from natsdb.ingest.hub.publish import BESIDE_DATA
-from natsdb.schema.errors import Missing, NatsdbError
+from natsdb.schema.errors import Missing, NatsdbError, said_by
 from natsdb.store.locations import located
 from natsdb.store.manifest import NAME, Manifest, parse_manifest
 from natsdb.store.remote import file_system, hub_endpoint, hub_name, hub_token, remote_text, tried
@@ -150,8 +150,7 @@ def _sending(url: str) -> Iterator[None]:
         raise NatsdbError(what, where=url, remedy="install it with `pip install 'natsdb[pull]'`") from error
     except Exception as error:
         status = getattr(getattr(error, "response", None), "status_code", None)
-        said = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         remedy = "run the same command again: what was sent is not sent twice"
         if status in (401, 403):
             remedy = "set HF_TOKEN, or `hf auth login`, to a token that may write there"
-        raise NatsdbError(f"it was not sent ({said})", where=url, remedy=remedy) from error
+        raise NatsdbError(f"it was not sent ({said_by(error)})", where=url, remedy=remedy) from error

@@ -9,7 +9,7 @@ import pickle
 import time
 from typing import Any
 
-from natsdb.schema.errors import NatsdbError
+from natsdb.schema.errors import NatsdbError, said_by
 
 _FILE_SYSTEM = "default"
 PICKLE_EXT = "pickle.pbz2"
@@ -110,7 +110,7 @@ def pickle_load(file_path: Any, ext: str = ".pbz2") -> Any:
             return restricted(file)
     except DAMAGE as error:
         raise NatsdbError(
-            f"the pickle cannot be read ({error or type(error).__name__})",
+            f"the pickle cannot be read ({said_by(error)})",
             where=path,
             remedy="get a benchmark file again; load a pickle of your own with the pickle module",
         ) from error

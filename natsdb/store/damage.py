@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from natsdb.schema.errors import Damaged, Missing
+from natsdb.schema.errors import Damaged, Missing, said_by
 from natsdb.store.locations import BUILTIN
 
 Held = TypeVar("Held")
@@ -65,8 +65,7 @@ def footer_digest(file: Any, size: int) -> str:
 
 def damaged(path: Path | str, error: Exception, remedy: str | None = None) -> Damaged:
     """The error of a file that cannot be read as it was written; `remedy` is `remedy_of` it if not given."""
-    what = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return Damaged(f"the file is damaged ({what})", where=str(path), remedy=remedy or remedy_of(path))
+    return Damaged(f"the file is damaged ({said_by(error)})", where=str(path), remedy=remedy or remedy_of(path))
 
 
 def table_file(tables: Mapping[Any, Held], name: Any, where: Path | str) -> Held:

@@ -22,7 +22,7 @@ from urllib.parse import quote
 
 import fsspec
 
-from natsdb.schema.errors import Missing, NatsdbError, Stopped
+from natsdb.schema.errors import Missing, NatsdbError, Stopped, said_by
 
 # Seconds to wait before each further try.
 WAITS = (0.2, 0.6, 2.0)
@@ -177,7 +177,7 @@ def tried(
     except Exception as error:
         if getattr(error, "status", None) in (401, 403):
             raise _denied(error, where) from error
-        said = f"{str(error) or type(error).__name__}; asked {tries.statistics.get('attempt_number', 1)} times"
+        said = f"{said_by(error)}; asked {tries.statistics.get('attempt_number', 1)} times"
         raise NatsdbError(f"{failed} ({said})", where=where, remedy="check the address and try again") from error
 
 

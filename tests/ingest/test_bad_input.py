@@ -27,6 +27,7 @@ from databases import relist
 from natsdb import api
 from natsdb.cli import app
 from natsdb.ingest import ingest, verify
+from natsdb.ingest.archive import unpickle
 from natsdb.ingest.archive.records import _stretches
 from natsdb.ingest.archive.sources import open_source
 from natsdb.schema.errors import Damaged, Missing, NatsdbError
@@ -58,6 +59,13 @@ def test_a_flipped_bit(few: Path, tmp_path: Path) -> None:
     data[len(data) // 2] ^= 4
     (few / BAD).write_bytes(data)
     assert BAD in _refused([few], tmp_path / "db")
+
+
+def test_an_error_without_words_is_said_by_its_kind() -> None:
+    for error, said in ((MemoryError(), "MemoryError"), (EOFError("it ends\nhere"), "it ends")):
+        assert str(unpickle.damaged("x.pickle.pbz2", error)).startswith(
+            f"x.pickle.pbz2: the pickle cannot be read ({said}); "
+        )
 
 
 def test_an_empty_file(few: Path, tmp_path: Path) -> None:

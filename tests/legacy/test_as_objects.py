@@ -10,6 +10,7 @@ from typing import Any
 import nats_bench
 import pytest
 
+from natsdb import api
 from outcomes import answered_pickle, described, outcome
 
 
@@ -28,6 +29,21 @@ def test_vars_of_a_run_are_its_fields(real_pair: Any) -> None:
     assert described(mine.state_dict()) == described(theirs.state_dict())
     assert not hasattr(mine, "train_acc5es")
     assert described(pickle.loads(pickle.dumps(mine)).state_dict()) == described(theirs.state_dict())
+    for run in runs:
+        vars(run).clear()
+    for call in (lambda run: run.get_train(3), lambda run: run.get_eval("x-test"), lambda run: run.get_times()):
+        expected, found = (outcome(lambda run=run, call=call: call(run)) for run in runs)  # type: ignore[misc]
+        assert found == expected
+
+
+def test_results_that_a_script_makes_itself(real_pair: Any) -> None:
+    """Empty ones, then with a run of a handle in them."""
+    made = [kind(11, "a cell") for kind in (nats_bench.ArchResults, api.ArchResults)]
+    assert described(made[1].state_dict()) == described(made[0].state_dict())
+    for results, handle in zip(made, real_pair("tss"), strict=True):
+        results.update("cifar100", 777, handle.query_by_index(11, "cifar100", "200")[777])
+    assert described(made[1].state_dict()) == described(made[0].state_dict())
+    assert repr(made[1]) == repr(made[0])
 
 
 def test_a_run_whose_fields_were_shown_answers_alike(real_pair: Any) -> None:

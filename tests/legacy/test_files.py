@@ -10,8 +10,10 @@ import nats_bench
 import nats_bench.api_utils
 import pytest
 
-from natsdb import api
+from natsdb import NatsdbError, api
 from natsdb.api import api_test, api_utils
+from natsdb.schema.datasets import OF_NATS_BENCH
+from natsdb.schema.spaces import SPACES
 from outcomes import outcome
 
 BOTH = (nats_bench.api_utils, api_utils)
@@ -44,6 +46,15 @@ def test_file_systems(lib: str, tmp_path: Path) -> None:
 
     assert used(api_utils) == used(nats_bench.api_utils)
     assert api.get_file_system() == "default"
+
+
+def test_a_pickle_that_is_cut_says_what_is_wrong_with_it(tmp_path: Path) -> None:
+    api.pickle_save(list(range(1000)), tmp_path / "numbers")
+    path = tmp_path / "numbers.pbz2"
+    path.write_bytes(path.read_bytes()[:-20])
+    said = r"numbers\.pbz2: the pickle cannot be read \(Compressed file ended before .*\); get a benchmark file again"
+    with pytest.raises(NatsdbError, match=said):
+        api.pickle_load(tmp_path / "numbers")
 
 
 def test_where_archives_lie_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,7 +97,11 @@ def test_the_quick_look(real_db: Path, official: dict[str, Path], capsys: pytest
     out = capsys.readouterr().out
     assert "--- 11: |nor_conv_3x3~0|" in out
     assert "NATStopology(2/15625 architectures" in out
+    asked = re.findall(r"^(\S+) +hp (\d+): train \d+\.\d\d%, \d+\.\d\d MFLOPs$", out, re.M)
+    assert asked == 2 * [(dataset, hp) for hp in SPACES["tss"].hps for dataset in OF_NATS_BENCH]
     api_test.test_nats_bench_sss(str(real_db))
-    assert "NATSsize(2/32768 architectures" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "NATSsize(2/32768 architectures" in out
+    assert {hp for hp in SPACES["sss"].hps if f"cifar100       hp {hp}: train" in out} == {"01", "12", "90"}
     with pytest.raises(AssertionError, match="invalid data path"):
         api_test.test_nats_bench_sss(str(official["sss"]))  # architecture 1 is not in it

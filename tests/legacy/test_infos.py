@@ -57,6 +57,7 @@ WAYS: dict[str, Callable[[Any], Any]] = {
     "pickle": lambda infos: pickle.loads(pickle.dumps(infos)),
     "get": lambda infos: (infos.get(0), infos.get(1), infos.get(1, 5)),
     "pop": lambda infos: (infos.pop(0), infos.pop(0, 7), list(infos)),
+    "pop with a default": lambda infos: (infos.pop(0, 7), infos.pop(1, 7), list(infos)),
     "popitem": lambda infos: (infos.popitem(), infos.popitem(last=False), len(infos)),
     "setdefault": lambda infos: (infos.setdefault(0, 5), infos.setdefault(1, 5), list(infos)),
     "del": lambda infos: (infos.__delitem__(0), list(infos)),

@@ -13,10 +13,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import archives
 from natsdb import NatsdbError, api
 from natsdb.api.columns import _sums
+from natsdb.ingest import ingest
 from natsdb.schema.schedules import HPS
 from natsdb.schema.spaces import SPACES
+from outcomes import outcome
 from pairs import ARCHS
 
 DATASETS = ("cifar10", "cifar100", "ImageNet16-120")
@@ -90,6 +93,48 @@ def test_results_that_were_changed_count(generated: Any) -> None:
     assert handle.simulate_many([40, 60, 80], "cifar10")["latency"][1] == 0.5
     assert handle.get_many([40, 60, 80], "cifar10", is_random=777)["train-loss"][1] == -1.0
     _simulated_alike(handle, [40, 60, 80, 60], "cifar10", None, "12", 1)
+
+
+@pytest.fixture(scope="module")
+def uneven(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A handle on two sizes at hp 12: latencies of 1 differ by data set and seed, passes of 1030 were not timed."""
+    home = tmp_path_factory.mktemp("uneven")
+    records = {arch: {"12": archives.record("sss", arch)["12"]} for arch in (1, 1030)}
+    for (dataset, seed), run in records[1]["12"]["all_results"].items():
+        run["latency"] = [np.float64({777: 0.25, 888: 1.0, 999: 2.5}[seed] + len(dataset) / 64)]
+    for run in records[1030]["12"]["all_results"].values():
+        run["eval_times"] = {}
+    ingest([archives.write_single(home, "sss", records)], home / "db")
+    return api.create(str(home / "db"), "sss", verbose=False)
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_latencies_are_those_of_the_data_set_however_long(uneven: Any, dataset: str) -> None:
+    """On CIFAR-10 the accuracy is that of other runs, on half of the images."""
+    _simulated_alike(uneven, [1, 1, 1], dataset, None, "12", 3)
+    expected = sum(seconds + len(dataset) / 64 for seconds in (0.25, 1.0, 2.5)) / 3
+    assert uneven.simulate_many([1], dataset)["latency"].to_list() == [expected]
+
+
+@pytest.mark.parametrize("iepoch", [None, 3])
+def test_times_that_nobody_took_are_null(uneven: Any, iepoch: int | None) -> None:
+    frame = uneven.get_many([1030], "cifar100", iepoch, "12", False)
+    assert frame["test-all-time"].to_list() == frame["test-per-time"].to_list() == [None]
+    assert frame["train-all-time"].item() > 0
+    _more_alike(uneven, [1030], "cifar100", iepoch, "12", False)
+
+
+@pytest.mark.parametrize("iepoch", [True, 5.0, "5", np.int64(5)])
+def test_an_epoch_that_is_no_integer_is_answered_as_by_a_loop(uneven: Any, iepoch: Any) -> None:
+    asked = ("cifar100", iepoch, "12", False)
+    expected, found = (
+        outcome(call, describe=list)[0]
+        for call in (
+            lambda: [{"arch": 1, **uneven.get_more_info(1, *asked)}],
+            lambda: uneven.get_many([1], *asked).to_dicts(),
+        )
+    )
+    assert found == expected
 
 
 def test_archs_may_be_strings_and_other_arrays(generated: Any) -> None:

@@ -296,4 +296,8 @@ def test_a_pth_file_stands_for_the_default_database(real_db: Path, monkeypatch: 
 
 def test_test_api_prints(real_db: Path, capsys: pytest.CaptureFixture[str]) -> None:
     nas_201.test_api(real_db)
-    assert "--- index=11 ---" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "--- index=11 ---" in out
+    # Each data set's runs, and what builds its network.
+    for start in ("cifar10-valid, 777: {", "cifar10, 111: {", "cifar100, 111: {", "ImageNet16-120, 111: {", "config={"):
+        assert out.count(f"\n{start}") == (8 if start == "config={" else 2), start

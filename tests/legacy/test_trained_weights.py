@@ -11,6 +11,8 @@ import pytest
 import archives
 from natsdb import api
 from natsdb.ingest import ingest
+from natsdb.store.snapshot import open_snapshot
+from natsdb.store.weights import kept_runs
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +46,20 @@ def test_weights_of_a_database(full: tuple[Path, Path]) -> None:
         _equal(weights, 0, "12", "cifar10", seed)
     with pytest.raises(ValueError, match="key=\\('cifar10', 5\\) not in"):
         handle.get_net_param(0, "cifar10", 5)
+
+
+def test_the_longest_schedule_is_offered_first(full: tuple[Path, Path]) -> None:
+    """It is the one that whoever names no run is given."""
+    kept = kept_runs(open_snapshot(full[1]), "sss", 7)
+    assert list(dict.fromkeys(run.hp for run in kept)) == ["90", "12", "01"]
+    assert [str(run) for run in kept[:5]] == [
+        "ImageNet16-120, hp 90, seed 777 (official)",
+        "cifar10, hp 90, seed 777 (official)",
+        "cifar10-valid, hp 90, seed 777 (official)",
+        "cifar100, hp 90, seed 777 (official)",
+        "ImageNet16-120, hp 12, seed 777 (official)",
+    ]
+    assert kept_runs(open_snapshot(full[1]), "sss", 8) == []
 
 
 def test_weights_of_a_full_archive(full: tuple[Path, Path]) -> None:

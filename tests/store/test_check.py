@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import Mock
@@ -175,6 +176,23 @@ def test_quick_finds_cut_missing_and_exchanged_files_and_damaged_footers(home: P
     assert "bytes and not" in found[cut.relative_to(home).as_posix()]
     assert found[gone.relative_to(home).as_posix()] == "it is gone"
     assert found[stray.relative_to(home).as_posix()] == "no version lists it"
+
+
+def test_files_of_format_1_are_compared_with_the_digits_in_their_names(tmp_path: Path) -> None:
+    """Its manifest has no digests."""
+    with zipfile.ZipFile(Path(__file__).parents[1] / "data" / "format-1.zip") as file:
+        file.extractall(tmp_path)
+    home = next(tmp_path.rglob("natsdb.json")).parent
+    before = check(home)
+    parts = [part for part in read_manifest(home).parts if part.source]
+    assert {finding.path for finding in before.findings}.isdisjoint(part.path for part in parts)
+    for part in parts[:2]:
+        data = bytearray((home / part.path).read_bytes())
+        data[len(data) // 3] ^= 1
+        (home / part.path).write_bytes(data)
+    after = check(home)
+    assert {finding.path for finding in set(after.findings) - set(before.findings)} == {part.path for part in parts[:2]}
+    assert after.unknown == before.unknown < len(parts)
 
 
 def test_the_command_says_what_is_wrong_and_what_mends_it(home: Path, sources: list[Path]) -> None:

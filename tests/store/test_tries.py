@@ -10,7 +10,7 @@ import pytest
 from natsdb.schema.errors import Missing, NatsdbError, NotWritable, Stopped
 from natsdb.store import remote
 from natsdb.store.remote import hub_name, hub_token, may_pass, tried
-from natsdb.store.writing import hold
+from natsdb.store.writing import hold, only_writer
 
 
 class Refused(Exception):
@@ -92,6 +92,13 @@ def test_names_at_the_hub_and_its_token(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / ".cache" / "huggingface").mkdir(parents=True)
     (tmp_path / ".cache" / "huggingface" / "token").write_text("of the cache")
     assert hub_token() == "of the cache"
+
+
+def test_folders_above_a_new_database_are_made(tmp_path: Path) -> None:
+    """The user's data directory, where a database lies by default, may not be there yet."""
+    for _ in range(2):
+        with only_writer(tmp_path / "share" / "natsdb"):
+            assert (tmp_path / "share" / "natsdb").is_dir()
 
 
 def test_a_lock_that_another_holds_is_not_waited_for(tmp_path: Path) -> None:

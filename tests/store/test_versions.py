@@ -408,6 +408,20 @@ def test_dropping_a_schedule_of_a_published_table_leaves_it_published(home: Path
     assert set(natsdb.query("select hp from seed where source = 'published'", home)["hp"]) == {"12", "90"}
 
 
+def test_an_attached_table_without_data_sets_has_keys_of_its_own_in_every_version(home: Path) -> None:
+    table = {"arch": [1, 1, 2], "device": ["phone", "board", "phone"], "latency": [1.0, 2.0, 3.0]}
+    natsdb.attach(table, "measured_on", home, space="sss", key=["arch", "device"], partial=True)
+    rows = natsdb.query("select arch, device, latency from measured_on order by all", home).rows()
+    assert rows == [(1, "board", 2.0), (1, "phone", 1.0), (2, "phone", 3.0)]
+    drop("official", home)
+    assert natsdb.query("select arch, device, latency from measured_on order by all", home).rows() == rows
+    (one,) = read_manifest(home).attached
+    assert [(column.name, column.type) for column in one.table.columns[2:]] == [
+        ("device", "VARCHAR"),
+        ("latency", "DOUBLE"),
+    ]
+
+
 def test_weights_of_format_1_outlive_the_move_to_format_2(tmp_path: Path) -> None:
     home = tmp_path / "db"
     with zipfile.ZipFile(Path(__file__).parents[1] / "data" / "format-1.zip") as file:
