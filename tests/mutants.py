@@ -97,6 +97,8 @@ SQL_RULES = [
     (r"\bdesc\b", "asc"),
     (r"\basc\b", "desc"),
 ]
+# What no answer depends on.
+_UNSEEN = re.compile(r"\b(frozen|strict|maxsize)=[^,)]+")
 # Seconds that tests which run the changed line may take together: the quickest of them, then others. Most changes are
 # found by the first, for which few files are collected.
 AT_FIRST = (6.0, 60.0)
@@ -155,7 +157,8 @@ class _Counter(MutationVisitor):
 
 
 def mutant(place: Place) -> Mutant | None:
-    """The change at a place; None where that is no Python or changes an annotation, which nothing evaluates."""
+    """The change at a place; None where that is no Python, or an annotation, which nothing evaluates, or guards against
+    slips of our own alone, or is the size of a cache."""
     room, name, rule, occurrence = place
     text = (ROOT / name).read_text(encoding="utf-8")
     if name.endswith(".sql"):
@@ -168,6 +171,8 @@ def mutant(place: Place) -> Mutant | None:
     old, new = text.splitlines(), changed.splitlines()
     at = next(n for n, (a, b) in enumerate(zip(old, new, strict=False)) if a != b)
     if re.search(r"(?:^|[(,])\s*/,", new[at]):  # of a signature: how arguments are passed, and no product
+        return None
+    if _UNSEEN.sub(r"\1", old[at]) == _UNSEEN.sub(r"\1", new[at]):
         return None
     return Mutant(room, name, rule.removeprefix("core/"), changed, at + 1, old[at].strip(), new[at].strip())
 
