@@ -72,9 +72,10 @@ def pooled(x: Tensor) -> Tensor:
     """Means of 3×3 pixels, of those that there are.
 
     On CUDA devices with a gradient of our own: PyTorch's was wrong there for channels last with padding until July 2026
-    (pytorch/pytorch, issue 188344; seen with 2.11), and networks of pools learnt next to nothing.
+    (pytorch/pytorch, issue 188344; seen with 2.11), and networks of pools learnt next to nothing. Compiled with it too:
+    what the compiler makes of PyTorch's takes six times as long on a CPU.
     """
-    if x.is_cuda and torch.is_grad_enabled():
+    if torch.is_grad_enabled() and (x.is_cuda or torch.compiler.is_compiling()):
         found: Tensor = Pooled.apply(x)
         return found
     return _means(x)
