@@ -7,6 +7,7 @@ import io
 import os
 import pickle
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -267,8 +268,7 @@ def test_keep_going_ingests_the_rest_and_lists_what_it_left_out(few: Path, tmp_p
     result = CliRunner().invoke(app, ["verify", str(few), "--db", str(tmp_path / "db"), "--keep-going"])
     assert result.exit_code == 1
     assert "1 records that cannot be read" in result.stderr
-    assert result.stdout.startswith("2 records, ")
-    assert "all equal, bit for bit" in result.stdout
+    assert re.match(r"2 records, \d\d,\d{3} numbers: all equal, bit for bit", result.stdout)
     (few / BAD).unlink()
     assert verify(few, tmp_path / "db").count == 0
 

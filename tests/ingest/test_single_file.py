@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import io
 import pickle
 import pickletools
 from pathlib import Path
@@ -63,8 +64,13 @@ def test_chunks_that_end_inside_of_records_change_nothing(tmp_path: Path, monkey
     archs = [0, 1, 2, 9, 4095]
     file = archives.write_single(tmp_path, "sss", {arch: archives.record("sss", arch) for arch in archs})
     folder = archives.write_folder(tmp_path / "folder", "sss", archs)
-    every = []
+    every, held = [], list[int]()
+    ahead = single._Machine.look_ahead
+    monkeypatch.setattr(
+        single._Machine, "look_ahead", lambda self, count: [ahead(self, count), held.append(len(self.buffer))][0]
+    )
     for chunk in (1 << 22, 30_000, 1000):
+        held.clear()
         monkeypatch.setattr(single, "_CHUNK", chunk)
         seen.clear()
         assert ingest([file], tmp_path / f"{chunk}", jobs=1).archs == len(archs)
@@ -72,6 +78,32 @@ def test_chunks_that_end_inside_of_records_change_nothing(tmp_path: Path, monkey
         every.append(list(seen))
     assert every[1:] == every[:1] * 2
     assert len(every[0]) == len(archs)
+    # Never more than two records or so are held.
+    assert max(held) < 3 * max(map(len, every[0]))
+
+
+def test_a_stream_may_stop_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A byte at a time: what comes after a record is not there yet when the record is.
+    records = {arch: {"12": archives.record("sss", arch)["12"]} for arch in (3, 4)}
+    file = archives.write_single(tmp_path, "sss", records)
+    whole = [(arch, repr(found)) for arch, _, found in single.single_records(file, "sss")]
+    unframed = single.unframed
+    monkeypatch.setattr(single, "unframed", lambda read: (bytes([b]) for piece in unframed(read) for b in piece))
+    monkeypatch.setattr(single, "_CHUNK", 1)
+    assert [(arch, repr(found)) for arch, _, found in single.single_records(file, "sss")] == whole
+    assert [arch for arch, _ in whole] == [3, 4]
+
+
+def test_opcodes_between_texts_that_are_too_long_for_a_frame_stay() -> None:
+    # There their arguments stand bare, and may look like other opcodes.
+    names = [str(n) for n in range(200)]
+    value: list[Any] = [*names]
+    for n, op in enumerate((b"\x95", b".", b"B", b"X", b"\x8d", b"\x8e", b"K", b"h", b"M")):
+        value += ["x" * 70_000 + str(n), names[op[0] - 1], "y" * 70_000 + str(n), op[0]]
+    data = pickle.dumps(value, protocol=4)
+    got = [argument for op, argument, _ in pickletools.genops(data) if op.name == "BINGET"]
+    assert got == value[203::4]
+    assert pickle.loads(b"".join(single.unframed(io.BytesIO(data).read))) == value
 
 
 @pytest.mark.parametrize("space", ["tss", "sss"])

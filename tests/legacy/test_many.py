@@ -97,13 +97,15 @@ def test_results_that_were_changed_count(generated: Any) -> None:
 
 @pytest.fixture(scope="module")
 def uneven(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A handle on two sizes at hp 12: latencies of 1 differ by data set and seed, passes of 1030 were not timed."""
+    """A handle on two sizes at hp 12: latencies of 1 differ by data set and seed, passes of 1030 were not timed,
+    and one of its accuracies is a whole number."""
     home = tmp_path_factory.mktemp("uneven")
     records = {arch: {"12": archives.record("sss", arch)["12"]} for arch in (1, 1030)}
     for (dataset, seed), run in records[1]["12"]["all_results"].items():
         run["latency"] = [np.float64({777: 0.25, 888: 1.0, 999: 2.5}[seed] + len(dataset) / 64)]
     for run in records[1030]["12"]["all_results"].values():
         run["eval_times"] = {}
+        run["train_acc1es"][3] = 10
     ingest([archives.write_single(home, "sss", records)], home / "db")
     return api.create(str(home / "db"), "sss", verbose=False)
 
@@ -114,6 +116,12 @@ def test_latencies_are_those_of_the_data_set_however_long(uneven: Any, dataset: 
     _simulated_alike(uneven, [1, 1, 1], dataset, None, "12", 3)
     expected = sum(seconds + len(dataset) / 64 for seconds in (0.25, 1.0, 2.5)) / 3
     assert uneven.simulate_many([1], dataset)["latency"].to_list() == [expected]
+
+
+def test_a_whole_number_is_answered_as_one(uneven: Any) -> None:
+    """As it stands in the record, where others beside it are floats."""
+    one, other = (uneven.get_more_info(1030, "cifar100", epoch, "12", 777)["train-accuracy"] for epoch in (3, 4))
+    assert (repr(one), type(other)) == ("10", float)
 
 
 @pytest.mark.parametrize("iepoch", [None, 3])
@@ -157,6 +165,13 @@ def test_archs_may_be_strings_and_other_arrays(generated: Any) -> None:
         handle.simulate_many([20], "mnist")
     with pytest.raises(KeyError, match="200"):
         handle.simulate_many([20], "cifar10", hp="200")
+
+
+def test_who_has_no_results_is_not_given_those_of_another(real_db: Path) -> None:
+    """As many are asked for as there are results of: architectures 0 and 11."""
+    handle = api.create(str(real_db), "tss", verbose=False)
+    with pytest.raises(ValueError, match="Did not find 5 from arch2infos_dict"):
+        handle.get_many([0, 5], "cifar10")
 
 
 def test_time_is_accounted_for_only_if_asked(generated: Any) -> None:
