@@ -253,6 +253,28 @@ def test_predictors_take_networks_and_one_hot_and_refuse_others(name: str) -> No
         play(LATER[name], answers, 1e5, 0, 0, {"encoding": "path"})
 
 
+def test_the_children_that_npenas_predicts_come_from_all_parents() -> None:
+    pytest.importorskip("sklearn", reason="the extra `predict` is not installed")
+    # Ten children of each of five parents, all of which are trained: 40 at least, as few come twice.
+    options = {"num_init": 5, "parents": 5, "candidates": 50, "k": 50}
+    steps = play(LATER["npenas"], _whole(_slope()), 1e9, 0, 0, options, most=5 + 40)
+    parents, children = steps.arch[:5], steps.arch[5:]
+    of = [{parent for parent in parents if _distance(parent, child) == 1} for child in children]
+    assert all(of)
+    assert set().union(*of) == set(parents)
+
+
+def test_bananas_mutates_the_best_in_their_order_until_there_are_enough_candidates() -> None:
+    pytest.importorskip("sklearn", reason="the extra `predict` is not installed")
+    # Twenty mutations of an architecture are fewer than twenty others, and those of two more.
+    options = {"num_init": 5, "candidates": 20, "k": 20}
+    steps = play(LATER["bananas"], _whole([float(arch) for arch in range(SIZE)]), 1e9, 0, 0, options, most=5 + 20)
+    first, second = sorted(steps.arch[:5], reverse=True)[:2]
+    away = [(_distance(first, arch), _distance(second, arch)) for arch in steps.arch[5:]]
+    assert all(1 in both for both in away)
+    assert sum(one == 1 for one, _ in away) > sum(other == 1 for _, other in away) > 0
+
+
 @pytest.mark.parametrize("name", [*ALGORITHMS, *LATER])
 def test_all_keep_a_limit_and_start_with_the_warm_up(name: str) -> None:
     if LATER.get(name, ALGORITHMS["random"]).packages:

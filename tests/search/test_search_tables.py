@@ -180,6 +180,33 @@ def test_trajectory_lies_on_straight_lines_between_evaluations(searched: Path) -
         assert row["accuracy_std"] == pytest.approx(statistics.pstdev(found), abs=1e-9)
 
 
+def test_a_search_with_shared_weights_is_followed_epoch_by_epoch(made_up_db: Path, tmp_path: Path) -> None:
+    home = Path(shutil.copytree(made_up_db, tmp_path / "db"))
+    runs = {0: [(10.0, 20), (90.0, 40), (100.0, 60)], 1: [(30.0, 60), (50.0, 40), (120.0, 40)]}
+    keep_made_up_search(home, "s", "gdas", runs, budget=None, hp=None)
+    full = _full(home, "cifar100", "x-test")
+    rows = natsdb.query("select moment, seconds, accuracy, runs from trajectory where role = 'test' order by 1", home)
+    assert rows.rows() == [
+        (epoch, seconds, pytest.approx((full[a] + full[b]) / 2), 2)
+        for epoch, (seconds, a, b) in enumerate([(20.0, 20, 60), (70.0, 40, 40), (110.0, 60, 40)])
+    ]
+
+
+def test_runs_that_cannot_be_judged_at_a_moment_are_not_in_its_mean(made_up_db: Path, tmp_path: Path) -> None:
+    home = Path(shutil.copytree(made_up_db, tmp_path / "db"))
+    # Nothing is known of architecture 1, which the first run holds from moment 60 to 90: at it no line ends or begins.
+    runs = {0: [(300.0, 20), (600.0, 1), (900.0, 40)], 1: [(300.0, 60)]}
+    keep_made_up_search(home, "s", "random", runs, budget=1500.0)
+    full = _full(home, "cifar100", "x-test")
+    rows = natsdb.query("select accuracy, runs from trajectory where role = 'test' order by moment", home).rows()
+    assert rows == [
+        (pytest.approx(full[60]), 1)
+        if 30 <= moment < 90
+        else (pytest.approx((full[20 if moment < 30 else 40] + full[60]) / 2), 2)
+        for moment in range(1, 151)
+    ]
+
+
 def test_search_table_holds_results_against_the_space(searched: Path) -> None:
     rows = {row["label"]: row for row in natsdb.query("from search_table where space = 'tss'", searched).to_dicts()}
     names = [f"{name} budget 4000" for name in ("bohb", "random", "regularized_ea", "reinforce")]
@@ -420,7 +447,8 @@ def test_the_embedded_runs_serve_every_algorithm(tmp_path: Path) -> None:
         (["random", "--dataset", "mnist"], "there is no data set 'mnist' to search on; there are cifar10, "),
         (
             ["random", "--hp", "90"],
-            r"it has no x-valid accuracy of tss on cifar10-valid, hp 90, epoch 89; it has ",
+            "it has no x-valid accuracy of tss on cifar10-valid, hp 90, epoch 89; it has ImageNet16-120 at hp 12, "
+            "cifar10-valid at hp 12, cifar100 at hp 12, ImageNet16-120 at hp 200, ",
         ),
         (["random", "--hp", "x"], "there is no schedule 'x'"),
         (["random", "--budget", "inf"], "the budget is no number of seconds above 0"),

@@ -204,6 +204,16 @@ def test_shared_weights_are_searched_on_cifar10_where_no_data_set_is_named(tmp_p
         natsdb.search.run("gdas", "tss", db=tmp_path / "db", data=tmp_path / "nowhere", device="cpu")
 
 
+def test_each_search_with_shared_weights_that_fails_is_listed_where_several_are_asked_for(tmp_path: Path) -> None:
+    asked: dict[str, Any] = {"db": tmp_path / "db", "data": tmp_path / "nowhere", "device": "cpu"}
+    done = natsdb.search.run("gdas", "tss", ["cifar10", "cifar100"], seeds=[1, 2], **asked)
+    assert [name for name, _ in done.failures] == [
+        f"gdas, {dataset}, seed {seed}" for dataset in ("cifar10", "cifar100") for seed in (1, 2)
+    ]
+    assert all("is not here" in why for _, why in done.failures)
+    assert not done.reports
+
+
 @pytest.mark.slow
 def test_evolution_over_twenty_trainings_is_killed_and_resumed(pictures: Path, tmp_path: Path) -> None:
     home = tmp_path / "db"
