@@ -22,7 +22,7 @@ import numpy as np
 from natsdb.ingest.report import IngestReport, check_name
 from natsdb.ingest.write import BlockWriter
 from natsdb.schema.datasets import DATASETS
-from natsdb.schema.errors import Damaged, NatsdbError
+from natsdb.schema.errors import Damaged, NatsdbError, said_by
 from natsdb.schema.schedules import HPS
 from natsdb.schema.spaces import SPACES
 from natsdb.schema.tables import BLOCK, GROUPS, arrow_schema
@@ -133,7 +133,7 @@ def read_blackbox(path: Path) -> Blackbox:
         name = VALUES
         values = np.load(path / VALUES, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, KeyError, TypeError, EOFError, pl.exceptions.PolarsError) as error:
-        raise refuse(f"it cannot be read ({str(error).splitlines()[0] if str(error) else error!r})", name) from error
+        raise refuse(f"it cannot be read ({said_by(error)})", name) from error
     if not set(KEYS) <= set(table.columns):
         raise NatsdbError(
             f"its architectures have the columns {', '.join(table.columns)}",

@@ -46,9 +46,10 @@ class Stopped(Exception):
 
 
 def said_by(error: BaseException) -> str:
-    """What an error of others says, its first line; its kind where it says nothing."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    """What an error of others says, its first line, and the next where that only announces it; its kind where it says
+    nothing."""
+    lines = [line.strip() for line in str(error).strip().splitlines()]
+    return " ".join(lines[: 2 if lines[0].endswith(":") else 1]) if lines else type(error).__name__
 
 
 def _rebuild(kind: type[NatsdbError], what: str, where: str, remedy: str) -> NatsdbError:

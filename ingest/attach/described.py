@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from natsdb.ingest.attach import Read
-from natsdb.schema.errors import Damaged, NatsdbError
+from natsdb.schema.errors import Damaged, NatsdbError, said_by
 from natsdb.schema.names import did_you_mean
 from natsdb.store.manifest import Attached, Measure
 
@@ -62,7 +62,7 @@ def beside(table: Path, name: str) -> Description:
         try:
             said = json.loads(path.read_text("utf-8"))
         except (OSError, ValueError) as error:
-            what = f"what it says of {table.name} cannot be read ({str(error).splitlines()[0]})"
+            what = f"what it says of {table.name} cannot be read ({said_by(error)})"
             raise Damaged(what, where=str(path), remedy="mend it, or move it away") from error
         if isinstance(said, dict) and "recordSet" in said:
             if path.name == "croissant.json" and table.name not in _files(said):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from natsdb.ingest.pull.registry import DRIVE
-from natsdb.schema.errors import Damaged, NatsdbError
+from natsdb.schema.errors import Damaged, NatsdbError, said_by
 from natsdb.store import remote
 from natsdb.store.damage import sha256_of
 from natsdb.store.writing import sync_folder
@@ -119,7 +119,7 @@ def fetch_archive(
             had = _came_of(target)
             refused = status is not None and 400 <= status < 500 and status != 429
             if failed == _PATIENCE or refused:
-                said = str(error).strip().splitlines()[0].rstrip(".")
+                said = said_by(error).rstrip(".")
                 remedy = "the server does not give it out: look whether the address is right" if refused else AGAIN
                 raise NatsdbError(f"it did not come whole ({said})", where=address, remedy=remedy) from error
             (stop or threading.Event()).wait(remote.WAITS[min(failed, len(remote.WAITS) - 1)] if failed else 0)

@@ -70,6 +70,14 @@ def test_a_handle_keeps_the_version_that_it_opened(growing: tuple[Path, Path], o
     assert len(api.create(str(database), "sss", verbose=False).get_many([0, 11], "cifar10", iepoch=3)) == 2
 
 
+def test_results_of_another_database_are_taken_from_there(growing: tuple[Path, Path], real_db: Path) -> None:
+    handle = api.create(str(growing[0]), "sss", fast_mode=True, verbose=False)
+    handle.reload(str(real_db), 11)
+    asked = (11, "cifar10", None, "90", False)
+    assert handle.get_more_info(*asked) == api.create(str(real_db), "sss", verbose=False).get_more_info(*asked)
+    assert handle.evaluated_indexes == {0, 11}
+
+
 def test_a_database_that_is_gone_is_one_sentence(growing: tuple[Path, Path]) -> None:
     handle = api.create(str(growing[0]), "sss", verbose=False)
     shutil.rmtree(growing[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import pytest
 
 from natsdb import api
 from natsdb.ingest import export, verify
-from natsdb.schema.errors import Damaged, NatsdbError
+from natsdb.schema.errors import Damaged, Missing, NatsdbError
+from natsdb.store.snapshot import read_manifest
 
 # The tables that records are made of.
 TABLES = ("seed", "metric", "final", "cost")
@@ -69,6 +71,16 @@ def test_verify_and_export_name_the_damaged_file(home: Path, official: dict[str,
         with pytest.raises(Damaged, match="natsdb repair") as caught:
             call()
         assert caught.value.where == str(path)
+
+
+def test_a_table_that_was_not_pulled_is_named_by_what_needs_it(home: Path) -> None:
+    """As after `natsdb pull --only final,cost`: a handle makes records, which have curves."""
+    manifest = read_manifest(home)
+    parts = tuple(part for part in manifest.parts if part.table != "metric")
+    (home / "natsdb.json").write_text(replace(manifest, parts=parts).to_json())
+    handle = api.create(str(home), "sss", verbose=False)
+    with pytest.raises(Missing, match="there is no table 'metric' beside the others; pull it: the same `natsdb pull`"):
+        handle.get_more_info(0, "cifar100", hp="90")
 
 
 def test_a_file_that_is_cut_while_a_handle_is_open(home: Path) -> None:

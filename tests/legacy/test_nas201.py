@@ -216,6 +216,8 @@ def test_two_hundred_epochs_are_the_default_of_1x(
     assert capsys.readouterr().err == ""
     nothing_known()
     assert [accuracy(), accuracy()] == [74.0, 74.0]
+    # What is new in 2.0 goes with what was assumed.
+    assert mine.query_info_str_by_arch(11) == mine.query_by_arch(11, "12")
     assert capsys.readouterr().err == (
         "natsdb: query_by_index names no schedule, and nothing says which nas_201_api the script is for: assumed 2.1, "
         "so 12 epochs (1.x: 200); `natsdb run --nas-201-api 1.3` chooses\n"
@@ -249,6 +251,20 @@ def test_dictionaries_of_1x(real_db: Path) -> None:
     assert mine.arch2infos_full == {}
     assert list(copied.arch2infos_full) == [0, 11]
     assert copied.query_by_index(11).get_total_epoch() == 200
+
+
+def test_who_sets_a_dictionary_of_1x_is_of_1x(
+    real_db: Path, nothing_known: Callable[[], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Scripts forget one schedule's results so, to free memory."""
+    mine = NASBench201API(str(real_db), verbose=False)
+    mine.arch2infos_less = {}
+    assert mine.query_by_index(11).get_total_epoch() == 200
+    assert capsys.readouterr().err == ""
+    nothing_known()
+    assert mine.query_by_index(11).get_total_epoch() == 12
+    with pytest.raises(NatsdbError, match=r"arch2infos_full is of nas_201_api 1\.x, but query_by_index was answered"):
+        mine.arch2infos_full = {}
 
 
 def test_handles_that_nas_201_api_pickled(all_three: tuple[Any, Any, Any]) -> None:

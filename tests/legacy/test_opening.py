@@ -57,7 +57,11 @@ def test_an_official_folder_is_read_on_demand(
     assert (mine.evaluated_indexes, len(mine.arch2infos_dict)) == (set(), 0)
     _agree(theirs, mine)
     assert repr(mine) == repr(theirs)
-    for call in (lambda handle: handle.get_more_info(1, "cifar10"), lambda handle: handle.reload(None, 0)):
+    for call in (
+        lambda handle: handle.get_more_info(1, "cifar10"),
+        lambda handle: handle.reload(None, 0),
+        lambda handle: handle.reload("/no/such/folder", 0),
+    ):
         assert outcome(lambda call=call: call(mine)) == outcome(lambda call=call: call(theirs))  # type: ignore[misc]
 
 

@@ -70,6 +70,22 @@ def test_within_a_source_reduced_runs_count_only_alone(home: Path) -> None:
     assert _handle(home).get_many([11], "cifar100", hp="12", is_random=False)["valtest-accuracy"].item() == 60.0
 
 
+def test_a_reduced_run_of_any_name_counts_before_a_generated_one(home: Path) -> None:
+    add_run(home, accuracy=1.0, source="synthetic")
+    add_run(home, accuracy=2.0, source="zoe", epochs=3)
+    assert _asked(_handle(home)) == 2.0
+    assert natsdb.query("select accuracy from best('cifar100', 'ori-test', '12')", home).item() == 2.0
+
+
+def test_a_published_result_on_another_data_set_takes_no_result_away(home: Path) -> None:
+    for arch in (11, 12):
+        add_run(home, arch, images=512)
+    add_table(home, dataset="cifar10")
+    handle = _handle(home)
+    for arch in (11, 12):
+        assert handle.get_more_info(arch, "cifar100", hp="12", is_random=False)["valtest-accuracy"] == 25.0
+
+
 def test_records_count_before_a_published_table(home: Path) -> None:
     add_run(home)
     add_table(home)

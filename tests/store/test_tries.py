@@ -9,7 +9,7 @@ import pytest
 
 from natsdb.schema.errors import Missing, NatsdbError, NotWritable, Stopped
 from natsdb.store import remote
-from natsdb.store.remote import hub_name, hub_token, may_pass, tried
+from natsdb.store.remote import file_system, hub_name, hub_token, may_pass, tried
 from natsdb.store.writing import hold, only_writer
 
 
@@ -92,6 +92,13 @@ def test_names_at_the_hub_and_its_token(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / ".cache" / "huggingface").mkdir(parents=True)
     (tmp_path / ".cache" / "huggingface" / "token").write_text("of the cache")
     assert hub_token() == "of the cache"
+
+
+def test_only_the_hub_is_told_the_users_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("aiohttp", reason="the extra `remote` is not installed")
+    monkeypatch.setenv("HF_TOKEN", "secret")
+    told = [file_system(url).client_kwargs["headers"] for url in ("hf://datasets/me/nats", "https://example.org/nats")]
+    assert told == [{"Authorization": "Bearer secret"}, {}]
 
 
 def test_folders_above_a_new_database_are_made(tmp_path: Path) -> None:

@@ -341,9 +341,10 @@ def test_check_names_each_damaged_manifest(home: Path, folders: list[Path]) -> N
     assert not any(finding.newest for finding in found.values())
 
 
-def test_what_a_killed_writer_left_is_no_version(home: Path) -> None:
+@pytest.mark.parametrize("left", [["000002.copy"], ["000002.copy", "000002.json"]], ids=["a copy", "both"])
+def test_what_a_killed_writer_left_is_no_version(home: Path, left: list[str]) -> None:
     text = (home / "natsdb.json").read_text()
-    for name in ("000002.copy", "000002.json"):
+    for name in left:
         (home / ".versions" / name).write_text(text)
     with pytest.raises(Missing, match="there is no version 2"):
         open_snapshot(home, 2)

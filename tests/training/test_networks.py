@@ -19,7 +19,7 @@ from natsdb.schema.errors import NatsdbError  # noqa: E402
 from natsdb.schema.size import SSS_CELL  # noqa: E402
 from natsdb.schema.spaces import SPACES, arch_index, arch_str  # noqa: E402
 from natsdb.schema.topology import OPS  # noqa: E402
-from natsdb.training.networks import Pooled, counted_cost, network  # noqa: E402
+from natsdb.training.networks import Pooled, counted_cost, network, pooled  # noqa: E402
 
 _DRAW = random.Random(5)
 # Cells of one operation throughout: all none and all skip compute nothing, the others are extremes too.
@@ -142,6 +142,24 @@ def test_a_wrong_architecture_is_one_sentence() -> None:
         network("tss", 15_625, 10)
     with pytest.raises(NatsdbError, match="no architecture of sss"):
         network("sss", [8, 8, 8, 8, 9], 10)
+
+
+def test_compiled_pooling_has_the_gradient_of_our_own_and_it_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.randn(2, 3, 5, 4, dtype=torch.float64, requires_grad=True)
+
+    def gradient(of: Any) -> Any:
+        return torch.autograd.grad((of(x) * x.sin()).sum(), x)[0]
+
+    def compiled(z: Any) -> Any:
+        return torch.compile(lambda z: pooled(z), backend="aot_eager", fullgraph=True)(z)
+
+    expected = gradient(pooled)
+    assert torch.allclose(gradient(compiled), expected, rtol=1e-12)
+    torch.compiler.reset()
+    monkeypatch.setattr(Pooled, "backward", staticmethod(lambda ctx, of: of * 0))
+    assert not torch.allclose(gradient(compiled), expected)
+    assert torch.equal(gradient(pooled), expected)
+    torch.compiler.reset()
 
 
 def test_the_gradient_of_pooling_on_cuda_is_pytorchs_on_a_cpu() -> None:
