@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from natsdb.schema.datasets import DATASETS
 from natsdb.schema.tables import TABLES
-from natsdb.sql.quoted import quoted_name, quoted_text
+from natsdb.sql.quoted import quoted_name, quoted_text, quoted_texts
 from natsdb.store.manifest import Attached, Manifest, Measure
 
 _NUMERIC = ("INTEGER", "BIGINT", "DOUBLE")
@@ -59,9 +59,9 @@ def measure_views(manifest: Manifest) -> list[str]:
     chosen = _chosen((name, f"c.{name}") for name in _CATALOGUE)
     named.append(
         f"select c.space, c.arch, c.dataset, {chosen} as value from main.arch_cost as c "
-        f"where {_KNOWN} in ({_texts(_CATALOGUE)})"
+        f"where {_KNOWN} in ({quoted_texts(_CATALOGUE)})"
     )
-    known = " or ".join([f"measure in ({_texts(_CATALOGUE)})", *(_is_of(table, "measure") for table in tables)])
+    known = " or ".join([f"measure in ({quoted_texts(_CATALOGUE)})", *(_is_of(table, "measure") for table in tables)])
     unknown = "error('there is no measure ' || measure || ': `select distinct name from measure` lists them')"
     return [
         f"create or replace view measure as {' union all '.join(long)}",
@@ -116,7 +116,7 @@ def _is_of(table: Attached, measure: str) -> str:
     names = [f"{table.name}.{one}" for one in numeric(table)]
     if _further(table):
         return "(" + " or ".join(f"starts_with({measure}, {quoted_text(f'{name}.')})" for name in names) + ")"
-    return f"{measure} in ({_texts(names)})"
+    return f"{measure} in ({quoted_texts(names)})"
 
 
 def _further(table: Attached) -> list[str]:
@@ -136,8 +136,4 @@ def _datasets(table: Attached, rows: str) -> tuple[str, str]:
 
 
 def _rows(rows: Iterable[tuple[str, ...]]) -> str:
-    return ", ".join(f"({_texts(row)})" for row in rows)
-
-
-def _texts(values: Iterable[str]) -> str:
-    return ", ".join(map(quoted_text, values))
+    return ", ".join(f"({quoted_texts(row)})" for row in rows)

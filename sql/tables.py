@@ -19,7 +19,7 @@ from natsdb.schema.encodings import INDEX, STRING, encodings_of
 from natsdb.schema.space import Encoding, Space
 from natsdb.schema.spaces import SPACES
 from natsdb.schema.tables import BLOCK_TABLES, TABLES, Table
-from natsdb.sql.quoted import quoted_name, quoted_text
+from natsdb.sql.quoted import quoted_name, quoted_text, quoted_texts
 from natsdb.store.choice import contested, places
 from natsdb.store.manifest import Manifest, Part
 
@@ -86,9 +86,9 @@ def registered() -> list[str]:
         f"create or replace macro archs_of(space) as {_case('space', sizes)}",
         "create or replace macro coverage_of(archs, space) as format('{:,} of {:,}', archs, archs_of(space))",
         f"create or replace macro last_arch() as {max(sizes.values()) - 1}",
-        f"create or replace macro is_halved(dataset) as {_known('dataset', f'dataset in ({_listed(halved)})')}",
+        f"create or replace macro is_halved(dataset) as {_known('dataset', f'dataset in ({quoted_texts(halved)})')}",
         "create or replace macro validation_split_of(dataset) as "
-        + _known("dataset", f"case when dataset in ({_listed(validated)}) then 'x-valid' else 'ori-test' end"),
+        + _known("dataset", f"case when dataset in ({quoted_texts(validated)}) then 'x-valid' else 'ori-test' end"),
     ]
 
 
@@ -211,8 +211,9 @@ def _number(space: Space, form: str, words: Sequence[str], ignored: str, text: s
             pattern += re.escape(re.sub(ignored, "", piece) if ignored else piece)
     bare = f"regexp_replace({text}, {quoted_text(ignored)}, '', 'g')" if ignored else text
     names = ", ".join(f"'_{place}'" for place in places)
+    listed = quoted_texts(words)
     terms = [
-        f"{len(space.choices) ** (len(places) - 1 - place)} * (list_position([{_listed(words)}], found._{place}) - 1)"
+        f"{len(space.choices) ** (len(places) - 1 - place)} * (list_position([{listed}], found._{place}) - 1)"
         for place in range(len(places))
     ]
     found = f"regexp_extract({bare}, {quoted_text(f'^{pattern}$')}, [{names}])"
@@ -223,7 +224,7 @@ def _known(column: str, value: str) -> str:
     """The value for a data set that is registered; an error for others, whose rows it would be wrong for."""
     remedy = "is not registered: import the module that does it, or mend the name"
     unknown = f"error('the data set ' || {column} || ' {remedy}')"
-    return f"case when {column} in ({_listed(DATASETS)}) then {value} else {unknown} end"
+    return f"case when {column} in ({quoted_texts(DATASETS)}) then {value} else {unknown} end"
 
 
 def search_columns() -> str:
@@ -247,10 +248,6 @@ def _case(column: str, values: dict[str, Any]) -> str:
     return f"case {column} {' '.join(f'when {quoted_text(name)} then {value}' for name, value in values.items())} end"
 
 
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(map(quoted_text, names))
-
-
 def chosen_views(locate: Locate, manifest: Manifest, source: str | None) -> list[str]:
     """SQL of the views of rows that count; `source`: the only one to choose from, all if None. Before them the macro
     `is_mean(source, seed)`: whether a row is a published mean over seeds, of nobody knows how many.
@@ -258,7 +255,7 @@ def chosen_views(locate: Locate, manifest: Manifest, source: str | None) -> list
     Where one source lies alone all its rows count, and nothing is asked run by run: that is decided by file.
     """
     cells, tables = contested(manifest), manifest.sources_without_curves()
-    of_tables = f"seed = 0 and source in ({_listed(sorted(tables))})" if tables else "false"
+    of_tables = f"seed = 0 and source in ({quoted_texts(sorted(tables))})" if tables else "false"
     views = [f"create or replace macro is_mean(source, seed) as {of_tables}"]
     views += [_view("placed_run", _placed_run(locate, manifest, cells))] if cells else []
     views.append(_view("counted_final", _counting("final", locate, manifest, None, "counted")))
@@ -314,7 +311,7 @@ def _rows(table: Table, parts: list[Part], locate: Locate) -> str:
 
 def listing(files: Iterable[str]) -> str:
     """SQL of a list of files by their names."""
-    return f"[{_listed(files)}]"
+    return f"[{quoted_texts(files)}]"
 
 
 def _placed_run(locate: Locate, manifest: Manifest, cells: set[tuple[str, str, int]]) -> str:

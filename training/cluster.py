@@ -24,7 +24,7 @@ import ray
 import torch
 from ray.exceptions import OutOfMemoryError, RayError, RayTaskError
 
-from natsdb.schema.errors import NatsdbError
+from natsdb.schema.errors import NatsdbError, said_by
 from natsdb.training.data import TrainingData
 from natsdb.training.recipe import Recipe
 from natsdb.training.run import Epoch, Failure, Task, reason_of, settings_of, train_together
@@ -202,7 +202,7 @@ def _joined(address: str) -> Iterator[None]:
             ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
         except (RayError, OSError, RuntimeError, ValueError) as error:
             raise NatsdbError(
-                f"there is no Ray cluster here ({str(error).splitlines()[0].split('. ')[0]})",
+                f"there is no Ray cluster here ({said_by(error).split('. ')[0]})",
                 where=address,
                 remedy="start one with `ray start --head`, and this command on one of its machines",
             ) from error

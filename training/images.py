@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from PIL import Image  # torchvision's own decoder: it depends on Pillow and has given up decoding itself
 
 from natsdb.schema.datasets import DATASETS
-from natsdb.schema.errors import NatsdbError
+from natsdb.schema.errors import NatsdbError, said_by
 from natsdb.schema.names import did_you_mean
 
 # Files and MD5 of the downsampled ImageNet of 16×16 pixels (arXiv 1707.08819), as the authors check them.
@@ -283,7 +283,7 @@ def read_batch(raw: bytes, where: str) -> Pixels:
             raise ValueError(f"pixels of type {data.dtype} and shape {data.shape}")
     except Exception as error:  # whatever a hostile pickle raises, the file is not a batch
         raise NatsdbError(
-            f"this is no batch of ImageNet16 ({error or type(error).__name__})",
+            f"this is no batch of ImageNet16 ({said_by(error)})",
             where=where,
             remedy="download the file again",
         ) from error

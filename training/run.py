@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 import natsdb
-from natsdb.schema.errors import NatsdbError
+from natsdb.schema.errors import NatsdbError, said_by
 from natsdb.schema.names import did_you_mean
 from natsdb.schema.schedules import epochs_of
 from natsdb.training.data import TrainingData, load
@@ -404,8 +404,7 @@ def device_of(name: str | None) -> torch.device:
         device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        first = str(error).split("\n")[0]
-        raise NatsdbError(f"there is no device {name!r} ({first})", remedy="leave --device out") from error
+        raise NatsdbError(f"there is no device {name!r} ({said_by(error)})", remedy="leave --device out") from error
     return device
 
 
@@ -420,8 +419,9 @@ def _check_step(step: str, device: torch.device) -> None:
         try:
             torch.compile(lambda x: (x + 1).sum(), fullgraph=True)(torch.zeros(8, device=device))
         except Exception as error:  # no C++ compiler, no Triton, no Python headers: many kinds
-            first = str(error).strip().split("\n")[0]
-            raise NatsdbError(f"PyTorch cannot compile here ({first})", remedy="leave --compile out") from error
+            raise NatsdbError(
+                f"PyTorch cannot compile here ({said_by(error)})", remedy="leave --compile out"
+            ) from error
 
 
 def _lost(device: torch.device) -> str:
@@ -432,7 +432,7 @@ def _lost(device: torch.device) -> str:
         torch.cuda.empty_cache()
         torch.zeros(1, device=device).add_(1).item()
     except RuntimeError as error:
-        return str(error).split("\n")[0]
+        return said_by(error)
     return ""
 
 

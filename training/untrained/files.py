@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from natsdb.schema.errors import Damaged
+from natsdb.schema.errors import Damaged, said_by
 from natsdb.store.writing import whole_file, writing
 
 ARCHS = 32
@@ -82,7 +82,7 @@ def read(path: Path) -> Figures:
     except FileNotFoundError:
         return {}
     except (OSError, KeyError, pa.ArrowException) as error:
-        what = f"kept figures cannot be read ({str(error).splitlines()[0]})"
+        what = f"kept figures cannot be read ({said_by(error)})"
         raise Damaged(what, where=str(path), remedy="remove the file, and the same command makes it again") from error
     return {row[:3]: Figure(*row) for row in rows}
 
