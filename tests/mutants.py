@@ -1,12 +1,13 @@
 """Small wrong changes to the core, one at a time: which of them the tests find (`make mutants`).
 
-Python is changed by the operators of Cosmic Ray, SQL by the rules below; a sample is drawn by a seed. Each change is
-made in a copy of the tree, in which tests run until one fails: at first those that were seen to run the line, the
-quickest first, for `AT_FIRST` seconds. When all changes had their turn, the next tests run on what these did not find,
-at last others too, for `--longest` seconds. Only tests that pass without a change are run; what each of them runs is
-recorded once for a state of the code (`seen.py`) and kept in `.mutants/`, as what was tried is: stopped, the same
-command goes on. A run of tests is forked from a process that has imported what they need of others. What nothing found
-is printed with its line: it is equivalent, or it wants a test.
+Python is changed by the operators of Cosmic Ray, SQL by the rules below; a sample is drawn by a seed, and a change of
+one file moves only its own part of it. Changes that no answer shows are listed in `equivalent.txt` with the reason and
+not tried. Each other change is made in a copy of the tree, in which tests run until one fails: at first those that were
+seen to run the line, the quickest first, for `AT_FIRST` seconds. When all changes had their turn, the next tests run on
+what these did not find, at last others too, for `--longest` seconds. Only tests that pass without a change are run;
+what each of them runs is recorded once for a state of the code (`seen.py`) and kept in `.mutants/`, as what was tried
+is: stopped, the same command goes on. A run of tests is forked from a process that has imported what they need of
+others. What nothing found is printed with its line: it wants a test, or a place in that list.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ import hashlib
 import json
 import multiprocessing
 import os
-import random
 import re
 import shutil
 import signal
@@ -26,7 +26,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -105,6 +104,7 @@ AT_FIRST = (6.0, 60.0)
 # A change that makes tests run without end is found: after so many times what was recorded, and so many seconds more.
 PATIENCE = (10, 120)
 RECORDS = ROOT / ".mutants"
+EQUIVALENT = Path(__file__).with_name("equivalent.txt")
 CODE = ("schema", "sql", "ingest", "training", "natsdb")
 # What tests import of others, which takes longer than most of them.
 IMPORTED = ["__main__", "duckdb", "hypothesis", "nats_bench", "polars", "pyarrow.parquet", "torch", "typer.testing"]
@@ -122,6 +122,27 @@ class Mutant:
     line: int
     before: str
     after: str
+
+
+def equivalent() -> dict[tuple[str, str, str], str]:
+    """Reasons of the changes in `equivalent.txt` by path, line before and line after.
+
+    Raises:
+        SystemExit: a change's line before is no line of its file.
+    """
+    reasons, reason, path, before = {}, "", "", ""
+    for line in EQUIVALENT.read_text(encoding="utf-8").splitlines():
+        if line.startswith("# "):
+            reason = line[2:]
+        elif line.startswith("- "):
+            before = line[2:]
+            if before not in map(str.strip, _text(path).splitlines()):
+                raise SystemExit(f"{EQUIVALENT.name}: {path} has no line {before!r} any more: take its changes out")
+        elif line.startswith("+ "):
+            reasons[path, before, line[2:]] = reason
+        elif line:
+            path = line
+    return reasons
 
 
 Place = tuple[str, str, str, int]
@@ -373,7 +394,7 @@ def found(change: Mutant, tests: Tests, tree: Path) -> str:
 
 
 def main() -> None:
-    """Draw, run, print a table; exit with 1 when fewer than nine of ten were found."""
+    """Draw, run, print a table; exit with 1 when fewer than nine of ten that are not equivalent were found."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1)
@@ -384,9 +405,11 @@ def main() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
     FORKED.set_forkserver_preload(IMPORTED)
     every = [one for one in places() if asked.room in (None, one[0])]
-    random.Random(asked.seed).shuffle(every)
+    every.sort(key=lambda place: hashlib.sha256(f"{asked.seed} {place}".encode()).digest())
     drawn = list(islice(filter(None, map(mutant, every)), asked.count))
-    print(f"{len(drawn)} of {len(every):,} changes, seed {asked.seed}", flush=True)
+    reasons = equivalent()
+    same = {one: why for one in drawn if (why := reasons.get((one.path, one.before, one.after)))}
+    print(f"{len(drawn)} of {len(every):,} changes, seed {asked.seed}, {len(same)} of them equivalent", flush=True)
     with tempfile.TemporaryDirectory(prefix="natsdb-mutants-") as folder:
         (Path(folder) / "written").mkdir()
         trees: SimpleQueue[Path] = SimpleQueue()
@@ -401,7 +424,7 @@ def main() -> None:
         kept = Tried()
         tests = recorded(list(_files()), trees, asked.jobs)
         print(f"{len(tests)} tests", flush=True)
-        left = dict.fromkeys(drawn, tests)
+        left = dict.fromkeys((one for one in drawn if one not in same), tests)
 
         def tried(changes: list[Mutant], most: float, rest: bool) -> list[Mutant]:
             """Those that were not found by tests which had not run yet and take so many seconds."""
@@ -433,16 +456,18 @@ def main() -> None:
         for most, rest in (*((most, False) for most in AT_FIRST), (asked.longest, True)):
             print(f"{len(survivors)} left: {'all tests' if rest else 'the nearest tests'}, {most:.0f} s each at most")
             survivors = tried(survivors, most, rest)
-    counts = Counter((change.room, change not in survivors) for change in drawn)
-    print("\n| room | changes | found |\n|---|---|---|")
-    for room in ROOMS:
-        if every_of := sum(counts[room, by] for by in (True, False)):
-            caught = counts[room, True]
-            print(f"| {room} | {every_of} | {caught} ({100 * caught / every_of:.0f} %) |")
+    print("\n| room | changes | equivalent | found of the others |\n|---|---|---|---|")
+    for room in [*(room for room in ROOMS if room in {one.room for one in drawn}), ""]:
+        of, alike, missed = (sum(room in ("", one.room) for one in some) for some in (drawn, same, survivors))
+        share = 100 * (of - alike - missed) / max(1, of - alike)
+        print(f"| {room or 'all'} | {of} | {alike} | {of - alike - missed} ({share:.0f} %) |")
+    for change, why in same.items():
+        print(f"\n{change.path}:{change.line}: {change.rule}: {why}")
+        print("\n".join(difflib.ndiff([change.before], [change.after])))
     for change in survivors:
         print(f"\n{change.path}:{change.line}: {change.rule}")
         print("\n".join(difflib.ndiff([change.before], [change.after])))
-    sys.exit(len(survivors) > len(drawn) / 10)
+    sys.exit(len(survivors) > (len(drawn) - len(same)) / 10)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ import torch
 import natsdb
 from natsdb.schema.errors import NatsdbError, said_by
 from natsdb.schema.names import did_you_mean
-from natsdb.schema.schedules import epochs_of
+from natsdb.schema.schedules import MOST, epochs_of
 from natsdb.training.data import TrainingData, load
 from natsdb.training.own_data import Own
 from natsdb.training.recipe import (
@@ -177,8 +177,10 @@ def train(
     where = device_of("cpu" if trainer else device)
     if precision not in PRECISIONS:
         raise NatsdbError(f"there is no precision {precision!r}", remedy=did_you_mean(precision, PRECISIONS))
-    if (images is not None and images < 1) or (epochs is not None and not 0 < epochs < 1 << 15):
-        raise NatsdbError("a run needs an image and an epoch at least", remedy="leave --images and --epochs out")
+    if (images is not None and images < 1) or (epochs is not None and not 0 < epochs <= MOST):
+        raise NatsdbError(
+            f"a run needs an image at least and 1 to {MOST:,} epochs", remedy="leave --images and --epochs out"
+        )
     if stack < 1:
         raise NatsdbError("a stack needs a run at least", remedy="leave --stack out")
     if step not in STEPS:

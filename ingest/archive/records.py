@@ -17,7 +17,7 @@ import numpy as np
 
 from natsdb.schema.datasets import DATASETS
 from natsdb.schema.errors import Damaged
-from natsdb.schema.schedules import HPS, is_schedule
+from natsdb.schema.schedules import HPS, MOST, is_schedule
 
 # What NAS-Bench-201 calls its schedules.
 NAS_201_HPS = {"less": "12", "full": "200"}
@@ -187,7 +187,7 @@ def _read_run(
         odd = sorted(map(str, set(run) ^ _FIELDS)) if isinstance(run, dict) else [type(run).__name__]
         raise _Bad(f"key {at}: fields missing or unknown: {', '.join(odd)}")
     epochs = run["epochs"]
-    if type(epochs) is not int or not 0 < epochs < 1 << 15:
+    if type(epochs) is not int or not 0 < epochs <= MOST:
         raise _Bad(f"key {at}.epochs: expected a number of epochs, found {epochs!r}")
     if run["name"] != key[0]:
         raise _Bad(f"key {at}.name: {run['name']!r} is not the data set of the key")

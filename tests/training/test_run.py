@@ -47,6 +47,13 @@ def _run(*arguments: str) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
+@pytest.mark.parametrize("wrong", [{"epochs": 0}, {"epochs": 32768}, {"images": 0}])
+def test_a_run_has_images_and_as_many_epochs_as_a_table_can_tell(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    runs = runs_of("sss", [0], "12", ["cifar10-valid"], [777])
+    with pytest.raises(NatsdbError, match=r"an image at least and 1 to 32,767 epochs; leave --images and --epochs out"):
+        train(runs, tmp_path / "runs", tmp_path, device="cpu", **wrong)
+
+
 def test_rows_arrive_with_their_provenance(pictures: Path, tmp_path: Path) -> None:
     code, out, err = _run(*_train(tmp_path / "db", pictures, "--seeds", "777,888", "--epochs", "2", "--keep-weights"))
     assert code == 0

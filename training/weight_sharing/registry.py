@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from natsdb.schema.errors import NatsdbError
+from natsdb.schema.schedules import MOST
 from natsdb.schema.size import SSS
 from natsdb.schema.spaces import space_of
 from natsdb.schema.topology import TSS
@@ -90,4 +91,4 @@ def said_options(name: str, options: Options) -> dict[str, Any]:
 
 # Whole numbers and the least of each; and what is a fraction.
 _LEAST = {"epochs": 1, "batch": 1, "valid_batch": 1, "candidates": 1, "controller_steps": 1, "controller_samples": 1}
-_MOST = {"epochs": (1 << 15) - 1, "entropy_gradient": True, "drop_path_rate": 1, "warmup_ratio": 1}
+_MOST = {"epochs": MOST, "entropy_gradient": True, "drop_path_rate": 1, "warmup_ratio": 1}
