@@ -64,7 +64,9 @@ def test_any_source_can_be_asked_for(official: dict[str, Path], home: Path) -> N
         natsdb.query(MEAN, home, source="offical")
 
 
-def test_the_users_own_records_then_regenerated_then_published_then_reduced_ones_then_synthetic(home: Path) -> None:
+def test_archives_then_the_users_own_records_then_regenerated_then_published_then_reduced_ones_then_synthetic(
+    home: Path,
+) -> None:
     add_run(home, accuracy=1.0, source="synthetic")
     assert _rows(MEAN, home) == [(1.0, 1, "synthetic")]
     add_run(home, accuracy=2.0, source="a", epochs=3)
@@ -80,9 +82,14 @@ def test_the_users_own_records_then_regenerated_then_published_then_reduced_ones
     # A full run of the source itself stands before its reduced one.
     add_run(home, accuracy=6.0, source="a", seed=1)
     assert _rows(MEAN, home) == [(6.0, 1, "a")]
+    # Those of the archives, the one with the fewest measurements last.
+    for accuracy, source in enumerate(("hpobench", "nas-bench-201", "official"), 7):
+        add_run(home, accuracy=float(accuracy), source=source)
+        assert _rows(MEAN, home) == [(accuracy, 1, source)]
     by_source = "select source, accuracy from mean_by_source where split = 'ori-test' order by all"
     assert _rows(by_source, home) == [
-        ("a", 6.0), ("ann", 5.0), ("published", 99.0), ("regenerated", 3.0), ("synthetic", 1.0), ("zoe", 4.0)
+        ("a", 6.0), ("ann", 5.0), ("hpobench", 7.0), ("nas-bench-201", 8.0), ("official", 9.0), ("published", 99.0),
+        ("regenerated", 3.0), ("synthetic", 1.0), ("zoe", 4.0),
     ]  # fmt: skip
 
 
