@@ -30,7 +30,7 @@ from natsdb.cli import app
 from natsdb.ingest import ingest, verify
 from natsdb.ingest.archive import unpickle
 from natsdb.ingest.archive.records import _stretches
-from natsdb.ingest.archive.sources import open_source
+from natsdb.ingest.archive.sources import _Joined, open_source
 from natsdb.schema.errors import Damaged, Missing, NatsdbError
 
 BAD = "000020.pickle.pbz2"
@@ -66,7 +66,7 @@ def test_an_error_without_words_is_said_by_its_kind() -> None:
     for error, said in (
         (MemoryError(), "MemoryError"),
         (EOFError("it ends\nhere"), "it ends"),
-        (OSError("400, message:\n  no gzip"), "400, message: no gzip"),
+        (OSError("400, message:\n  no gzip\n  at all"), "400, message: no gzip"),
     ):
         assert f"x.pbz2: the pickle cannot be read ({said}); " in str(unpickle.damaged("x.pbz2", error))
 
@@ -183,6 +183,14 @@ def test_a_tar_member_outside_its_folder(few: Path, tmp_path: Path, member: str)
         header.size = 5
         archive.addfile(header, io.BytesIO(b"12345"))
     assert "would leave the archive's folder" in _refused([path], tmp_path / "db")
+
+
+def test_files_read_as_one_are_read_whole(tmp_path: Path) -> None:
+    paths = [tmp_path / name for name in "ab"]
+    for path in paths:
+        path.write_bytes(path.name.encode() * 5)
+    with _Joined(tuple(map(str, paths))) as joined:
+        assert (joined.read(3), joined.read(), joined.read()) == (b"aaa", b"aabbbbb", b"")
 
 
 def test_a_truncated_tar_and_a_missing_chunk(few: Path, tmp_path: Path) -> None:

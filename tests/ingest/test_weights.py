@@ -176,14 +176,15 @@ def test_a_strange_header_of_a_storage_is_refused(header: tuple[object, ...]) ->
         _storage_header(header)
 
 
-def test_a_tensor_that_reaches_past_its_storage_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("shape", [(99, 3, 3, 3), (1, 99, 3, 3)])
+def test_a_tensor_that_reaches_past_its_storage_is_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
     folder = tmp_path / "full"
     original = archives._Tensor.__reduce__
     try:
         archives._Tensor.__reduce__ = (
             lambda self: (  # type: ignore[method-assign]
                 original(self)[0],
-                (*original(self)[1][:2], (99, 3, 3, 3), (27, 9, 3, 1), False, original(self)[1][5]),
+                (*original(self)[1][:2], shape, (27, 9, 3, 1), False, original(self)[1][5]),
             )
         )
         archives.write_full_folder(folder, "sss", [20])

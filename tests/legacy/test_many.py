@@ -97,10 +97,12 @@ def test_results_that_were_changed_count(generated: Any) -> None:
 
 @pytest.fixture(scope="module")
 def uneven(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A handle on two sizes at hp 12: latencies of 1 differ by data set and seed, passes of 1030 were not timed,
-    and one of its accuracies is a whole number."""
+    """A handle on three sizes at hp 12: latencies of 1 differ by data set and seed, those of 2 were not measured,
+    passes of 1030 were not timed, and one of its accuracies is a whole number."""
     home = tmp_path_factory.mktemp("uneven")
-    records = {arch: {"12": archives.record("sss", arch)["12"]} for arch in (1, 1030)}
+    records = {arch: {"12": archives.record("sss", arch)["12"]} for arch in (1, 2, 1030)}
+    for run in records[2]["12"]["all_results"].values():
+        run["latency"] = [0.0]
     for (dataset, seed), run in records[1]["12"]["all_results"].items():
         run["latency"] = [np.float64({777: 0.25, 888: 1.0, 999: 2.5}[seed] + len(dataset) / 64)]
     for run in records[1030]["12"]["all_results"].values():
@@ -116,6 +118,11 @@ def test_latencies_are_those_of_the_data_set_however_long(uneven: Any, dataset: 
     _simulated_alike(uneven, [1, 1, 1], dataset, None, "12", 3)
     expected = sum(seconds + len(dataset) / 64 for seconds in (0.25, 1.0, 2.5)) / 3
     assert uneven.simulate_many([1], dataset)["latency"].to_list() == [expected]
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_without_a_latency_it_is_answered_as_one_by_one(uneven: Any, dataset: str) -> None:
+    _simulated_alike(uneven, [1, 2], dataset, None, "12", 3)
 
 
 def test_a_whole_number_is_answered_as_one(uneven: Any) -> None:
@@ -192,5 +199,7 @@ def test_sql_and_frames(real_db: Path, official: dict[str, Path]) -> None:
         handle.frame("finals")
     folder = api.create(str(official["tss"]), "tss", True, False)
     assert folder.simulate_many([], "cifar10").shape == (0, 5)
+    _simulated_alike(folder, [0, 11], "cifar10", None, "12", 1)
+    _more_alike(folder, [0, 11], "cifar100", 3, "12", False)
     with pytest.raises(NatsdbError, match="SQL asks a natsdb database"):
         folder.sql("select 1")

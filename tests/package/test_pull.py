@@ -556,7 +556,7 @@ def test_interrupted_on_a_slow_line_it_ends_at_once_and_keeps_what_came(
     elsewhere: Elsewhere, published: Path, tmp_path: Path
 ) -> None:
     elsewhere.put(published)
-    elsewhere.slow = 0.4
+    elsewhere.slow = 0.1  # pieces take seconds
     db = tmp_path / "db"
     command = [sys.executable, "-m", "natsdb", "pull", elsewhere.url, "--db", str(db)]
     running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)

@@ -156,7 +156,11 @@ def test_rungs_follow_eta_and_the_least_budget() -> None:
     assert list(algorithm.epochs(12, {"min_budget": 4})) == [3, 11]
     steps = play(algorithm, _whole(_slope()), 4000.0, 0, 0, {"eta": 2})
     assert _rungs(steps)[:4] == [(0, 8), (2, 4), (5, 2), (11, 1)]
-    for options, said in (({"eta": 1}, "eta 1 is no whole number above 1"), ({"min_budget": 13}, "min_budget 13 is")):
+    for options, said in (
+        ({"eta": 1}, "eta 1 is no whole number above 1"),
+        ({"min_budget": 13}, "min_budget 13 is"),
+        ({"min_budget": 0.5}, "min_budget 0.5 is"),
+    ):
         with pytest.raises(NatsdbError, match=said):
             algorithm.epochs(12, options)
 

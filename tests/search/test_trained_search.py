@@ -104,7 +104,8 @@ def test_rows_that_the_database_has_answer(pictures: Path, tmp_path: Path) -> No
     collect(tmp_path / "runs", home, source="mine")
     trained: list[int] = []
     training = TrainingOptions(pictures, device="cpu", images=20, progress=lambda one: trained.append(one.run.arch))
-    done = search_and_train("random", "sss", "cifar10", home, training=training, trainings=2, hp="01")
+    (done,) = natsdb.search.run("random", "sss", "cifar10", home, training=training, trainings=2, hp="01").reports
+    assert done.runs == 1
     assert _steps(home)[0][0] == number
     assert number not in trained
     assert (len(trained), done.notes) == (1, ("1 architectures were trained now, 1 were there",))

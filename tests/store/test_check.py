@@ -264,6 +264,12 @@ def test_a_damaged_manifest_is_refused_and_names_the_remedy(home: Path) -> None:
         natsdb.connect(home)
 
 
+def test_a_manifest_that_is_no_text_is_refused_by_name(home: Path) -> None:
+    (home / "natsdb.json").write_bytes(b"\xff")
+    with pytest.raises(Damaged, match=r"natsdb\.json: the manifest cannot be read \(.*; check the file and its folder"):
+        read_manifest(home)
+
+
 @pytest.mark.skipif(os.name != "posix" or os.getuid() == 0, reason="needs a user whom permissions bind")
 def test_a_file_that_may_not_be_read_is_reported(home: Path) -> None:
     part = read_manifest(home).parts[0]

@@ -32,7 +32,8 @@ def _table(values: np.ndarray, nulls: bool = False) -> pa.Table:
 
 
 def _write(path: Path, table: pa.Table, page_rows: int, **options: Any) -> Path:
-    pq.write_table(table, path, row_group_size=GROUP, **{**write_options(table.schema, page_rows), **options})
+    written = {"row_group_size": GROUP, **write_options(table.schema, page_rows), **options}
+    pq.write_table(table, path, **written)
     return path
 
 
@@ -66,6 +67,13 @@ def test_pages_hold_what_pyarrow_reads(
     for name in FLOATS:
         found = np.array(_read(path, group, name, rows))
         assert found.view(np.int64).tolist() == expected[rows].view(np.int64).tolist()
+
+
+@pytest.mark.parametrize("rows", [63, 64, 65, 8191, 8192])
+def test_a_page_s_levels_say_how_many_rows_it_has(tmp_path: Path, rows: int) -> None:
+    """At the bounds of the bytes that the number takes: seven bits a byte, of twice as many."""
+    path = _write(tmp_path / "a.parquet", _table(np.arange(rows, dtype=float)), rows, row_group_size=rows)
+    assert _read(path, 0, "loss", [0, rows - 1]) == [0, rows - 1]
 
 
 @pytest.mark.skipif(not parquet._PAGES_BY_ROWS, reason="this PyArrow cannot limit a page's rows")

@@ -11,6 +11,7 @@ import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -85,6 +86,25 @@ def test_a_manifest_that_was_removed_before_it_was_locked_is_opened_again(
     monkeypatch.setattr("natsdb.store.snapshot.shared_lock", locked)
     assert open_snapshot(home).manifest == read_manifest(home)
     assert len(opened) == 2
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts open files of this process")
+def test_without_locks_a_manifest_is_not_kept_open(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import fcntl
+
+    def refuses(*_: Any) -> None:
+        raise OSError("no locks on this file system")
+
+    def manifests() -> int:
+        opened = (path.resolve() for path in Path("/proc/self/fd").iterdir())
+        return sum(path == (home / "natsdb.json").resolve() for path in opened)
+
+    held = open_snapshot(home)
+    assert manifests() == 1
+    del held
+    monkeypatch.setattr(fcntl, "flock", refuses)
+    snapshot = open_snapshot(home)
+    assert (snapshot.manifest, manifests()) == (read_manifest(home), 0)
 
 
 def test_versions_are_numbered_and_say_what_made_them(home: Path, folders: list[Path]) -> None:
