@@ -24,7 +24,7 @@ from databases import contents
 from natsdb.cli import app
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.spaces import SPACES
-from natsdb.search import others, search
+from natsdb.search import Benchmark, others, search
 from natsdb.search.algorithm import Algorithm
 from natsdb.search.measures import WarmUp
 from natsdb.search.running import load_algorithm, options_of, play
@@ -53,6 +53,23 @@ def syne_tune(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def db(made_up_db: Path, tmp_path: Path) -> Path:
     """A database of 70 made-up architectures of each space, to write to."""
     return Path(shutil.copytree(made_up_db, tmp_path / "db"))
+
+
+@pytest.mark.parametrize("package", ["optuna", "pymoo"])
+def test_31_bits_of_a_run_seed_what_others_draw(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So the same runs come back with the next natsdb."""
+
+    class Seeded(Exception):
+        pass
+
+    def seeded(seed: int, of: str) -> None:
+        raise Seeded(seed, of)
+
+    monkeypatch.setattr(f"natsdb.search.by_{package}.alone", seeded)
+    algorithm = load_algorithm({"optuna": "optuna:TPESampler", "pymoo": "pymoo:GA"}[package])
+    with pytest.raises(Seeded) as raised:
+        next(algorithm.propose(Benchmark(_whole(), 1e9, random.Random(0)), random.Random(5)))
+    assert raised.value.args == (random.Random(5).getrandbits(31), package)
 
 
 OPTUNA = ("TPESampler", "RandomSampler", "NSGAIISampler", "CmaEsSampler", "QMCSampler")
