@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -96,6 +97,8 @@ def test_an_empty_file(few: Path, tmp_path: Path) -> None:
         (lambda run: run.pop("flop"), "fields missing or unknown: flop"),
         (lambda run: run.update(train_acc1es=[1.0]), "train_acc1es: expected a dictionary of epochs, found list"),
         (lambda run: run.update(params=True), "params: expected a number, found bool"),
+        (lambda run: run.update(seed=np.int64(888)), "seed: np.int64(888) is not the seed of the key"),
+        (lambda run: run.update(seed="eight"), "seed: 'eight' is not the seed of the key"),
         (lambda run: run.update(arch_config=["C"]), "arch_config: expected a dictionary of texts and whole numbers"),
         (lambda run: run["arch_config"].update(C=1.5), "arch_config: expected a dictionary of texts and whole numbers"),
     ],

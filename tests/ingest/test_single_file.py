@@ -6,6 +6,7 @@ import bz2
 import io
 import pickle
 import pickletools
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,15 @@ def test_opcodes_between_texts_that_are_too_long_for_a_frame_stay() -> None:
     got = [argument for op, argument, _ in pickletools.genops(data) if op.name == "BINGET"]
     assert got == value[203::4]
     assert pickle.loads(b"".join(single.unframed(io.BytesIO(data).read))) == value
+
+
+@pytest.mark.parametrize("share", [1, 2, 3])
+def test_opcodes_of_long_texts_are_read_from_a_stream_that_gives_less_than_asked(share: int) -> None:
+    frame = b"\x95" + struct.pack("<Q", 5) + b"(K\x01K\x02"
+    bare = b"".join(op + struct.pack("<Q", 3) + b"abc" for op in (b"\x8d", b"\x8e"))
+    stream = io.BytesIO(b"\x80\x04" + frame + bare + b"t.")
+    found = b"".join(single.unframed(lambda count: stream.read(-(-count // share))))
+    assert pickle.loads(found) == (1, 2, "abc", b"abc")
 
 
 @pytest.mark.parametrize("space", ["tss", "sss"])

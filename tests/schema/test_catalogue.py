@@ -13,13 +13,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from natsdb.schema.catalogue import catalogue_tables
+from natsdb.schema.catalogue import catalogue_tables, own_schedules
 from natsdb.schema.costs import costs
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.schedules import learning_rate
 from natsdb.schema.spaces import SPACES, arch_index, arch_str, strings
 from natsdb.schema.tables import TABLES, arrow_schema
 from natsdb.schema.topology import canonical_tss
+
+
+def test_schedules_of_ones_own_are_those_that_no_space_has() -> None:
+    used = [
+        ("tss", "200"),
+        ("tss", "600"),
+        ("tss", "90"),
+        ("sss", "200"),
+        ("sss", "sixty"),
+        ("sss", "012"),
+        ("toy", "7"),
+    ]
+    assert own_schedules(used) == {("tss", "600"), ("tss", "90"), ("sss", "200")}
 
 
 @pytest.mark.parametrize("space", ["tss", "sss"])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 import random
 import shutil
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import Mock
@@ -22,6 +25,7 @@ from natsdb.ingest import ingest
 from natsdb.ingest.repair import repair
 from natsdb.schema.errors import Damaged, NatsdbError
 from natsdb.store.check import _local, _remote, check
+from natsdb.store.damage import footer_digest
 from natsdb.store.snapshot import read_manifest
 from sources import add_run, add_table
 
@@ -262,6 +266,15 @@ def test_a_damaged_manifest_is_refused_and_names_the_remedy(home: Path) -> None:
     (home / "natsdb.json").write_text(text.replace('"rows": 1', '"rows": 2', 1))
     with pytest.raises(Damaged, match=r"natsdb\.json: the manifest cannot be read .*its digest is another.*natsdb"):
         natsdb.connect(home)
+
+
+@pytest.mark.parametrize("length", [5, 1000])
+def test_a_footer_is_not_longer_than_its_file(length: int) -> None:
+    file = io.BytesIO(b"fill" + struct.pack("<I", length) + b"PAR1")
+    with pytest.raises(ValueError, match="its footer is longer than the file"):
+        footer_digest(file, 12)
+    file = io.BytesIO(b"fill" + struct.pack("<I", 4) + b"PAR1")
+    assert footer_digest(file, 12) == f"{zlib.crc32(file.getvalue()):08x}"
 
 
 def test_a_manifest_that_is_no_text_is_refused_by_name(home: Path) -> None:
