@@ -76,6 +76,14 @@ def test_many_equal_a_loop(generated: Any, space: str, data: st.DataObject) -> N
     _more_alike(handle, archs, trained, iepoch, hp, data.draw(st.sampled_from([True, False, 777, 888, 5]), "is_random"))
 
 
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_an_epoch_without_validation_costs_an_average_pass(real_db: Path, dataset: str) -> None:
+    """Of CIFAR-100 and ImageNet16-120 the real records have it after the last epoch alone."""
+    handle = api.create(str(real_db), "tss", verbose=False)
+    for iepoch in (0, 3, 198):
+        _simulated_alike(handle, [0, 11, 0, 11, 11], dataset, iepoch, "200", iepoch)
+
+
 def test_sums_are_those_of_python_s_sum_to_the_bit() -> None:
     for values in ([0.1] * 10, [1e16, 1.0, -1e16], [1.0, 1e100, 1.0, -1e100], [3.5]):
         columns = [np.array([value, -value]) for value in values]

@@ -97,6 +97,7 @@ def test_a_loaded_dictionary_answers_as_officially(all_three: tuple[Any, Any, An
         NASBench201API({}, verbose=False)
 
 
+@pytest.mark.parametrize("given", ["a path", "a dictionary"])
 @pytest.mark.parametrize("verbose", [True, False])
 def test_what_opening_prints(
     official_201: types.ModuleType,
@@ -105,6 +106,7 @@ def test_what_opening_prints(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     verbose: bool,
+    given: str,
 ) -> None:
     path = tmp_path / "NAS-Bench-201-v1_1-096897.pth"
     path.touch()
@@ -114,8 +116,9 @@ def test_what_opening_prints(
     )
     monkeypatch.setattr(nas_201, "_warned", True)
     expected, found = (
-        outcome(lambda kind=kind: repr(kind(path, verbose))) for kind in (official_201.NASBench201API, NASBench201API)
-    )  # type: ignore[misc]
+        outcome(lambda kind=kind: repr(kind(path if given == "a path" else loaded, verbose)))  # type: ignore[misc]
+        for kind in (official_201.NASBench201API, NASBench201API)
+    )
     assert found == expected
 
 

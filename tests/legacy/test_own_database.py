@@ -70,6 +70,14 @@ def test_what_it_lacks_is_said_with_the_archive_that_has_it(handle: Any, ask: Ca
         ask(handle)
 
 
+@pytest.mark.parametrize("index", [-1, 15625])
+def test_what_no_space_has_no_archive_brings(handle: Any, index: int) -> None:
+    with pytest.raises(ValueError, match=f"Invalid architecture index {index} vs"):
+        handle.get_more_info(index, "cifar10", hp="200")
+    with pytest.raises(ValueError, match=f"invalid index of {index}"):
+        handle.query_by_index(index, "cifar10", hp="200")
+
+
 def test_sizes_have_two_records(tmp_path: Path) -> None:
     sizes = api.create(str(BUILTIN), "sss", fast_mode=True, verbose=False)
     assert sizes.get_more_info(11, "cifar10", hp="90", is_random=False)["test-accuracy"] == 85.77
