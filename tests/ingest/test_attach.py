@@ -20,6 +20,7 @@ from natsdb.ingest.attach import read_attached
 from natsdb.schema.costs import costs
 from natsdb.schema.errors import Contradiction, Missing, NatsdbError
 from natsdb.schema.spaces import SPACES, strings
+from natsdb.store.manifest import Attached
 
 FEW = [0, 11, 2631, 15_624]
 
@@ -556,3 +557,12 @@ def test_decimal_commas_are_numbers(tmp_path: Path) -> None:
     )
     with pytest.raises(NatsdbError, match=said):
         read_attached(written("index;score", "0;1,234", "1;17"), key="index", space="tss", partial=True)
+
+
+def test_a_table_is_described_by_what_is_said_of_it_or_where_it_came_from() -> None:
+    for said, about in (
+        ({"about": "scores", "file": "a.csv"}, "scores"),
+        ({"file": "a.csv"}, "of a.csv"),
+        ({}, "of mine"),
+    ):
+        assert Attached("mine", ("space", "arch"), (), 3, **said).table.row == about  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import hashlib
+import io
 import pickle
 import shutil
 from pathlib import Path
@@ -17,7 +18,7 @@ import natsdb
 from databases import contents, weights_path
 from natsdb import api
 from natsdb.ingest import ingest
-from natsdb.ingest.archive.unpickle import _storage_header
+from natsdb.ingest.archive.unpickle import OfTorch, _storage_header
 from natsdb.schema.errors import Damaged, NatsdbError
 from natsdb.schema.spaces import SPACES
 from natsdb.store.snapshot import read_manifest
@@ -174,6 +175,13 @@ def test_weights_that_cannot_be_merged_are_reported_and_the_rest_goes_on(tmp_pat
 def test_a_strange_header_of_a_storage_is_refused(header: tuple[object, ...]) -> None:
     with pytest.raises(pickle.UnpicklingError, match="a tensor storage has an unexpected header"):
         _storage_header(header)
+
+
+@pytest.mark.parametrize(("module", "name"), [("torch", "load"), ("numpy", "FloatStorage")])
+def test_of_torch_s_names_a_file_asks_for_storages_alone(module: str, name: str) -> None:
+    assert OfTorch(io.BytesIO(b"ctorch\nFloatStorage\n."), lambda key: b"").load() == np.dtype("f4")
+    with pytest.raises(pickle.UnpicklingError, match=rf"{module}\.{name}"):
+        OfTorch(io.BytesIO(f"c{module}\n{name}\n.".encode()), lambda key: b"").load()
 
 
 @pytest.mark.parametrize("shape", [(99, 3, 3, 3), (1, 99, 3, 3)])

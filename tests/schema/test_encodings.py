@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from natsdb import encodings
-from natsdb.schema.encodings import architecture, encodings_of, texts
+from natsdb.schema.encodings import architecture, encodings_of, reordered, texts
 from natsdb.schema.errors import NatsdbError
 from natsdb.schema.spaces import SPACES, arch_index
 from natsdb.schema.topology import EDGES, OPS, canonical_tss, tss_ops
@@ -206,3 +206,10 @@ def test_graph_and_paths_lead_through_the_same_operations() -> None:
             ask("sss", [0])
     with pytest.raises(NatsdbError, match="there are no features 'graph'; choose one_hot or paths"):
         encodings.as_frame("tss", [0], "graph")
+
+
+def test_words_of_one_encoding_in_the_order_of_another() -> None:
+    # Edges are (0, 1), (0, 2), (1, 2), (0, 3), … there and (0, 1), (0, 2), (0, 3), (1, 2), … here.
+    found = reordered(SPACES["tss"], ["403143"])
+    assert list(found) == ["naslib in the order of digits", "digits in the order of naslib"]
+    assert not reordered(SPACES["sss"], ["8:8:8:8:8"])

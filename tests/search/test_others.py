@@ -11,6 +11,7 @@ import sys
 import time
 from collections import namedtuple
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -32,6 +33,8 @@ from natsdb.search.trainings import Trainings
 
 optuna = pytest.importorskip("optuna", reason="the extra `optuna` is not installed")
 pytest.importorskip("pymoo", reason="the extra `pymoo` is not installed")
+
+from natsdb.search.by_pymoo import _search  # noqa: E402
 
 
 def _whole(space: str = "tss", **more: Any) -> Trainings:
@@ -70,6 +73,25 @@ def test_31_bits_of_a_run_seed_what_others_draw(package: str, monkeypatch: pytes
     with pytest.raises(Seeded) as raised:
         next(algorithm.propose(Benchmark(_whole(), 1e9, random.Random(0)), random.Random(5)))
     assert raised.value.args == (random.Random(5).getrandbits(31), package)
+
+
+def test_an_optimizer_of_pymoo_that_makes_nothing_more_ends_the_search() -> None:
+    from pymoo.algorithms.soo.nonconvex.ga import GA
+
+    class Ended(GA):  # type: ignore[misc]
+        asked = 0
+
+        def ask(self) -> Any:
+            Ended.asked += 1
+            assert Ended.asked < 3
+            return super().ask() if Ended.asked == 1 else None
+
+    made = _search(Ended, Benchmark(_whole(), 1e9, random.Random(0)), random.Random(5), pop_size=4)
+    next(made)
+    with suppress(StopIteration):
+        while True:
+            made.send(50.0)
+    assert Ended.asked == 2
 
 
 OPTUNA = ("TPESampler", "RandomSampler", "NSGAIISampler", "CmaEsSampler", "QMCSampler")
