@@ -35,7 +35,6 @@ QUESTIONS: dict[str, Callable[[Any, int, str, str], Any]] = {
         api.query_meta_info_by_index(i, hp).get_metrics(d, split, epoch, seed)
         for split, epoch, seed in (("train", 0, False), ("ori-test", None, True), ("ori-test", None, 777))
     ],
-    "an epoch too few": lambda api, i, d, hp: api.query_meta_info_by_index(i, hp).get_metrics(d, "train", -1),
     "an epoch too many": lambda api, i, d, hp: api.query_meta_info_by_index(i, hp).get_metrics(d, "train", 200),
     "a split that is not there": lambda api, i, d, hp: api.query_meta_info_by_index(i, hp).get_metrics(d, "x-valid", 3),
     "clear_params": lambda api, i, d, hp: api.clear_params(i, hp),

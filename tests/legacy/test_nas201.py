@@ -97,6 +97,16 @@ def test_a_loaded_dictionary_answers_as_officially(all_three: tuple[Any, Any, An
         NASBench201API({}, verbose=False)
 
 
+@pytest.mark.parametrize("epoch", [-1, 12])
+def test_an_epoch_that_was_not_trained_is_refused_as_officially(pair: tuple[Any, Any], epoch: int) -> None:
+    def ask(api: Any) -> Any:
+        return api.query_meta_info_by_index(11, "12").get_metrics("cifar100", "train", epoch)
+
+    expected, found = (outcome(lambda api=api: ask(api)) for api in pair)  # type: ignore[misc]
+    assert found == expected
+    assert found[0][:2] == ("raised", "AssertionError")
+
+
 @pytest.mark.parametrize("given", ["a path", "a dictionary"])
 @pytest.mark.parametrize("verbose", [True, False])
 def test_what_opening_prints(
