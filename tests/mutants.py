@@ -1,7 +1,7 @@
 """Small wrong changes to the core, one at a time: which of them the tests find (`make mutants`).
 
 Python is changed by the operators of Cosmic Ray, SQL by the rules below; a sample is drawn by a seed, and a change of
-one file moves only its own part of it. Changes that no answer shows are listed in `equivalent.txt` with the reason and
+one file moves little else of it. Changes that no answer shows are listed in `equivalent.txt` with the reason and
 not tried. Each other change is made in a copy of the tree, in which tests run until one fails: at first those that were
 seen to run the line, the quickest first, for `AT_FIRST` seconds. When all changes had their turn, the next tests run on
 what these did not find, at last others too, for `--longest` seconds. Only tests that pass without a change are run;
@@ -125,24 +125,31 @@ class Mutant:
 
 
 def equivalent() -> dict[tuple[str, str, str], str]:
-    """Reasons of the changes in `equivalent.txt` by path, line before and line after.
+    """Reasons of the changes in `equivalent.txt`, each of all lines of a file that read so: by `key_of` it.
 
     Raises:
-        SystemExit: a change's line before is no line of its file.
+        SystemExit: a change has no reason, or its line before is no line of its file.
     """
     reasons, reason, path, before = {}, "", "", ""
     for line in EQUIVALENT.read_text(encoding="utf-8").splitlines():
         if line.startswith("# "):
-            reason = line[2:]
+            reason, path = line[2:], ""
         elif line.startswith("- "):
             before = line[2:]
-            if before not in map(str.strip, _text(path).splitlines()):
+            if not reason or not (ROOT / path).is_file() or before not in map(str.strip, _text(path).splitlines()):
                 raise SystemExit(f"{EQUIVALENT.name}: {path} has no line {before!r} any more: take its changes out")
         elif line.startswith("+ "):
-            reasons[path, before, line[2:]] = reason
+            reasons[key_of(path, before, line[2:])] = reason
         elif line:
             path = line
+        else:
+            reason = ""
     return reasons
+
+
+def key_of(path: str, before: str, after: str) -> tuple[str, str, str]:
+    """A change, however an operator spaces it."""
+    return path, "".join(before.split()), "".join(after.split())
 
 
 Place = tuple[str, str, str, int]
@@ -408,7 +415,7 @@ def main() -> None:
     every.sort(key=lambda place: hashlib.sha256(f"{asked.seed} {place}".encode()).digest())
     drawn = list(islice(filter(None, map(mutant, every)), asked.count))
     reasons = equivalent()
-    same = {one: why for one in drawn if (why := reasons.get((one.path, one.before, one.after)))}
+    same = {one: why for one in drawn if (why := reasons.get(key_of(one.path, one.before, one.after)))}
     print(f"{len(drawn)} of {len(every):,} changes, seed {asked.seed}, {len(same)} of them equivalent", flush=True)
     with tempfile.TemporaryDirectory(prefix="natsdb-mutants-") as folder:
         (Path(folder) / "written").mkdir()
@@ -459,7 +466,7 @@ def main() -> None:
     print("\n| room | changes | equivalent | found of the others |\n|---|---|---|---|")
     for room in [*(room for room in ROOMS if room in {one.room for one in drawn}), ""]:
         of, alike, missed = (sum(room in ("", one.room) for one in some) for some in (drawn, same, survivors))
-        share = 100 * (of - alike - missed) / max(1, of - alike)
+        share = 100 * (of - alike - missed) / (of - alike) if of > alike else 100
         print(f"| {room or 'all'} | {of} | {alike} | {of - alike - missed} ({share:.0f} %) |")
     for change, why in same.items():
         print(f"\n{change.path}:{change.line}: {change.rule}: {why}")

@@ -97,7 +97,7 @@ def test_an_empty_file(few: Path, tmp_path: Path) -> None:
         (lambda run: run.pop("flop"), "fields missing or unknown: flop"),
         (lambda run: run.update(train_acc1es=[1.0]), "train_acc1es: expected a dictionary of epochs, found list"),
         (lambda run: run.update(params=True), "params: expected a number, found bool"),
-        (lambda run: run.update(seed=np.int64(888)), "seed: np.int64(888) is not the seed of the key"),
+        (lambda run: run.update(seed=np.int64(888)), f"seed: {np.int64(888)!r} is not the seed of the key"),
         (lambda run: run.update(seed="eight"), "seed: 'eight' is not the seed of the key"),
         (lambda run: run.update(arch_config=["C"]), "arch_config: expected a dictionary of texts and whole numbers"),
         (lambda run: run["arch_config"].update(C=1.5), "arch_config: expected a dictionary of texts and whole numbers"),

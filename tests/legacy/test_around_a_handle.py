@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 from natsdb import NatsdbError, api
+from natsdb.api.answers import INNER
 from natsdb.api.nas_201 import NASBench201API
 from natsdb.ingest import ingest
 from outcomes import outcome
@@ -113,6 +114,21 @@ def test_methods_that_are_put_on_a_handle_are_asked(real_pair: Any) -> None:
         handle.get_more_info = lambda *_, **__: {"valid-accuracy": 1.0, "train-all-time": 2.0, "valid-per-time": 3.0}
     theirs, mine = (outcome(lambda h=h: h.simulate_train_eval(0, "cifar100", hp="12")) for h in pair)  # type: ignore[misc]
     assert mine == theirs
+
+
+def test_a_subclass_that_answers_all_itself_is_asked(real_db: Path) -> None:
+    kind, asked = type(api.create(str(real_db), "tss", verbose=False)), []
+
+    def own(name: str) -> Any:
+        def answer(self: Any, *given: Any, **more: Any) -> Any:
+            asked.append(name)
+            return getattr(kind, name)(self, *given, **more)
+
+        return answer
+
+    mine = type("Mine", (kind,), {name: own(name) for name in INNER})(str(real_db), True, False)
+    mine.simulate_train_eval(11, "cifar10", hp="12")
+    assert {"query_index_by_arch", "get_more_info"} <= set(asked)
 
 
 def test_arguments_that_cannot_be_keys(real_pair: Any) -> None:

@@ -156,6 +156,7 @@ def test_every_method_of_results(real_pair: Pair, space: str) -> None:
             lambda info, d: info.state_dict(),
             lambda info, d: type(info).create_from_state_dict(info.state_dict()),
             lambda info, d: type(info).create_from_state_dict(3),
+            lambda info, d: type(info).create_from_state_dict({"all_results": {}}).state_dict(),
             lambda info, d: (info.clear_params(), info.state_dict()),
             lambda info, d: (info.reset_latency(d, None, 0.5), info.get_latency(d), info.get_compute_costs(d)),
             lambda info, d: (info.reset_latency(d, 777, 0.25), info.get_compute_costs(d)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -92,6 +93,16 @@ def test_sums_are_those_of_python_s_sum_to_the_bit() -> None:
         for value in values:
             running += value
         assert _sums(columns, True).tolist() == [running, -running]
+
+
+@pytest.mark.parametrize(
+    ("version", "plain", "expected"), [((3, 11), False, 0.0), ((3, 12), False, 1.0), ((3, 12), True, 0.0)]
+)
+def test_what_rounding_lost_is_added_as_by_the_python_that_runs(
+    monkeypatch: pytest.MonkeyPatch, version: tuple[int, int], plain: bool, expected: float
+) -> None:
+    monkeypatch.setattr("natsdb.api.columns.sys", SimpleNamespace(version_info=version))
+    assert _sums([np.array([value]) for value in (1e16, 1.0, -1e16)], plain).tolist() == [expected]
 
 
 def test_results_that_were_changed_count(generated: Any) -> None:

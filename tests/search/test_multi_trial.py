@@ -227,6 +227,10 @@ def test_reinforce_takes_the_last_choice_where_rounding_leaves_the_sum_of_odds_b
         proposal = search.send(float(step % 7))
 
 
+def test_without_a_limit_nothing_is_over_it() -> None:
+    assert Benchmark(_whole(), 1e9, random.Random(0)).over((0,) * 6) == 0
+
+
 def test_defaults_are_those_of_the_published_scripts() -> None:
     assert {name: algorithm.options for name, algorithm in ALGORITHMS.items()} == {
         "random": {},

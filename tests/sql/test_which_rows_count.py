@@ -82,7 +82,7 @@ def test_archives_then_the_users_own_records_then_regenerated_then_published_the
     # A full run of the source itself stands before its reduced one.
     add_run(home, accuracy=6.0, source="a", seed=1)
     assert _rows(MEAN, home) == [(6.0, 1, "a")]
-    # Those of the archives, the one with the fewest measurements last.
+    # Those of the archives, the one that counts most at last.
     for accuracy, source in enumerate(("hpobench", "nas-bench-201", "official"), 7):
         add_run(home, accuracy=float(accuracy), source=source)
         assert _rows(MEAN, home) == [(accuracy, 1, source)]

@@ -31,7 +31,7 @@ from natsdb.store.check import check
 from natsdb.store.manifest import digest
 from natsdb.store.snapshot import open_snapshot, read_manifest, shared_lock
 from natsdb.store.versions import drop, log, pin, rollback, vacuum
-from natsdb.store.writing import only_writer
+from natsdb.store.writing import only_writer, sync_folder
 
 ROWS = "select source, count(*) as rows from metric group by source order by source"
 
@@ -86,6 +86,14 @@ def test_a_manifest_that_was_removed_before_it_was_locked_is_opened_again(
     monkeypatch.setattr("natsdb.store.snapshot.shared_lock", locked)
     assert open_snapshot(home).manifest == read_manifest(home)
     assert len(opened) == 2
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere a folder cannot be opened")
+def test_names_in_a_folder_are_brought_to_disk(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    sync_folder(home)
+    assert len(synced) == 1
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts open files of this process")
