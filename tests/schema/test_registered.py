@@ -271,7 +271,7 @@ def test_what_cannot_be_registered_is_said(registered: None) -> None:
     with pytest.raises(NatsdbError, match="there is a space 'tss' already; give it another name"):
         spaces.register(replace(TOY, name="tss"))
     with pytest.raises(NatsdbError, match="there is no schedule '13'; choose 01, 12, 90 or 200"):
-        spaces.register(replace(TOY, name="b", hps=("13",)))
+        spaces.register(replace(TOY, name="b", hps=("12", "13", "14")))
     with pytest.raises(NatsdbError, match="columns of cifar100 are named cifar100; give it another short name"):
         datasets.register(DataSet("mine", "cifar100", 10, 8, {}, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)))
     for changed, said in (
