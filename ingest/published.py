@@ -20,7 +20,7 @@ from natsdb.ingest.merge import Tables, merge
 from natsdb.ingest.report import IngestReport, check_name
 from natsdb.ingest.write import BlockWriter
 from natsdb.schema.datasets import DATASETS, searched
-from natsdb.schema.errors import Damaged, NatsdbError
+from natsdb.schema.errors import Damaged, NatsdbError, said_by
 from natsdb.schema.schedules import HPS
 from natsdb.schema.spaces import SPACES
 from natsdb.schema.tables import BLOCK, arrow_schema
@@ -134,8 +134,9 @@ def read_published(path: Path) -> Published:
         else:
             table = pl.read_parquet(raw)
     except (OSError, pl.exceptions.PolarsError) as error:
-        first = str(error).split("\n")[0]
-        raise Damaged(f"the Parquet file cannot be read ({first})", where=str(path), remedy="name another") from error
+        raise Damaged(
+            f"the Parquet file cannot be read ({said_by(error)})", where=str(path), remedy="name another"
+        ) from error
     columns = set(table.columns)
     means = {
         f"{DATASETS[name].short}_{end}": DATASETS[name].roles[of] for name in searched() for end, of in _MEANS.items()
@@ -174,8 +175,9 @@ def read_published(path: Path) -> Published:
             )
         )
     except pl.exceptions.PolarsError as error:
-        first = str(error).split("\n")[0]
-        raise NatsdbError(f"a column has other values ({first})", where=str(path), remedy="name another") from error
+        raise NatsdbError(
+            f"a column has other values ({said_by(error)})", where=str(path), remedy="name another"
+        ) from error
     _check(rows, path)
     return Published(path.name, hashlib.md5(raw, usedforsecurity=False).hexdigest(), rows.sort(rows.columns[:6]))
 

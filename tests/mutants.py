@@ -136,7 +136,9 @@ def equivalent() -> dict[tuple[str, str, str], str]:
             reason, path = line[2:], ""
         elif line.startswith("- "):
             before = line[2:]
-            if not reason or not (ROOT / path).is_file() or before not in map(str.strip, _text(path).splitlines()):
+            if not reason:
+                raise SystemExit(f"{EQUIVALENT.name}: {before!r} of {path} has no reason: a line `# …` above says it")
+            if not (ROOT / path).is_file() or before not in map(str.strip, _text(path).splitlines()):
                 raise SystemExit(f"{EQUIVALENT.name}: {path} has no line {before!r} any more: take its changes out")
         elif line.startswith("+ "):
             reasons[key_of(path, before, line[2:])] = reason

@@ -69,7 +69,7 @@ def read_plain(source: Any) -> Plain:
         if kind == "pyarrow":
             return Plain(pl.DataFrame(pl.from_arrow(source)), "", "an Arrow table")
     except (TypeError, ValueError, ImportError, pl.exceptions.PolarsError) as error:
-        raise NatsdbError(f"the frame cannot be read ({_first(error)})", remedy="give it as a polars frame") from error
+        raise NatsdbError(f"the frame cannot be read ({said_by(error)})", remedy="give it as a polars frame") from error
     raise NatsdbError(
         f"{type(source).__name__} is no table", remedy="give a path, a frame of polars, pandas or Arrow, or containers"
     )
@@ -110,7 +110,7 @@ def _read_file(path: Path) -> Plain:
     except json.JSONDecodeError as error:
         raise Damaged(f"the JSON cannot be read ({error})", where=where, remedy="mend it or write it again") from error
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise Damaged(f"the table cannot be read ({_first(error)})", where=where, remedy="write it again") from error
+        raise Damaged(f"the table cannot be read ({said_by(error)})", where=where, remedy="write it again") from error
 
 
 def _parquet(data: bytes) -> pl.DataFrame:
@@ -236,7 +236,7 @@ def _column(name: str, values: list[Any], where: str) -> pl.Series:
     try:
         return pl.Series(name, values)
     except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError) as error:
-        what = f"the values of {name!r} make no column ({_first(error)})"
+        what = f"the values of {name!r} make no column ({said_by(error)})"
         raise NatsdbError(what, where=where, remedy="write it as CSV") from error
 
 
@@ -331,7 +331,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [one if type(one) in _LEAVES else _plain(one) for one in value]
     return value
-
-
-def _first(error: BaseException) -> str:
-    return str(error).strip().split("\n")[0]
